@@ -1,0 +1,15 @@
+//! The words of the standard as types that are checked once, on the way in.
+
+mod address;
+mod ae_title;
+mod sop_class;
+mod status;
+mod transfer_syntax;
+mod uid;
+
+pub use address::{AeAddress, AeAddressError};
+pub use ae_title::{AeTitle, AeTitleError};
+pub use sop_class::{STORAGE_COMMITMENT, VERIFICATION, is_storage};
+pub use status::Status;
+pub use transfer_syntax::{Encoding, TransferSyntax};
+pub use uid::{Uid, UidError};

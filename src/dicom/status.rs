@@ -1,0 +1,40 @@
+//! DIMSE statuses that Sealgate sends, by the names the standard gives them.
+
+use std::fmt;
+
+/// A DIMSE status (PS3.7 annex C and the service classes of PS3.4).
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Status(pub u16);
+
+impl Status {
+    /// 0000H, PS3.7 C.1.1.
+    pub const SUCCESS: Self = Self(0x0000);
+    /// 0110H, PS3.7 C.5.12: Processing failure.
+    pub const PROCESSING_FAILURE: Self = Self(0x0110);
+    /// 0117H, PS3.7 C.5.10: Invalid SOP Instance.
+    pub const INVALID_SOP_INSTANCE: Self = Self(0x0117);
+    /// 0122H, PS3.7 C.5.6: Refused: SOP Class not supported.
+    pub const SOP_CLASS_NOT_SUPPORTED: Self = Self(0x0122);
+    /// 0124H, PS3.7 C.5.25: Refused: Not authorized.
+    pub const NOT_AUTHORIZED: Self = Self(0x0124);
+    /// 0211H, PS3.7 C.5.24: Unrecognized operation.
+    pub const UNRECOGNIZED_OPERATION: Self = Self(0x0211);
+    /// 0212H, PS3.7 C.5.13: Mistyped argument.
+    pub const MISTYPED_ARGUMENT: Self = Self(0x0212);
+    /// A700H, PS3.4 B.2.3: Refused: Out of Resources.
+    pub const OUT_OF_RESOURCES: Self = Self(0xA700);
+    /// FE00H, PS3.7 C.3.1: Cancel.
+    pub const CANCEL: Self = Self(0xFE00);
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04X}H", self.0)
+    }
+}
+
+impl fmt::Debug for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
