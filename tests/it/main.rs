@@ -1,2 +1,10 @@
 //! The one integration test binary; each module is a subject.
+
 mod architecture;
+mod gateway;
+mod process;
+mod settings;
+mod wire;
+
+#[cfg(feature = "peers")]
+mod peers_echo;
