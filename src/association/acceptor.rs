@@ -178,7 +178,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Knocking<S> {
 
     async fn end(mut self, error: &Error) {
         info!(address = %self.from.ip(), %error, "no association");
-        if let Some(abort) = error.abort() {
+        // PS3.8 9.2.3, AA-2: when ARTIM expires the connection is closed without a word.
+        let silent = matches!(error, Error::TooSlow { .. } | Error::Ending);
+        if let Some(abort) = error.abort().filter(|_| !silent) {
             let (source, reason) = abort.codes();
             let aborted = self.framed.write(&short_pdu(kind::ABORT, [0, 0, source, reason])).await;
             if aborted.is_ok() {

@@ -178,7 +178,8 @@ fn copy_user_information(value: &[u8]) -> Result<Vec<u8>, Error> {
     let mut items = Items { rest: value, level: "the user information" };
     while let Some((found, value)) = items.next()? {
         let fits = match found {
-            item::MAXIMUM_LENGTH | item::OPERATIONS_WINDOW => value.len() == 4,
+            item::MAXIMUM_LENGTH => value.try_into().is_ok_and(is_usable_maximum),
+            item::OPERATIONS_WINDOW => value.len() == 4,
             item::CLASS_UID | item::VERSION_NAME => value.len() <= 64,
             item::ROLES => inner(value, 0).is_some_and(|rest| rest.len() == 2),
             item::EXTENDED => inner(value, 0).is_some(),
@@ -187,12 +188,17 @@ fn copy_user_information(value: &[u8]) -> Result<Vec<u8>, Error> {
         };
         if !fits {
             return Err(Error::Malformed(format!(
-                "the lengths in user information item {found:02X}H do not fit"
+                "user information item {found:02X}H has lengths or a value that do not fit"
             )));
         }
         put(&mut out, found, value)?;
     }
     Ok(out)
+}
+
+/// 0 is no limit; into a PDU of fewer bytes than this no message could be cut.
+fn is_usable_maximum(bytes: [u8; 4]) -> bool {
+    !(1..64).contains(&u32::from_be_bytes(bytes))
 }
 
 /// What follows a 16-bit length and its bytes, which stand `at` bytes into `value`.

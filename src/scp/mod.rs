@@ -47,8 +47,20 @@ async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
             let comment = "this gateway does not store yet";
             refuse(association, message, Status::SOP_CLASS_NOT_SUPPORTED, comment).await
         }
-        _ => refuse(association, message, Status::UNRECOGNIZED_OPERATION, "no such operation here").await,
+        known if is_operation(known) => {
+            let comment = "no such operation on this context";
+            refuse(association, message, Status::SOP_CLASS_NOT_SUPPORTED, comment).await
+        }
+        _ => refuse(association, message, Status::UNRECOGNIZED_OPERATION, "no such operation").await,
     }
+}
+
+/// The requests of PS3.7 table E.1-1, whether we offer them or not.
+fn is_operation(field: u16) -> bool {
+    matches!(
+        field,
+        0x0001 | 0x0010 | 0x0020 | 0x0021 | 0x0030 | 0x0100 | 0x0110 | 0x0120 | 0x0130 | 0x0140 | 0x0150
+    )
 }
 
 /// Answers with a failure after skipping the data set, so that the peer is not left writing it.

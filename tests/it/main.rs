@@ -2,6 +2,7 @@
 
 mod architecture;
 mod gateway;
+mod hostile;
 mod process;
 mod settings;
 mod wire;

@@ -95,6 +95,11 @@ pub(crate) fn echo_request() -> Vec<u8> {
 pub(crate) fn echo_status(stream: &mut TcpStream) -> u16 {
     let answer = read_pdu(stream);
     assert_eq!(answer[0], 4, "a P-DATA-TF, not {answer:02X?}");
+    status_of(&answer)
+}
+
+/// The status in a response that is one PDU.
+pub(crate) fn status_of(answer: &[u8]) -> u16 {
     let mut elements = &answer[12..];
     while elements.len() >= 8 {
         let element = u16::from_le_bytes([elements[2], elements[3]]);
