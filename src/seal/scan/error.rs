@@ -50,6 +50,14 @@ pub enum ScanError {
         /// The announced length.
         total: u64,
     },
+    /// Fewer bytes than the caller announced.
+    #[error("the data set ends at byte {end}, it was announced with {total}")]
+    TooShort {
+        /// The announced length.
+        total: u64,
+        /// How many bytes there were.
+        end: u64,
+    },
     /// The data set ends inside an element.
     #[error("the data set ends at byte {end} inside {place}")]
     Truncated {

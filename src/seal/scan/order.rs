@@ -1,0 +1,96 @@
+//! Which top-level elements may follow each other: twice, out of order, behind the pixels.
+
+use std::collections::BTreeSet;
+
+use dicom_core::Tag;
+
+use super::error::{Place, ScanError};
+use super::event::Irregularity;
+use super::limits::Limits;
+use crate::seal::element::is_pixel_data;
+
+/// What is known of the top-level elements so far.
+#[derive(Debug)]
+pub(super) struct Order {
+    limits: Limits,
+    /// The tags that came in ascending order.
+    ascending: Vec<Tag>,
+    /// Those that came behind a larger one.
+    late: BTreeSet<Tag>,
+    pixels: Option<Tag>,
+    irregularities: Vec<Irregularity>,
+    irregularities_count: u64,
+}
+
+impl Order {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            ascending: Vec::new(),
+            late: BTreeSet::new(),
+            pixels: None,
+            irregularities: Vec::new(),
+            irregularities_count: 0,
+        }
+    }
+
+    /// Lets the next top-level element in, or says why not.
+    pub(super) fn admit(&mut self, place: Place) -> Result<(), ScanError> {
+        let tag = place.tag;
+        if matches!(tag.group(), 0x0000 | 0x0002) {
+            return Err(ScanError::ForbiddenGroup { place });
+        }
+        let seen = u64::try_from(self.ascending.len().saturating_add(self.late.len())).unwrap_or(u64::MAX);
+        if seen >= self.limits.top_elements_max {
+            return Err(ScanError::TooManyElements { place, max: self.limits.top_elements_max });
+        }
+        self.admit_in_order(place)?;
+        match self.pixels {
+            Some(first) if is_pixel_data(tag) => return Err(ScanError::SecondPixelData { place, first }),
+            Some(_) if is_single(tag) => return Err(ScanError::AfterPixels { place }),
+            None if is_pixel_data(tag) => self.pixels = Some(tag),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn admit_in_order(&mut self, place: Place) -> Result<(), ScanError> {
+        let tag = place.tag;
+        if self.ascending.last().is_none_or(|last| *last < tag) {
+            self.ascending.push(tag);
+            return Ok(());
+        }
+        if self.ascending.binary_search(&tag).is_ok() || !self.late.insert(tag) {
+            if is_single(tag) || is_pixel_data(tag) {
+                return Err(ScanError::Duplicate { place });
+            }
+            self.note(Irregularity::Repeated(place));
+        } else {
+            self.note(Irregularity::OutOfOrder(place));
+        }
+        Ok(())
+    }
+
+    pub(super) fn note(&mut self, irregularity: Irregularity) {
+        self.irregularities_count = self.irregularities_count.saturating_add(1);
+        if self.irregularities.len() < self.limits.irregularities_max {
+            self.irregularities.push(irregularity);
+        }
+    }
+
+    pub(super) fn irregularities(&self) -> (&[Irregularity], u64) {
+        (&self.irregularities, self.irregularities_count)
+    }
+}
+
+/// Elements that say whose the image is and what it is: with two of them, one reader takes the first and another
+/// the last, and they would see different images; behind the pixels they come too late to seal by.
+fn is_single(tag: Tag) -> bool {
+    matches!(
+        (tag.group(), tag.element()),
+        (0x0008, 0x0016 | 0x0018)
+            | (0x0010, 0x0010 | 0x0020)
+            | (0x0020, 0x000D | 0x000E)
+            | (0x0028, 0x0002 | 0x0004 | 0x0006 | 0x0008 | 0x0010 | 0x0011 | 0x0100..=0x0103)
+    )
+}
