@@ -10,17 +10,20 @@
 //! What is refused, because two readers would see two different images, or one reader would stop early: a second
 //! pixel data element, a second element that identifies or describes the image, such an element behind the pixels,
 //! delimiters and items where none belong, delimiters with a length, groups 0000 and 0002, lengths that do not fit.
-#![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
 mod error;
 mod event;
+mod image;
 mod inflate;
 mod limits;
 mod order;
+pub mod part10;
 mod walk;
 
 pub use error::{Place, ScanError};
 pub use event::{Element, Event, Head, Irregularity, Tail};
+pub use image::{Image, ImageAttributes, NativeFit, expected_native_length};
 pub use limits::Limits;
 
 use inflate::Inflate;

@@ -1,4 +1,5 @@
 //! The scanner, told small data sets byte by byte.
+#![allow(clippy::cast_possible_truncation)] // lengths of test data
 
 use dicom_core::{Tag, VR};
 use proptest::prelude::*;
@@ -320,21 +321,19 @@ fn data_set(encoding: Encoding) -> impl Strategy<Value = Vec<u8>> {
     let leaf = prop::collection::vec(any::<u8>(), 0..40)
         .prop_map(move |value| element(encoding, Tag(0x0009, 0x0010), VR::OB, &value));
     let nested = leaf.prop_recursive(6, 40, 4, move |inner| {
-        (prop::collection::vec(inner, 0..4), any::<bool>(), any::<bool>()).prop_map(move |(items, a, b)| {
-            let items = items.iter().flat_map(|content| match a {
-                true => element(encoding, ITEM, VR::UN, content),
-                false => {
-                    [&open(encoding, ITEM, VR::UN)[..], content, &delimiter(encoding, ITEM_END)].concat()
-                }
-            });
-            let items: Vec<u8> = items.collect();
-            match b {
-                true => element(encoding, ICONS, VR::SQ, &items),
-                false => {
-                    [&open(encoding, ICONS, VR::SQ)[..], &items, &delimiter(encoding, SEQUENCE_END)].concat()
-                }
-            }
-        })
+        (prop::collection::vec(inner, 0..4), any::<bool>(), any::<bool>()).prop_map(
+            move |(items, defined_items, defined)| {
+                let wrap = |tag, defined, content: &[u8], end| {
+                    if defined {
+                        return element(encoding, tag, VR::SQ, content);
+                    }
+                    [&open(encoding, tag, VR::SQ)[..], content, &delimiter(encoding, end)].concat()
+                };
+                let items: Vec<u8> =
+                    items.iter().flat_map(|content| wrap(ITEM, defined_items, content, ITEM_END)).collect();
+                wrap(ICONS, defined, &items, SEQUENCE_END)
+            },
+        )
     });
     prop::collection::vec(nested, 1..6).prop_map(|parts| parts.concat())
 }
