@@ -151,8 +151,10 @@ pub enum ScanError {
         /// The element.
         place: Place,
     },
-    /// An element twice that says what the image is or whose it is.
-    #[error("{place} is there for the second time, and readers would differ in which of the two they take")]
+    /// An element twice, with different values, that says what the image is or whose it is.
+    #[error(
+        "{place} is there for the second time with another value, and readers would differ in which they take"
+    )]
     Duplicate {
         /// The second one.
         place: Place,
@@ -195,10 +197,10 @@ pub enum ScanError {
         /// How far it came.
         inflated: u64,
     },
-    /// Bytes behind the deflated stream, other than one byte of padding.
-    #[error("{extra} bytes follow the end of the deflated data set")]
+    /// Bytes behind the deflated stream, other than padding or a gzip trailer.
+    #[error("{extra} bytes or more follow the end of the deflated data set")]
     AfterDeflate {
-        /// How many were seen in this piece.
+        /// How many, as far as was looked.
         extra: u64,
     },
     /// A value that says nothing sensible about the image.

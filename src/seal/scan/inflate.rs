@@ -7,12 +7,16 @@ use super::error::ScanError;
 /// What one pass through the buffer gives; nothing is held, so a bomb costs time in proportion to its own size only.
 const BUFFER_BYTES: usize = 32 * 1024;
 
+/// A CRC-32, a length and a NUL.
+const TRAILER_BYTES_MAX: usize = 9;
+
 /// A deflate stream being inflated.
 pub(super) struct Inflate {
     stream: Decompress,
     buffer: Box<[u8]>,
     ended: bool,
-    padding: u64,
+    /// What follows the stream: at most 9 bytes.
+    trailer: Vec<u8>,
 }
 
 impl Inflate {
@@ -21,7 +25,7 @@ impl Inflate {
             stream: Decompress::new(false),
             buffer: vec![0; BUFFER_BYTES].into(),
             ended: false,
-            padding: 0,
+            trailer: Vec::new(),
         }
     }
 
@@ -47,23 +51,37 @@ impl Inflate {
                 break;
             }
         }
-        self.take_padding(input).map_err(E::from)
-    }
-
-    /// PS3.5 A.5 wants an even number of bytes: one NUL may follow the stream.
-    fn take_padding(&mut self, rest: &[u8]) -> Result<(), ScanError> {
-        if !self.ended {
-            return Ok(());
-        }
-        self.padding = self.padding.saturating_add(rest.len() as u64);
-        if self.padding > 1 || rest.iter().any(|byte| *byte != 0) {
-            return Err(ScanError::AfterDeflate { extra: self.padding });
+        if self.ended {
+            let room = TRAILER_BYTES_MAX.saturating_sub(self.trailer.len());
+            if input.len() > room {
+                return Err(self.trailer_error(input.len()).into());
+            }
+            self.trailer.extend_from_slice(input);
         }
         Ok(())
     }
 
+    /// PS3.5 A.5 wants an even number of bytes: one NUL may follow the stream. Some writers leave the end of a gzip
+    /// file there as well (RFC 1952 2.3.1): a CRC-32, then the inflated length.
     pub(super) fn finish(&self) -> Result<(), ScanError> {
-        if self.ended { Ok(()) } else { Err(self.error("it ends before its last block does")) }
+        if !self.ended {
+            return Err(self.error("it ends before its last block does"));
+        }
+        let inflated = self.stream.total_out().to_le_bytes();
+        match self.trailer.as_slice() {
+            [] | [0] => Ok(()),
+            [_, _, _, _, length @ ..] if inflated.starts_with(length.get(..4).unwrap_or(length)) => {
+                match length {
+                    [_, _, _, _] | [_, _, _, _, 0] => Ok(()),
+                    _ => Err(self.trailer_error(0)),
+                }
+            }
+            _ => Err(self.trailer_error(0)),
+        }
+    }
+
+    fn trailer_error(&self, more: usize) -> ScanError {
+        ScanError::AfterDeflate { extra: self.trailer.len().saturating_add(more) as u64 }
     }
 
     fn error(&self, reason: &'static str) -> ScanError {

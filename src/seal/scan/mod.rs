@@ -4,11 +4,11 @@
 //! what it is in, nesting and counts have limits ([`Limits`]), and there is no recursion.
 //!
 //! What is let through although the standard says otherwise, because real archives are full of it, is passed on byte
-//! for byte and named by [`Scanner::irregularities`]: tags out of order, repeated elements that neither identify nor
-//! describe the image, odd lengths, characters that are no VR, fragments under other tags than pixel data.
+//! for byte and named by [`Scanner::irregularities`]: tags out of order, repeated elements (those that identify or
+//! describe the image only with the same value), odd lengths, characters that are no VR, fragments under other tags than pixel data.
 //!
 //! What is refused, because two readers would see two different images, or one reader would stop early: a second
-//! pixel data element, a second element that identifies or describes the image, such an element behind the pixels,
+//! pixel data element, a second, different element that identifies or describes the image, such an element behind the pixels,
 //! delimiters and items where none belong, delimiters with a length, groups 0000 and 0002, lengths that do not fit.
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
@@ -163,6 +163,7 @@ impl Scanner {
         on: &mut impl FnMut(Event<'_>) -> Result<(), E>,
     ) -> Result<&'b [u8], E> {
         let size = usize::from(top.header.size);
+        self.walk.order.compare(Place { tag: top.header.tag, at: top.at }, None)?;
         on(Event::Begin(Head {
             tag: top.header.tag,
             vr: top.header.vr.vr(),
@@ -202,6 +203,7 @@ impl Scanner {
             &self.held
         };
         let value = raw.get(usize::from(header.size)..).unwrap_or_default();
+        self.walk.order.compare(Place { tag: header.tag, at }, Some(value))?;
         on(Event::Element(Element { tag: header.tag, vr: header.vr.vr(), raw, value, at, holds_pixels }))?;
         self.held.clear();
         Ok(())

@@ -9,6 +9,9 @@ use super::event::Irregularity;
 use super::limits::Limits;
 use crate::seal::element::is_pixel_data;
 
+/// No honest value of these elements is longer: a name has up to three times 64 characters (PS3.5 6.2).
+const SINGLE_BYTES_MAX: usize = 1024;
+
 /// What is known of the top-level elements so far.
 #[derive(Debug)]
 pub(super) struct Order {
@@ -18,6 +21,8 @@ pub(super) struct Order {
     /// Those that came behind a larger one.
     late: BTreeSet<Tag>,
     pixels: Option<Tag>,
+    /// Those that there may be only one of, with their values if they are short.
+    singles: Vec<(Tag, Option<Box<[u8]>>)>,
     irregularities: Vec<Irregularity>,
     irregularities_count: u64,
 }
@@ -29,6 +34,7 @@ impl Order {
             ascending: Vec::new(),
             late: BTreeSet::new(),
             pixels: None,
+            singles: Vec::new(),
             irregularities: Vec::new(),
             irregularities_count: 0,
         }
@@ -61,12 +67,28 @@ impl Order {
             return Ok(());
         }
         if self.ascending.binary_search(&tag).is_ok() || !self.late.insert(tag) {
-            if is_single(tag) || is_pixel_data(tag) {
+            if is_pixel_data(tag) {
                 return Err(ScanError::Duplicate { place });
             }
             self.note(Irregularity::Repeated(place));
         } else {
             self.note(Irregularity::OutOfOrder(place));
+        }
+        Ok(())
+    }
+
+    /// Looks at the value of an element, none if it is too large to be held. A second element that identifies or
+    /// describes the image is let through only if it says the same: the colour palettes that come with the standard
+    /// have their SOP Instance UID twice.
+    pub(super) fn compare(&mut self, place: Place, value: Option<&[u8]>) -> Result<(), ScanError> {
+        if !is_single(place.tag) {
+            return Ok(());
+        }
+        let value = value.filter(|value| value.len() <= SINGLE_BYTES_MAX);
+        match self.singles.iter().find(|(tag, _)| *tag == place.tag) {
+            None => self.singles.push((place.tag, value.map(Into::into))),
+            Some((_, Some(first))) if value == Some(first) => {}
+            Some(_) => return Err(ScanError::Duplicate { place }),
         }
         Ok(())
     }

@@ -223,6 +223,15 @@ fn inflates_the_deflated_syntax_and_allows_one_byte_of_padding() {
         deflated.push(0);
     }
     assert!(matches!(scan(Encoding::Deflated, &deflated), Err(ScanError::AfterDeflate { .. })), "two bytes");
+    let with_trailer = |length: u32, padding: &[u8]| {
+        let stream = &deflated[..deflated.len() - 2];
+        [stream, &[1, 2, 3, 4], &length.to_le_bytes(), padding].concat()
+    };
+    assert!(scan(Encoding::Deflated, &with_trailer(200_012, &[])).is_ok(), "the end of a gzip file");
+    assert!(scan(Encoding::Deflated, &with_trailer(200_012, &[0])).is_ok());
+    for wrong in [with_trailer(200_012, &[1]), with_trailer(200_011, &[]), with_trailer(200_012, &[0, 0])] {
+        assert!(matches!(scan(Encoding::Deflated, &wrong), Err(ScanError::AfterDeflate { .. })));
+    }
     assert!(matches!(scan(Encoding::Deflated, &deflated[..50]), Err(ScanError::Inflate { .. })));
     assert!(matches!(scan(Encoding::Deflated, &[0xFF; 20]), Err(ScanError::Inflate { .. })));
 }
@@ -270,6 +279,27 @@ fn names_tags_out_of_order_repeated_and_unknown_vrs() {
             Irregularity::UnknownVr(Place { tag: PRIVATE, at: 31 }, *b"??"),
         ]
     );
+}
+
+#[test]
+fn takes_what_identifies_or_describes_the_image_twice_only_if_it_says_the_same() {
+    let encoding = Encoding::ExplicitLittle;
+    let rows = |rows: &[u8]| element(encoding, Tag(0x0028, 0x0010), VR::US, rows);
+    let name = element(encoding, NAME, VR::PN, b"Doe^John");
+    assert_eq!(scan(encoding, &[rows(&[1, 0]), rows(&[1, 0])].concat()).unwrap().len(), 2);
+    assert!(scan(encoding, &[rows(&[1, 0]), name, rows(&[1, 0])].concat()).is_ok());
+    let differ = scan(encoding, &[rows(&[1, 0]), rows(&[2, 0])].concat());
+    assert_eq!(differ, Err(ScanError::Duplicate { place: Place { tag: Tag(0x0028, 0x0010), at: 10 } }));
+    let large = element(encoding, NAME, VR::UT, &[b'x'; 100_000]);
+    assert!(matches!(scan(encoding, &[large.clone(), large].concat()), Err(ScanError::Duplicate { .. })));
+
+    let pixels = |tag| element(encoding, tag, VR::OW, &[1, 2]);
+    let twice = scan(encoding, &[pixels(PIXEL_DATA), pixels(PIXEL_DATA)].concat());
+    assert!(matches!(twice, Err(ScanError::Duplicate { .. })));
+    let two_kinds = scan(encoding, &[pixels(Tag(0x7FE0, 0x0008)), pixels(PIXEL_DATA)].concat());
+    assert!(matches!(two_kinds, Err(ScanError::SecondPixelData { first: Tag(0x7FE0, 0x0008), .. })));
+    let late = scan(encoding, &[pixels(PIXEL_DATA), rows(&[1, 0])].concat());
+    assert!(matches!(late, Err(ScanError::AfterPixels { .. })));
 }
 
 #[test]
