@@ -52,7 +52,8 @@ def main(root):
             print(f"X\t{name}\t{type(error).__name__}: {error}".replace("\n", " "))
             continue
         print(f"F\t{name}\t{syntax(ds)}")
-        print(*lines, sep="\n")
+        for line in lines:
+            print(line)
 
 
 main(Path(sys.argv[1]))

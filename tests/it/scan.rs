@@ -1,6 +1,11 @@
 //! The scanner against files: hostile ones with one fault each, and real ones as another reader sees them.
 
-use sealgate::dicom::{Encoding, TransferSyntax};
+use std::fs;
+use std::path::Path;
+
+use dicom_core::Tag;
+use sealgate::dicom::{Encoding, Status};
+use sealgate::seal::element::Length;
 use sealgate::seal::scan::{Event, Limits, ScanError, Scanner};
 
 /// What one scan told: the elements in order, and all bytes.
@@ -10,12 +15,14 @@ struct Told {
     raw: Vec<u8>,
 }
 
+/// A top-level element, in one piece or in several.
 #[derive(Default, PartialEq, Debug)]
 struct Seen {
     tag: String,
     vr: Option<String>,
     undefined: bool,
     value: Vec<u8>,
+    bytes: usize,
     holds_pixels: bool,
 }
 
@@ -34,6 +41,7 @@ fn scan(encoding: Encoding, bytes: &[u8], total: Option<u64>, piece: usize) -> R
                     vr: e.vr.map(|vr| vr.to_string().to_owned()),
                     undefined: long && e.raw[at..at + 4] == [0xFF; 4],
                     value: e.value.to_vec(),
+                    bytes: e.raw.len(),
                     holds_pixels: e.holds_pixels,
                 });
             }
@@ -42,7 +50,7 @@ fn scan(encoding: Encoding, bytes: &[u8], total: Option<u64>, piece: usize) -> R
                 told.elements.push(Seen {
                     tag: text(head.tag),
                     vr: head.vr.map(|vr| vr.to_string().to_owned()),
-                    undefined: head.length == sealgate::seal::element::Length::Undefined,
+                    undefined: head.length == Length::Undefined,
                     ..Seen::default()
                 });
             }
@@ -51,7 +59,9 @@ fn scan(encoding: Encoding, bytes: &[u8], total: Option<u64>, piece: usize) -> R
                 told.elements.last_mut().expect("begun").value.extend_from_slice(bytes);
             }
             Event::End(tail) => {
-                told.elements.last_mut().expect("begun").holds_pixels = tail.holds_pixels;
+                let element = told.elements.last_mut().expect("begun");
+                element.holds_pixels = tail.holds_pixels;
+                element.bytes = usize::try_from(tail.bytes).expect("it fits");
             }
         }
         Ok::<(), ScanError>(())
@@ -63,15 +73,182 @@ fn scan(encoding: Encoding, bytes: &[u8], total: Option<u64>, piece: usize) -> R
     Ok(told)
 }
 
+const HOSTILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/hostile/dataset");
+
+/// A file with one fault: its name, its encoding and outcome, which are in the name, and its bytes.
+fn hostile() -> Vec<(String, Encoding, String, Vec<u8>)> {
+    let entries = fs::read_dir(HOSTILE).expect("the folder is there");
+    let mut files = Vec::new();
+    for path in entries.map(|entry| entry.expect("it can be listed").path()) {
+        let name = path.file_name().expect("it has one").to_string_lossy().into_owned();
+        let [_, encoding, outcome, "bin"] = name.split('.').collect::<Vec<_>>()[..] else { continue };
+        let encoding = match encoding {
+            "explicit" => Encoding::ExplicitLittle,
+            "implicit" => Encoding::ImplicitLittle,
+            "big" => Encoding::ExplicitBig,
+            "deflated" => Encoding::Deflated,
+            "encapsulated" => Encoding::Encapsulated,
+            other => panic!("{name}: no encoding {other}"),
+        };
+        let outcome = outcome.to_owned();
+        files.push((name, encoding, outcome, fs::read(&path).expect("it can be read")));
+    }
+    assert!(files.len() > 150, "make.py was run");
+    files
+}
+
+/// The error's name as the file names have it: `TooDeep` is `too-deep`.
+fn outcome_of<T>(result: &Result<T, ScanError>) -> String {
+    let Err(error) = result else { return "ok".to_owned() };
+    let debug = format!("{error:?}");
+    let name = debug.split([' ', '(']).next().expect("a split has a first part");
+    let kebab = name.chars().flat_map(|c| {
+        let hyphen = c.is_uppercase().then_some('-');
+        hyphen.into_iter().chain(c.to_lowercase())
+    });
+    kebab.collect::<String>().trim_start_matches('-').to_owned()
+}
+
+#[test]
+fn hostile_files_end_as_their_names_say_however_they_are_cut() {
+    for (name, encoding, expected, bytes) in hostile() {
+        let known = Some(bytes.len() as u64);
+        for piece in [1, 7, 4096, usize::MAX] {
+            let told = scan(encoding, &bytes, known, piece);
+            assert_eq!(outcome_of(&told), expected, "{name} in pieces of {piece}: {:?}", told.as_ref().err());
+            match told {
+                Ok(told) if encoding != Encoding::Deflated => assert!(told.raw == bytes, "{name} comes back"),
+                Ok(_) => {}
+                Err(error) => assert_eq!(error.status(), Status(0xC000), "{name}"),
+            }
+            // Where the total is not known, a length that is too large shows later, or only at the end.
+            let outcome = outcome_of(&scan(encoding, &bytes, None, piece));
+            let shows_later = ["length", "header-cut", "missing-delimiter"].contains(&expected.as_str());
+            assert!(
+                outcome == expected || (shows_later && outcome != "ok"),
+                "{name} in pieces of {piece}, of unknown length: {outcome}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_valid_file_is_an_error_wherever_it_is_cut() {
+    for (name, encoding, expected, bytes) in hostile() {
+        if expected != "ok" || encoding == Encoding::Deflated || bytes.len() > 1000 {
+            continue;
+        }
+        let whole = scan(encoding, &bytes, None, usize::MAX).expect("it is valid");
+        let mut ends = vec![0];
+        for element in &whole.elements {
+            ends.push(ends[ends.len() - 1] + element.bytes);
+        }
+        for n in 1..bytes.len() {
+            let cut = scan(encoding, &bytes[..n], None, 64);
+            assert_eq!(cut.is_ok(), ends.contains(&n), "{name} cut at {n}: {cut:?}");
+        }
+    }
+}
+
+/// `VmPeak` and `VmHWM`: the most address space and the most memory this process ever had, in KiB.
+fn peaks() -> [u64; 2] {
+    let status = fs::read_to_string("/proc/self/status").expect("Linux has it");
+    ["VmPeak:", "VmHWM:"].map(|key| {
+        let line = status.lines().find(|line| line.starts_with(key)).expect("it is there");
+        line.split_whitespace().nth(1).expect("a number").parse().expect("a number")
+    })
+}
+
+fn discard(encoding: Encoding, bytes: &[u8], total: Option<u64>, piece: usize) -> Result<(), ScanError> {
+    let mut scanner = Scanner::new(encoding, Limits::default(), total);
+    for piece in bytes.chunks(piece) {
+        scanner.push(piece, &mut |_: Event<'_>| Ok::<(), ScanError>(()))?;
+    }
+    scanner.finish()
+}
+
+/// 3.9 GiB of pixels that are never there all at once.
+fn discard_a_large_image() {
+    let (piece, pieces) = (vec![0; 1 << 16], 63_897_u32);
+    let length = pieces * (1 << 16);
+    let mut scanner = Scanner::new(Encoding::ExplicitLittle, Limits::default(), None);
+    let mut on = |_: Event<'_>| Ok::<(), ScanError>(());
+    let header = [&b"\xE0\x7F\x10\0OW\0\0"[..], &length.to_le_bytes()].concat();
+    scanner.push(&header, &mut on).expect("it is valid");
+    for _ in 0..pieces {
+        scanner.push(&piece, &mut on).expect("it is valid");
+    }
+    scanner.finish().expect("it is complete");
+}
+
+/// Empty elements in descending order, the costliest to remember, until the limit.
+fn discard_a_flood() {
+    let flood = (0..40_000_u16).rev().flat_map(|n| {
+        let [low, high] = n.to_le_bytes();
+        [0x09, 0x00, low, high, b'L', b'O', 0, 0]
+    });
+    let flood: Vec<u8> = flood.collect();
+    let result = discard(Encoding::ExplicitLittle, &flood, None, 100);
+    assert_eq!(outcome_of(&result), "too-many-elements");
+}
+
+#[test]
+fn no_input_takes_a_mebibyte_of_memory() {
+    const INSIDE: &str = "SEALGATE_TEST_MEASURES_MEMORY";
+    if std::env::var_os(INSIDE).is_none() {
+        // A process of its own: other tests would be measured too.
+        let this = std::env::current_exe().expect("it runs");
+        let arguments = ["--exact", "scan::no_input_takes_a_mebibyte_of_memory", "--test-threads=1"];
+        let output = std::process::Command::new(this).args(arguments).env(INSIDE, "1").output();
+        let output = output.expect("it starts again");
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && text.contains("1 passed"), "{text}");
+        return;
+    }
+    // Read everything before the measure, and let the dictionary, the allocator and the test's own buffers settle.
+    let files = hostile();
+    drop(vec![1_u8; 512 << 10]);
+    for (_, encoding, outcome, bytes) in files.iter().filter(|file| file.2 == "ok") {
+        assert_eq!(outcome_of(&discard(*encoding, bytes, None, 4096)), *outcome);
+    }
+    let before = peaks();
+    for (_, encoding, _, bytes) in &files {
+        for piece in [1, 4096, usize::MAX] {
+            for total in [None, Some(bytes.len() as u64)] {
+                let _ = discard(*encoding, bytes, total, piece);
+            }
+        }
+    }
+    discard_a_large_image();
+    discard_a_flood();
+    for (name, before, after) in [("VmPeak", before[0], peaks()[0]), ("VmHWM", before[1], peaks()[1])] {
+        assert!(after - before < 1024, "{name} grew from {before} to {after} KiB");
+    }
+}
+
 #[cfg(feature = "peers")]
 mod real {
-    use std::path::{Path, PathBuf};
+    use std::path::PathBuf;
     use std::process::Command;
 
-    use sealgate::dicom::Uid;
+    use sealgate::dicom::{TransferSyntax, Uid};
     use sealgate::seal::scan::part10;
 
     use super::*;
+
+    /// Files of the PyPI packages `pydicom` and `pydicom-data` that are refused, and why that is right.
+    const REFUSED: [(&str, &str); 6] = [
+        // Cut short on purpose, by their own names.
+        ("emri_small_jpeg_2k_lossless_too_short.dcm", "missing-delimiter"),
+        ("MR_truncated.dcm", "length"),
+        ("rtplan_truncated.dcm", "length"),
+        // Says JPEG Baseline, which is explicit, and is in implicit VR.
+        ("SC_rgb_jpeg.dcm", "bad-vr"),
+        // Has no file meta information, and one stray byte before the data set: pydicom reads one absurd element.
+        ("no_meta.dcm", "length"),
+        // Broken on purpose: the last item is longer than its sequence.
+        ("DICOMDIR-nooffset", "length"),
+    ];
 
     fn folder() -> PathBuf {
         std::env::var_os("SEALGATE_REAL_DICOM")
@@ -79,72 +256,82 @@ mod real {
             .into()
     }
 
-    /// What pydicom sees: path, transfer syntax, lines of elements.
-    fn pydicom(folder: &Path) -> Vec<(String, String, Vec<String>)> {
+    /// What another reader sees in a file.
+    struct File {
+        path: String,
+        syntax: Uid,
+        elements: Vec<String>,
+    }
+
+    fn as_pydicom_reads(folder: &Path) -> Vec<File> {
         let python = std::env::var("SEALGATE_PYTHON").unwrap_or_else(|_| "python3".to_owned());
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/elements.py");
         let output = Command::new(python).arg(script).arg(folder).output().expect("python starts");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let mut files = Vec::new();
+        let mut files: Vec<File> = Vec::new();
         for line in String::from_utf8(output.stdout).expect("UTF-8").lines() {
             match line.split('\t').collect::<Vec<_>>()[..] {
-                ["F", path, syntax] => files.push((path.to_owned(), syntax.to_owned(), Vec::new())),
-                ["E", ..] => files.last_mut().expect("a file first").2.push(line.to_owned()),
-                _ => println!("{line}"),
+                ["F", path, syntax] => files.push(File {
+                    path: path.to_owned(),
+                    syntax: Uid::parse(syntax).expect("a UID"),
+                    elements: Vec::new(),
+                }),
+                ["E", ..] => files.last_mut().expect("a file first").elements.push(line.to_owned()),
+                _ => panic!("pydicom refuses a file that nobody has looked at: {line}"),
             }
         }
         files
     }
 
-    #[test]
-    fn real_files_are_read_as_pydicom_reads_them() {
-        let folder = folder();
-        for (path, syntax, expected) in pydicom(&folder) {
-            let file = std::fs::read(folder.join(&path)).expect("the file can be read");
-            let fallback = Uid::parse(&syntax).expect("a UID");
-            let front = part10::read(&mut &file[..], &Limits::default(), Some(&fallback));
-            let (front, _) = match front {
-                Ok(f) => f,
-                Err(e) => {
-                    println!("R {path}: {e}");
-                    continue;
-                }
-            };
-            let Some(syntax) = TransferSyntax::by_uid(front.transfer_syntax.as_str()) else {
-                println!("S {path} {}", front.transfer_syntax);
-                continue;
-            };
-            let bytes = &file[front.raw.len()..];
-            let told = match scan(syntax.encoding, bytes, Some(bytes.len() as u64), 4096) {
-                Ok(t) => t,
-                Err(e) => {
-                    println!("R {path}: {e}");
-                    continue;
-                }
-            };
-            let lines: Vec<String> = told.elements.iter().map(line_of).collect();
-            if !same(&lines, &expected) {
-                println!("D {path}");
-                for l in lines.iter().filter(|l| !expected.contains(l)) {
-                    println!("   ours   {l}");
-                }
-                for l in expected.iter().filter(|l| !lines.contains(l)) {
-                    println!("   theirs {l}");
-                }
-            }
-        }
-    }
-    fn same(a: &[String], b: &[String]) -> bool {
-        a.len() == b.len()
-            && a.iter().zip(b).all(|(a, b)| a.split('\t').zip(b.split('\t')).all(|(a, b)| a == b || b == "-"))
+    /// A file's data set, and how it is encoded.
+    fn data_set(folder: &Path, file: &File) -> Result<(Encoding, Vec<u8>), part10::FrontError> {
+        let mut bytes = fs::read(folder.join(&file.path))?;
+        let (front, _) = part10::read(&mut &bytes[..], &Limits::default(), Some(&file.syntax))?;
+        assert!(bytes.starts_with(&front.raw));
+        let syntax =
+            TransferSyntax::by_uid(front.transfer_syntax.as_str()).expect("a syntax of the standard");
+        Ok((syntax.encoding, bytes.split_off(front.raw.len())))
     }
 
+    /// The element as `tests/elements.py` writes it.
     fn line_of(seen: &Seen) -> String {
-        let value = if seen.undefined { &seen.value[..seen.value.len() - 8] } else { &seen.value[..] };
-        let length = if seen.undefined { "u".to_owned() } else { value.len().to_string() };
+        let (length, value) = match seen.undefined {
+            true => ("u".to_owned(), &seen.value[..seen.value.len() - 8]),
+            false => (seen.value.len().to_string(), &seen.value[..]),
+        };
         let mut crc = flate2::Crc::new();
         crc.update(value);
         let vr = seen.vr.as_deref().unwrap_or("--");
         format!("E\t{}\t{vr}\t{length}\t{}", seen.tag, crc.sum())
+    }
+
+    /// Field by field; where pydicom has a `-` it did not keep what was in the file.
+    fn is_same(ours: &str, theirs: &str) -> bool {
+        ours.split('\t').zip(theirs.split('\t')).all(|(ours, theirs)| ours == theirs || theirs == "-")
+    }
+
+    #[test]
+    fn real_files_are_read_as_pydicom_reads_them() {
+        let folder = folder();
+        let files = as_pydicom_reads(&folder);
+        assert!(files.len() >= 250, "{} files, install pydicom and pydicom-data there", files.len());
+        for file in files {
+            let (encoding, bytes) = data_set(&folder, &file).expect("its front can be read");
+            let told = scan(encoding, &bytes, Some(bytes.len() as u64), 4096);
+            let refused = REFUSED.iter().find(|(name, _)| file.path.rsplit('/').next() == Some(name));
+            let expected = refused.map_or("ok", |(_, outcome)| outcome);
+            assert_eq!(outcome_of(&told), expected, "{}: {:?}", file.path, told.err());
+            let Ok(told) = told else { continue };
+            let mut lines: Vec<_> = told.elements.iter().map(line_of).collect();
+            // pydicom keeps one of two.
+            lines.dedup();
+            assert_eq!(lines.len(), file.elements.len(), "{}", file.path);
+            for (ours, theirs) in lines.iter().zip(&file.elements) {
+                assert!(is_same(ours, theirs), "{}: {ours}, pydicom has {theirs}", file.path);
+            }
+            for piece in [1, 7, usize::MAX] {
+                assert_eq!(scan(encoding, &bytes, None, piece).as_ref(), Ok(&told), "{}", file.path);
+            }
+        }
     }
 }
