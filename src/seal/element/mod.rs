@@ -1,9 +1,11 @@
 //! One data element at a time: its header read and written, its bytes moved between encodings (PS3.5 section 7).
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
+mod convert;
 mod header;
 mod vr;
 
+pub use convert::{Conversion, swap_bytes};
 pub use header::{Header, Length, LengthField, VrField, read_header, write_header};
 pub use vr::{Layout, dictionary_vr, has_long_length, read_u16, read_u32, swap_unit};
 

@@ -290,7 +290,7 @@ fn takes_what_identifies_or_describes_the_image_twice_only_if_it_says_the_same()
     assert!(scan(encoding, &[rows(&[1, 0]), name, rows(&[1, 0])].concat()).is_ok());
     let differ = scan(encoding, &[rows(&[1, 0]), rows(&[2, 0])].concat());
     assert_eq!(differ, Err(ScanError::Duplicate { place: Place { tag: Tag(0x0028, 0x0010), at: 10 } }));
-    let large = element(encoding, NAME, VR::UT, &[b'x'; 100_000]);
+    let large = element(encoding, NAME, VR::UT, &vec![b'x'; 100_000]);
     assert!(matches!(scan(encoding, &[large.clone(), large].concat()), Err(ScanError::Duplicate { .. })));
 
     let pixels = |tag| element(encoding, tag, VR::OW, &[1, 2]);
