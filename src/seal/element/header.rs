@@ -2,7 +2,7 @@
 
 use dicom_core::{Tag, VR};
 
-use super::vr::{Layout, has_long_length};
+use super::vr::{Layout, has_long_length, vr_of};
 
 /// What the header says the VR is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +82,7 @@ pub fn read_header(layout: Layout, bytes: &[u8]) -> Result<Option<Header>, [u8; 
         return Ok(Some(Header { tag, vr: VrField::None, length: plain, size: 8 }));
     }
     let letters = [b4, b5];
-    let (vr, long) = match VR::from_binary(letters) {
+    let (vr, long) = match vr_of(letters) {
         Some(vr) => (VrField::Known(vr), has_long_length(vr)),
         None if letters.iter().all(u8::is_ascii_uppercase) => (VrField::Unknown(letters), true),
         None if letters.iter().all(|b| (b' '..=b'~').contains(b)) => (VrField::Unknown(letters), false),

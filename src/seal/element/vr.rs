@@ -77,6 +77,49 @@ pub fn read_u32(encoding: Encoding, value: &[u8]) -> Option<u32> {
     value.first_chunk().map(|bytes| Layout::from(encoding).u32(*bytes))
 }
 
+/// The VR of two letters (PS3.5 table 6.2-1). `VR::from_binary` says the same, ten times as slowly, by way of text.
+#[must_use]
+pub fn vr_of(letters: [u8; 2]) -> Option<VR> {
+    let vr = match &letters {
+        b"AE" => VR::AE,
+        b"AS" => VR::AS,
+        b"AT" => VR::AT,
+        b"CS" => VR::CS,
+        b"DA" => VR::DA,
+        b"DS" => VR::DS,
+        b"DT" => VR::DT,
+        b"FL" => VR::FL,
+        b"FD" => VR::FD,
+        b"IS" => VR::IS,
+        b"LO" => VR::LO,
+        b"LT" => VR::LT,
+        b"OB" => VR::OB,
+        b"OD" => VR::OD,
+        b"OF" => VR::OF,
+        b"OL" => VR::OL,
+        b"OV" => VR::OV,
+        b"OW" => VR::OW,
+        b"PN" => VR::PN,
+        b"SH" => VR::SH,
+        b"SL" => VR::SL,
+        b"SQ" => VR::SQ,
+        b"SS" => VR::SS,
+        b"ST" => VR::ST,
+        b"SV" => VR::SV,
+        b"TM" => VR::TM,
+        b"UC" => VR::UC,
+        b"UI" => VR::UI,
+        b"UL" => VR::UL,
+        b"UN" => VR::UN,
+        b"UR" => VR::UR,
+        b"US" => VR::US,
+        b"UT" => VR::UT,
+        b"UV" => VR::UV,
+        _ => return None,
+    };
+    Some(vr)
+}
+
 /// Whether the explicit header has two reserved bytes and a 32-bit length (PS3.5 table 7.1-1).
 #[must_use]
 pub fn has_long_length(vr: VR) -> bool {
@@ -136,6 +179,13 @@ mod tests {
         assert_eq!(dictionary_vr(Tag(0x0029, 0x0010), false), Some(VR::LO), "a private creator");
         assert_eq!(dictionary_vr(Tag(0x0028, 0x0000), false), Some(VR::UL), "a group length");
         assert_eq!(dictionary_vr(Tag(0x0029, 0x1010), false), None);
+    }
+
+    #[test]
+    fn knows_the_letters_that_the_standard_knows() {
+        let all = (0..=u16::MAX).map(u16::to_le_bytes);
+        assert!(all.clone().all(|letters| vr_of(letters) == VR::from_binary(letters)));
+        assert_eq!(all.filter(|letters| vr_of(*letters).is_some()).count(), 34);
     }
 
     #[test]

@@ -132,8 +132,13 @@ impl Scanner {
         ahead: usize,
         on: &mut impl FnMut(Event<'_>) -> Result<(), E>,
     ) -> Result<&'b [u8], E> {
-        let Some(top) = self.walk.top().copied() else { return Ok(present) };
-        if !self.streams && self.must_stream(&top) {
+        let Some(top) = self.walk.top() else { return Ok(present) };
+        let begins = !self.streams && self.must_stream(top);
+        if !begins && !self.walk.is_complete() {
+            return Ok(present);
+        }
+        let top = *top;
+        if begins {
             present = self.begin(&top, present, on)?;
         }
         if !self.walk.is_complete() {

@@ -31,7 +31,8 @@ impl Order {
     pub(super) fn new(limits: Limits) -> Self {
         Self {
             limits,
-            ascending: Vec::new(),
+            // As many as most images have.
+            ascending: Vec::with_capacity(160),
             late: BTreeSet::new(),
             pixels: None,
             singles: Vec::new(),
@@ -108,11 +109,13 @@ impl Order {
 /// Elements that say whose the image is and what it is: with two of them, one reader takes the first and another
 /// the last, and they would see different images; behind the pixels they come too late to seal by.
 fn is_single(tag: Tag) -> bool {
-    matches!(
-        (tag.group(), tag.element()),
-        (0x0008, 0x0016 | 0x0018)
-            | (0x0010, 0x0010 | 0x0020)
-            | (0x0020, 0x000D | 0x000E)
-            | (0x0028, 0x0002 | 0x0004 | 0x0006 | 0x0008 | 0x0010 | 0x0011 | 0x0100..=0x0103)
-    )
+    match tag.group() {
+        0x0008 => matches!(tag.element(), 0x0016 | 0x0018),
+        0x0010 => matches!(tag.element(), 0x0010 | 0x0020),
+        0x0020 => matches!(tag.element(), 0x000D | 0x000E),
+        0x0028 => {
+            matches!(tag.element(), 0x0002 | 0x0004 | 0x0006 | 0x0008 | 0x0010 | 0x0011 | 0x0100..=0x0103)
+        }
+        _ => false,
+    }
 }
