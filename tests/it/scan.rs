@@ -190,6 +190,13 @@ fn discard_a_flood() {
     assert_eq!(outcome_of(&result), "too-many-elements");
 }
 
+/// A short deflated data set, and two mebibytes behind its end.
+fn discard_a_tail(deflated: &[u8]) {
+    let bytes = [deflated, &vec![0; 2 << 20]].concat();
+    let result = discard(Encoding::Deflated, &bytes, None, 4096);
+    assert_eq!(outcome_of(&result), "after-deflate");
+}
+
 #[test]
 fn no_input_takes_a_mebibyte_of_memory() {
     const INSIDE: &str = "SEALGATE_TEST_MEASURES_MEMORY";
@@ -205,7 +212,9 @@ fn no_input_takes_a_mebibyte_of_memory() {
     }
     // Read everything before the measure, and let the dictionary, the allocator and the test's own buffers settle.
     let files = hostile();
-    drop(vec![1_u8; 512 << 10]);
+    let deflated =
+        &files.iter().find(|file| file.0.starts_with("a-gzip-trailer")).expect("make.py was run").3;
+    drop(vec![1_u8; 3 << 20]);
     for (_, encoding, outcome, bytes) in files.iter().filter(|file| file.2 == "ok") {
         assert_eq!(outcome_of(&discard(*encoding, bytes, None, 4096)), *outcome);
     }
@@ -219,6 +228,7 @@ fn no_input_takes_a_mebibyte_of_memory() {
     }
     discard_a_large_image();
     discard_a_flood();
+    discard_a_tail(deflated);
     for (name, before, after) in [("VmPeak", before[0], peaks()[0]), ("VmHWM", before[1], peaks()[1])] {
         assert!(after - before < 1024, "{name} grew from {before} to {after} KiB");
     }
@@ -333,6 +343,40 @@ mod real {
                 assert_eq!(scan(encoding, &bytes, None, piece).as_ref(), Ok(&told), "{}", file.path);
             }
         }
+    }
+
+    #[test]
+    fn damaged_real_files_are_refused_or_come_back() {
+        let folder = folder();
+        // Xorshift: the same damage every time.
+        let mut random = 0x9E37_79B9_7F4A_7C15_u64;
+        let mut next = move |below: usize| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            usize::try_from(random >> 33).expect("31 bits") % below
+        };
+        let (mut refused, mut accepted) = (0, 0);
+        for file in as_pydicom_reads(&folder) {
+            let (encoding, bytes) = data_set(&folder, &file).expect("its front can be read");
+            for _ in 0..40 {
+                let mut damaged = bytes.clone();
+                // Where the structure is, mostly: the start is dense with headers.
+                let dense = bytes.len().min(4000);
+                for _ in 0..=next(3) {
+                    damaged[next(dense)] = [0x00, 0xFF, 0xFE, 0xE0, 0x0D, 0x7F][next(6)];
+                }
+                damaged.truncate(bytes.len() - if next(8) == 0 { next(bytes.len()) } else { 0 });
+                match scan(encoding, &damaged, Some(damaged.len() as u64), 1 + next(5000)) {
+                    Err(_) => refused += 1,
+                    Ok(told) => {
+                        accepted += 1;
+                        assert!(told.raw == damaged || encoding == Encoding::Deflated, "{}", file.path);
+                    }
+                }
+            }
+        }
+        assert!(refused > 1000 && accepted > 1000, "{refused} refused, {accepted} accepted");
     }
 
     fn convert(bytes: &[u8], from: Layout, to: Layout) -> Result<Vec<u8>, ScanError> {

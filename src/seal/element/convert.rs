@@ -37,7 +37,7 @@ struct Open {
 
 impl Conversion {
     /// Converts elements that stand one after the other, each complete. What the scanner let through is converted;
-    /// encapsulated data exists in explicit little endian only, and is refused for other layouts.
+    /// encapsulated data exists in explicit little endian only, and is not converted into another layout.
     ///
     /// Memory is in proportion to `raw`; of `limits` only the depth counts.
     pub fn convert(&self, raw: &[u8], limits: &Limits) -> Result<Vec<u8>, ScanError> {
@@ -193,7 +193,7 @@ impl Work<'_> {
     /// Encapsulated data, which is the same in and out, up to and with its delimiter.
     fn fragments(&mut self, header: Header, place: Place, vr: VR) -> Result<(), ScanError> {
         let (from, to) = self.layouts();
-        if from != to || from.is_big_endian() {
+        if from != to {
             return Err(ScanError::EncapsulatedInNative { place });
         }
         write_header(&mut self.out, to, header.tag, vr, header.length);
@@ -341,7 +341,8 @@ mod tests {
     fn a_value_too_long_for_the_short_form_survives_as_un() {
         let long = element(IMPLICIT, Tag(0x0028, 0x3006), VR::DS, &vec![b'1'; 70_000]);
         let name = element(IMPLICIT, Tag(0x0010, 0x0010), VR::PN, &vec![b'x'; 70_000]);
-        for raw in [long, name] {
+        let numbers = element(IMPLICIT, Tag(0x0028, 0x0010), VR::US, &[1, 2].repeat(35_000));
+        for raw in [long, name, numbers] {
             for to in [LITTLE, BIG] {
                 let there = convert(&raw, IMPLICIT, to).unwrap();
                 assert_eq!(convert(&there, to, IMPLICIT).unwrap(), raw);

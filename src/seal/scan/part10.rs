@@ -213,8 +213,8 @@ mod tests {
     }
 
     #[test]
-    fn says_no_more_than_the_limit_is_read() {
-        let mut endless = io::repeat(0);
+    fn reads_no_more_than_the_limit() {
+        let mut endless = io::repeat(0).take(300 * 1024);
         let mut start: &[u8] = b"\x02\0\x01\0OB\0\0\xF0\xFF\xFF\xFF";
         let error = read(&mut Read::chain(&mut start, &mut endless), &Limits::default(), None).unwrap_err();
         assert!(matches!(error, FrontError::Scan(ScanError::MetaTooLong { max: 262_144 })), "{error}");

@@ -5,6 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use sealgate::dicom::Encoding;
+use sealgate::seal::element::{Conversion, Layout};
 use sealgate::seal::scan::{Event, ImageAttributes, Limits, ScanError, Scanner, part10};
 
 const ENCODINGS: [Encoding; 5] = [
@@ -52,6 +53,25 @@ fn scan(
     (raw, told, result)
 }
 
+/// What the scanner accepts can be converted, unless fragments stand in the way, and converted back.
+fn convert(encoding: Encoding, bytes: &[u8]) {
+    let from = Layout::from(encoding);
+    for to in [Layout::ExplicitLittle, Layout::ExplicitBig, Layout::ImplicitLittle] {
+        let convert = |bytes: &[u8], from, to| {
+            Conversion { from, to, signed_pixels: false }.convert(bytes, &Limits::default())
+        };
+        match convert(bytes, from, to) {
+            Ok(there) => {
+                let back = convert(&there, to, from).expect("what was converted can be converted");
+                // Unknown VRs and private ones are UN the first time, and stay so the second.
+                assert_eq!(convert(&back, from, to), Ok(there));
+            }
+            Err(ScanError::EncapsulatedInNative { .. }) => assert_ne!(from, to),
+            Err(error) => panic!("{from:?} to {to:?}: {error}"),
+        }
+    }
+}
+
 fuzz_target!(|data: &[u8]| {
     let [first, second, bytes @ ..] = data else { return };
     let encoding = ENCODINGS[usize::from(first & 7) % 5];
@@ -66,10 +86,14 @@ fuzz_target!(|data: &[u8]| {
         return;
     }
     assert!(bytes.starts_with(&raw));
-    if result.is_ok() {
+    let result_is_ok = result.is_ok();
+    if result_is_ok {
         assert_eq!(raw, bytes);
     }
     let (_, told_again, again) = scan(encoding, limits, total, bytes, usize::from(*second) + 1);
     assert_eq!((told, result), (told_again, again));
+    if result_is_ok {
+        convert(encoding, bytes);
+    }
     let _ = part10::split(bytes, first & 32 != 0, &limits, None);
 });
