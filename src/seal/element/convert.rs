@@ -162,6 +162,12 @@ impl Work<'_> {
                 self.open(header, place, end, vr, inside, inside)
             }
             (_, None) => self.fragments(header, place, vr),
+            // In UN there may well be a sequence.
+            (_, Some(end))
+                if !to.is_explicit() && known() == Some(VR::SQ) && vr != VR::UN && end > self.at =>
+            {
+                Err(ScanError::NotASequence { place, vr })
+            }
             (_, Some(end)) => {
                 self.value(header, vr, end);
                 Ok(())
@@ -357,6 +363,14 @@ mod tests {
         let raw = [open(LITTLE, Tag(0x7FE0, 0x0010), VR::OB), item(b""), item(b"abc"), end].concat();
         assert_eq!(convert(&raw, LITTLE, LITTLE).unwrap(), raw);
         assert!(matches!(convert(&raw, LITTLE, IMPLICIT), Err(ScanError::EncapsulatedInNative { .. })));
+    }
+
+    #[test]
+    fn text_in_place_of_a_sequence_stays_explicit() {
+        let raw = element(LITTLE, ICONS, VR::LO, b"text");
+        assert!(convert(&raw, LITTLE, BIG).is_ok());
+        assert!(matches!(convert(&raw, LITTLE, IMPLICIT), Err(ScanError::NotASequence { vr: VR::LO, .. })));
+        assert!(convert(&element(LITTLE, ICONS, VR::LO, b""), LITTLE, IMPLICIT).is_ok());
     }
 
     #[test]

@@ -79,7 +79,7 @@ pub fn read_u32(encoding: Encoding, value: &[u8]) -> Option<u32> {
 
 /// The VR of two letters (PS3.5 table 6.2-1). `VR::from_binary` says the same, ten times as slowly, by way of text.
 #[must_use]
-pub fn vr_of(letters: [u8; 2]) -> Option<VR> {
+pub(super) fn vr_of(letters: [u8; 2]) -> Option<VR> {
     let vr = match &letters {
         b"AE" => VR::AE,
         b"AS" => VR::AS,

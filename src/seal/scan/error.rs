@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use dicom_core::Tag;
+use dicom_core::{Tag, VR};
 
 use crate::dicom::Status;
 
@@ -125,6 +125,16 @@ pub enum ScanError {
         /// The element.
         place: Place,
     },
+    /// An element that a reader of implicit VR would take for the sequence it is in the dictionary.
+    #[error(
+        "{place} has the VR {vr} but is a sequence in the standard, so it cannot be written in Implicit VR"
+    )]
+    NotASequence {
+        /// The element.
+        place: Place,
+        /// Its VR.
+        vr: VR,
+    },
     /// Encapsulated pixel data in a transfer syntax for native pixels.
     #[error(
         "{place} is encapsulated, but the transfer syntax is for native pixels; \
@@ -184,6 +194,14 @@ pub enum ScanError {
     /// More elements than the limit.
     #[error("{place} is one element more than the limit of {max}")]
     TooManyElements {
+        /// The element.
+        place: Place,
+        /// The limit.
+        max: u64,
+    },
+    /// More bytes of small elements than the limit.
+    #[error("with {place} the elements beside the pixels come to more than {max} bytes, the limit")]
+    HeaderTooLarge {
         /// The element.
         place: Place,
         /// The limit.
@@ -265,6 +283,7 @@ impl ScanError {
             | Self::FragmentLength { place }
             | Self::NoOffsetTable { place }
             | Self::UndefinedLength { place }
+            | Self::NotASequence { place, .. }
             | Self::EncapsulatedInNative { place }
             | Self::BadVr { place, .. }
             | Self::ForbiddenGroup { place }
@@ -272,6 +291,7 @@ impl ScanError {
             | Self::SecondPixelData { place, .. }
             | Self::AfterPixels { place }
             | Self::TooDeep { place, .. }
+            | Self::HeaderTooLarge { place, .. }
             | Self::TooManyElements { place, .. } => Some(place.tag),
             Self::BadValue { tag, .. } | Self::MissingValue { tag } => Some(*tag),
             Self::NoTransferSyntax | Self::BadTransferSyntax(_) => Some(Tag(0x0002, 0x0010)),
@@ -282,6 +302,12 @@ impl ScanError {
     /// Whether a limit of ours was passed, rather than a rule of the standard broken.
     #[must_use]
     pub fn is_limit(&self) -> bool {
-        matches!(self, Self::TooDeep { .. } | Self::TooManyElements { .. } | Self::MetaTooLong { .. })
+        matches!(
+            self,
+            Self::TooDeep { .. }
+                | Self::TooManyElements { .. }
+                | Self::HeaderTooLarge { .. }
+                | Self::MetaTooLong { .. }
+        )
     }
 }

@@ -1,13 +1,15 @@
 //! How much the scanner takes before it refuses.
 
-/// The scanner's limits. What it holds in memory is at most `element_bytes_max`, 12 bytes for each level of
-/// `depth_max`, and 4 bytes for each of `top_elements_max`.
+/// The scanner's limits. What it holds in memory is at most `element_bytes_max`, some 150 bytes for each level of
+/// `depth_max`, and some 16 for each of `top_elements_max`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Sequences inside each other.
     pub depth_max: usize,
     /// A top-level element of up to so many bytes is held until it is complete; larger ones stream through.
     pub element_bytes_max: usize,
+    /// All elements told as `Element` together: what a caller that keeps them has to keep.
+    pub header_bytes_max: u64,
     /// Elements at the top level.
     pub top_elements_max: u64,
     /// Elements, items and fragments at all levels.
@@ -24,6 +26,7 @@ impl Default for Limits {
         Self {
             depth_max: 64,
             element_bytes_max: 64 * 1024,
+            header_bytes_max: 8 * 1024 * 1024,
             top_elements_max: 32 * 1024,
             elements_max: 64 * 1024 * 1024,
             irregularities_max: 16,

@@ -36,6 +36,9 @@ use crate::seal::element::{Layout, Length, is_pixel_data};
 pub struct Scanner {
     walk: Walk,
     element_bytes_max: u64,
+    header_bytes_max: u64,
+    /// Bytes told as `Element` so far.
+    header_bytes: u64,
     inflate: Option<Box<Inflate>>,
     /// The bytes of the present element that came with earlier pushes; at most `element_bytes_max`.
     held: Vec<u8>,
@@ -55,6 +58,8 @@ impl Scanner {
         Self {
             walk: Walk::new(Layout::from(encoding), native, limits, total),
             element_bytes_max: limits.element_bytes_max as u64,
+            header_bytes_max: limits.header_bytes_max,
+            header_bytes: 0,
             inflate: deflated.then(|| Box::new(Inflate::new())),
             held: Vec::new(),
             streams: false,
@@ -201,6 +206,11 @@ impl Scanner {
             let bytes = self.walk.at().saturating_sub(at);
             return on(Event::End(Tail { tag: header.tag, bytes, holds_pixels, fragments }));
         }
+        let place = Place { tag: header.tag, at };
+        self.header_bytes = self.header_bytes.saturating_add(self.walk.at().saturating_sub(at));
+        if self.header_bytes > self.header_bytes_max {
+            return Err(ScanError::HeaderTooLarge { place, max: self.header_bytes_max }.into());
+        }
         let raw = if self.held.is_empty() {
             own
         } else {
@@ -208,7 +218,7 @@ impl Scanner {
             &self.held
         };
         let value = raw.get(usize::from(header.size)..).unwrap_or_default();
-        self.walk.order.compare(Place { tag: header.tag, at }, Some(value))?;
+        self.walk.order.compare(place, Some(value))?;
         on(Event::Element(Element { tag: header.tag, vr: header.vr.vr(), raw, value, at, holds_pixels }))?;
         self.held.clear();
         Ok(())

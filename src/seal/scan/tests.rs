@@ -346,6 +346,20 @@ fn keeps_to_the_limits_on_elements() {
     }
 }
 
+#[test]
+fn counts_what_a_caller_would_have_to_keep() {
+    let encoding = Encoding::ExplicitLittle;
+    let comment = element(encoding, Tag(0x0020, 0x4000), VR::LT, b"0123456789ab");
+    let pixels = element(encoding, PIXEL_DATA, VR::OW, &[0; 1000]);
+    let bytes = [comment.clone(), comment, pixels].concat();
+    let scan = |header_bytes_max| {
+        scan_with(encoding, Limits { header_bytes_max, ..Limits::default() }, &bytes).map(|told| told.len())
+    };
+    assert_eq!(scan(40), Ok(4), "pixels do not count");
+    let place = Place { tag: Tag(0x0020, 0x4000), at: 20 };
+    assert_eq!(scan(39), Err(ScanError::HeaderTooLarge { place, max: 39 }));
+}
+
 /// A data set as random nesting: what is generated is valid, so it has to be accepted.
 fn data_set(encoding: Encoding) -> impl Strategy<Value = Vec<u8>> {
     let leaf = prop::collection::vec(any::<u8>(), 0..40)
