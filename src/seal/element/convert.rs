@@ -162,9 +162,12 @@ impl Work<'_> {
                 self.open(header, place, end, vr, inside, inside)
             }
             (_, None) => self.fragments(header, place, vr),
-            // In UN there may well be a sequence.
+            // A reader of implicit VR goes by the dictionary. In UN there may well be a sequence.
             (_, Some(end))
-                if !to.is_explicit() && known() == Some(VR::SQ) && vr != VR::UN && end > self.at =>
+                if !to.is_explicit()
+                    && end > self.at
+                    && known() == Some(VR::SQ)
+                    && !(vr == VR::UN && self.is_sequence(header, end)) =>
             {
                 Err(ScanError::NotASequence { place, vr })
             }
@@ -221,6 +224,16 @@ impl Work<'_> {
                 _ => return Err(ScanError::ItemExpected { place: item_place, sequence: place }),
             }
         }
+    }
+
+    /// Whether a reader of implicit VR finds well-formed items in the value that ends there.
+    fn is_sequence(&self, header: Header, end: usize) -> bool {
+        let layout = Layout::ImplicitLittle;
+        let mut element = Vec::new();
+        write_header(&mut element, layout, header.tag, VR::SQ, header.length);
+        element.extend_from_slice(self.raw.get(self.at..end).unwrap_or_default());
+        let check = Conversion { from: layout, to: layout, signed_pixels: false };
+        check.convert(&element, &Limits { depth_max: self.depth_max, ..Limits::default() }).is_ok()
     }
 
     fn value(&mut self, header: Header, vr: VR, end: usize) {
@@ -371,6 +384,10 @@ mod tests {
         assert!(convert(&raw, LITTLE, BIG).is_ok());
         assert!(matches!(convert(&raw, LITTLE, IMPLICIT), Err(ScanError::NotASequence { vr: VR::LO, .. })));
         assert!(convert(&element(LITTLE, ICONS, VR::LO, b""), LITTLE, IMPLICIT).is_ok());
+        assert!(convert(&element(LITTLE, ICONS, VR::UN, b"text"), LITTLE, IMPLICIT).is_err());
+        let item = element(IMPLICIT, ITEM, VR::UN, b"");
+        let implicit = convert(&element(LITTLE, ICONS, VR::UN, &item), LITTLE, IMPLICIT).unwrap();
+        assert_eq!(implicit, element(IMPLICIT, ICONS, VR::SQ, &item));
     }
 
     #[test]
