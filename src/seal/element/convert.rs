@@ -2,7 +2,7 @@
 
 use dicom_core::VR;
 
-use super::header::{Header, Length, LengthField, VrField, read_header, write_header};
+use super::header::{Header, Length, LengthField, VrField, read_header, tag_of, write_header};
 use super::vr::{Layout, dictionary_vr, has_long_length, swap_unit};
 use super::{ITEM, ITEM_DELIMITATION, SEQUENCE_DELIMITATION, is_pixel_data};
 use crate::seal::scan::{Limits, Place, ScanError};
@@ -109,12 +109,8 @@ impl Work<'_> {
         let (from, _) = self.layouts();
         let at = self.at as u64;
         let rest = self.raw.get(self.at..self.limit()).unwrap_or_default();
-        let tag_of =
-            |bytes| read_header(Layout::ImplicitLittle, bytes).ok().flatten().map(|header| header.tag);
-        let header = read_header(from, rest).map_err(|bytes| ScanError::BadVr {
-            place: Place { tag: tag_of(rest).unwrap_or(ITEM), at },
-            bytes,
-        })?;
+        let header = read_header(from, rest)
+            .map_err(|bytes| ScanError::BadVr { place: Place { tag: tag_of(from, rest), at }, bytes })?;
         let header = header.ok_or(ScanError::HeaderCut { at, left: rest.len() as u64, needed: 12 })?;
         let place = Place { tag: header.tag, at };
         self.at = self.at.saturating_add(usize::from(header.size));

@@ -99,6 +99,14 @@ pub fn read_header(layout: Layout, bytes: &[u8]) -> Result<Option<Header>, [u8; 
     }))
 }
 
+/// The tag at the start of a header that could not be read, for messages.
+pub(in crate::seal) fn tag_of(layout: Layout, header: &[u8]) -> Tag {
+    match header.first_chunk() {
+        Some(&[g0, g1, e0, e1]) => Tag(layout.u16([g0, g1]), layout.u16([e0, e1])),
+        None => Tag(0, 0),
+    }
+}
+
 /// Appends a header. A length over 65,535 with a VR of the short form becomes UN (PS3.5 6.2.2 note 6); undefined
 /// lengths belong to SQ, UN, OB and OW only.
 ///

@@ -6,6 +6,7 @@ mod header;
 mod vr;
 
 pub use convert::{Conversion, swap_bytes};
+pub(in crate::seal) use header::tag_of;
 pub use header::{Header, Length, LengthField, VrField, read_header, write_header};
 pub use vr::{Layout, dictionary_vr, has_long_length, read_u16, read_u32, swap_unit};
 

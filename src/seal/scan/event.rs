@@ -71,6 +71,7 @@ pub struct Tail {
     pub bytes: u64,
     /// Whether something nested in it holds pixels: pixel data or overlay data in an item, fragments under another
     /// tag, or a private value that begins like a sequence but cannot be read as one, so that nobody knows.
+    /// It is not known before the end: who has to know first raises `element_bytes_max`.
     pub holds_pixels: bool,
     /// For encapsulated data, the items in it, Basic Offset Table included; 0 for everything else.
     pub fragments: u64,

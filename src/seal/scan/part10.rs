@@ -7,7 +7,7 @@ use dicom_core::Tag;
 use super::error::{Place, ScanError};
 use super::limits::Limits;
 use crate::dicom::Uid;
-use crate::seal::element::{Layout, Length, read_header};
+use crate::seal::element::{Layout, Length, read_header, tag_of};
 
 const TRANSFER_SYNTAX_UID: Tag = Tag(0x0002, 0x0010);
 const PREAMBLE_BYTES: usize = 128;
@@ -122,8 +122,10 @@ fn walk(bytes: &[u8], start: usize, ended: bool) -> Result<Option<Meta<'_>>, Sca
         if rest.first_chunk().is_some_and(|group| *group != [0x02, 0x00]) || (ended && rest.is_empty()) {
             return Ok(Some((at, syntax)));
         }
-        let bad_vr =
-            |letters| ScanError::BadVr { place: Place { tag: group_two(rest), at: offset }, bytes: letters };
+        let bad_vr = |letters| ScanError::BadVr {
+            place: Place { tag: tag_of(Layout::ExplicitLittle, rest), at: offset },
+            bytes: letters,
+        };
         let Some(header) = read_header(Layout::ExplicitLittle, rest).map_err(bad_vr)? else {
             let end = bytes.len() as u64;
             return if ended { Err(ScanError::TruncatedHeader { at: offset, end }) } else { Ok(None) };
@@ -142,11 +144,6 @@ fn walk(bytes: &[u8], start: usize, ended: bool) -> Result<Option<Meta<'_>>, Sca
         }
         at = at.saturating_add(usize::from(header.size)).saturating_add(value.len());
     }
-}
-
-fn group_two(header: &[u8]) -> Tag {
-    let element = header.get(2..).and_then(<[u8]>::first_chunk).map_or(0, |bytes| u16::from_le_bytes(*bytes));
-    Tag(0x0002, element)
 }
 
 #[cfg(test)]

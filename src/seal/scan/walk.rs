@@ -8,7 +8,7 @@ use super::limits::Limits;
 use super::order::Order;
 use crate::seal::element::{
     Header, ITEM, ITEM_DELIMITATION, Layout, Length, SEQUENCE_DELIMITATION, VrField, dictionary_vr,
-    is_pixel_data, read_header,
+    is_pixel_data, read_header, tag_of,
 };
 
 /// The top-level element that is being walked through.
@@ -45,6 +45,13 @@ struct Frame {
     /// It was not announced as a sequence, its bytes only look like one.
     guessed: bool,
     items: u64,
+}
+
+impl Frame {
+    /// Something that ends at `end`, or with a delimiter before `around`, the end of what it is in.
+    fn new(kind: Kind, layout: Layout, place: Place, end: Option<u64>, around: Option<u64>) -> Self {
+        Self { kind, layout, end, limit: end.or(around), place, guessed: false, items: 0 }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -213,14 +220,7 @@ impl Walk {
             }
             Ok(None) => self.expect_room(12),
             Err(bytes) => {
-                let layout = self.layout();
-                let tag =
-                    read_header(Layout::ImplicitLittle, token).ok().flatten().map_or(Tag(0, 0), |h| h.tag);
-                let tag = if layout.is_big_endian() {
-                    Tag(tag.group().swap_bytes(), tag.element().swap_bytes())
-                } else {
-                    tag
-                };
+                let tag = tag_of(self.layout(), token);
                 Err(ScanError::BadVr { place: Place { tag, at: self.token_at }, bytes })
             }
         }
@@ -270,9 +270,7 @@ impl Walk {
             ITEM if sequence.kind == Kind::Fragments => self.on_fragment(header, place),
             ITEM => {
                 let end = self.end_of(header, place)?;
-                let limit = end.or(sequence.limit);
-                let layout = sequence.layout;
-                self.push(Frame { kind: Kind::Item, layout, end, limit, place, guessed: false, items: 0 })
+                self.push(Frame::new(Kind::Item, sequence.layout, place, end, sequence.limit))
             }
             ITEM_DELIMITATION => Err(ScanError::StrayDelimiter { place }),
             _ => Err(ScanError::ItemExpected { place, sequence: sequence.place }),
@@ -327,18 +325,7 @@ impl Walk {
         self.note_odd(header, place);
         let length = end.saturating_sub(self.at);
         match content(header) {
-            Content::Sequence => {
-                let layout = self.layout();
-                self.push(Frame {
-                    kind: Kind::Sequence,
-                    layout,
-                    end: Some(end),
-                    limit: Some(end),
-                    place,
-                    guessed: false,
-                    items: 0,
-                })
-            }
+            Content::Sequence => self.push(Frame::new(Kind::Sequence, self.layout(), place, Some(end), None)),
             Content::Unknown if length >= 8 => {
                 self.state = State::Guess { place, end };
                 Ok(())
@@ -360,12 +347,11 @@ impl Walk {
             VrField::Known(VR::OB | VR::OW) => (Kind::Fragments, self.layout()),
             _ => return Err(ScanError::UndefinedLength { place }),
         };
-        // The top-level pixel data are no secret inside something else; fragments anywhere else are.
+        // Pixel data at the top level are known for what they are; fragments anywhere else may be a copy of them.
         if kind == Kind::Fragments && !(pixels && self.frames.is_empty()) {
             self.mark_pixels();
         }
-        let limit = self.limit();
-        self.push(Frame { kind, layout, end: None, limit, place, guessed: false, items: 0 })
+        self.push(Frame::new(kind, layout, place, None, self.limit()))
     }
 
     /// Looks whether a value of unknown content begins with an item that fits into it.
@@ -382,15 +368,8 @@ impl Walk {
         let left = end.saturating_sub(self.at);
         match read_header(layout, &self.token) {
             Ok(Some(item)) if item.tag == ITEM && fits(item.length, left) => {
-                self.push_frame(Frame {
-                    kind: Kind::Sequence,
-                    layout,
-                    end: Some(end),
-                    limit: Some(end),
-                    place,
-                    guessed: true,
-                    items: 0,
-                })?;
+                let frame = Frame::new(Kind::Sequence, layout, place, Some(end), None);
+                self.push_frame(Frame { guessed: true, ..frame })?;
                 self.on_header(item)
             }
             _ => self.skip(left),
