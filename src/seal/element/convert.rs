@@ -151,6 +151,8 @@ impl Work<'_> {
             (field, _) => field.vr().or_else(known).unwrap_or(VR::UN),
         };
         match (vr, end) {
+            // Whatever its VR says, as the scanner has it.
+            (_, None) if is_pixel_data(header.tag) => self.fragments(header, place, vr),
             (VR::SQ, _) => self.open(header, place, end, vr, from, to),
             (VR::UN, None) => {
                 // PS3.5 6.2.2 note 2: inside it is in Implicit VR Little Endian, before and after.
@@ -372,6 +374,8 @@ mod tests {
         let raw = [open(LITTLE, Tag(0x7FE0, 0x0010), VR::OB), item(b""), item(b"abc"), end].concat();
         assert_eq!(convert(&raw, LITTLE, LITTLE).unwrap(), raw);
         assert!(matches!(convert(&raw, LITTLE, IMPLICIT), Err(ScanError::EncapsulatedInNative { .. })));
+        let of_unknown_vr = [&open(LITTLE, Tag(0x7FE0, 0x0010), VR::UN), &raw[12..]].concat();
+        assert_eq!(convert(&of_unknown_vr, LITTLE, LITTLE).unwrap(), of_unknown_vr);
     }
 
     #[test]
