@@ -4,6 +4,7 @@ mod architecture;
 mod gateway;
 mod hostile;
 mod process;
+mod scan;
 mod settings;
 mod wire;
 
