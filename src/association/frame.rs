@@ -98,8 +98,8 @@ impl Limit {
 pub(super) struct Framed<S> {
     stream: S,
     buffer: BytesMut,
-    /// When the first byte of the frame in hand came.
-    since: Instant,
+    /// Since when the rest of the frame in hand is waited for. Time that we take ourselves does not count.
+    since: Option<Instant>,
     /// Ends every wait, whatever else its limit is.
     whole: Limit,
     /// A write was begun and not finished; nothing that is written now would be understood.
@@ -114,7 +114,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
         Self {
             stream,
             buffer: BytesMut::new(),
-            since: Instant::now(),
+            since: None,
             whole,
             half_written: false,
             pdu_bytes_max: config.pdu_bytes_max,
@@ -151,12 +151,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
             let limit = if fresh {
                 patience.map_or(self.whole, |patience| patience.or_sooner(self.whole))
             } else {
-                Limit::from(self.since, self.pdu_seconds, "to send one PDU").or_sooner(self.whole)
+                let since = *self.since.get_or_insert_with(Instant::now);
+                Limit::from(since, self.pdu_seconds, "to send one PDU").or_sooner(self.whole)
             };
             match limit.bound(self.stream.read_buf(&mut self.buffer)).await?? {
                 0 if fresh => return Ok(None),
                 0 => return Err(Error::Closed("in the middle of a PDU")),
-                _ if fresh => self.since = Instant::now(),
                 _ => {}
             }
         }
@@ -204,8 +204,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
             // An idle association keeps no buffer.
             self.buffer = BytesMut::new();
         }
-        // Of a frame that came with this one, the clock starts when this one is done with.
-        self.since = Instant::now();
+        self.since = None;
         Frame { kind, body }
     }
 
@@ -228,6 +227,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
 
     /// Ends our side and waits until the peer has closed its own, so that it reads our last words before a reset.
     pub(super) async fn close(mut self, seconds: u64) {
+        self.buffer = BytesMut::new();
         let _ = timeout(Duration::from_secs(seconds), async {
             self.stream.shutdown().await?;
             let mut sink = [0; 1024];

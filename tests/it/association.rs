@@ -161,6 +161,32 @@ async fn a_data_set_that_nobody_reads_is_skipped() {
     tokio::join!(sending, receiving);
 }
 
+#[tokio::test]
+async fn a_peer_is_not_blamed_for_the_time_we_take() {
+    let (near, mut far) = duplex(1 << 16);
+    let acceptor = door(BOTH).0;
+    let limits = Config { pdu_seconds: 1, ..(*config(16_384)).clone() };
+    let asking = async {
+        far.write_all(&wire::associate_request("TESTER", "SEALGATE")).await.expect("sent");
+        let request = wire::echo_request();
+        let (first, rest) = request.split_at(30);
+        // An echo, and with it the beginning of the next.
+        far.write_all(&[&wire::echo_request(), first].concat()).await.expect("sent");
+        tokio::time::sleep(Duration::from_millis(2200)).await;
+        far.write_all(rest).await.expect("sent");
+        far
+    };
+    let from = SocketAddr::from(([127, 0, 0, 1], 1));
+    let serving = async {
+        let mut host = acceptor.accept(near, from, Arc::new(limits)).await.expect("accepted");
+        host.receive().await.expect("a message").expect("not the end");
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        host.receive().await.map(|message| message.is_some())
+    };
+    let (_far, second) = tokio::join!(asking, serving);
+    assert!(matches!(second, Ok(true)), "{second:?}");
+}
+
 /// A stream that notes how large each write to it was.
 struct Noting(DuplexStream, Arc<Mutex<Vec<usize>>>);
 
