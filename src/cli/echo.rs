@@ -22,6 +22,9 @@ pub(super) struct Echo {
     /// Seconds each step may take
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
     timeout: u64,
+    /// Ask so many times, with an association each
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    count: u32,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -45,13 +48,16 @@ impl Echo {
             connect_seconds: seconds,
             ..Config::default()
         });
-        match runtime.block_on(scu::echo(&self.target, &self.calling, &config)) {
-            Ok(echoed) => self.say(&echoed),
-            Err(error) => {
-                self.refuse(&error);
-                Exit::Peer
+        for _ in 0..self.count {
+            let exit = match runtime.block_on(scu::echo(&self.target, &self.calling, &config)) {
+                Ok(echoed) => self.say(&echoed),
+                Err(error) => self.refuse(&error),
+            };
+            if exit != Exit::Done {
+                return exit;
             }
         }
+        Exit::Done
     }
 
     fn say(&self, echoed: &Echoed) -> Exit {
@@ -72,13 +78,14 @@ impl Echo {
         if status == Status::SUCCESS { Exit::Done } else { Exit::Peer }
     }
 
-    fn refuse(&self, error: &Error) {
+    fn refuse(&self, error: &Error) -> Exit {
         let target = &self.target;
         if self.json {
             println!("{}", json!({ "target": target, "ok": false, "error": error.to_string() }));
         } else {
             complain(format_args!("{target}: {error}{}", advice(error)));
         }
+        Exit::Peer
     }
 }
 

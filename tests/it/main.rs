@@ -5,6 +5,7 @@ mod association;
 mod gateway;
 mod hostile;
 mod process;
+mod scan;
 mod settings;
 mod wire;
 
