@@ -65,6 +65,9 @@ pub enum Error {
     /// A command set that cannot be read.
     #[error("the command set: {0}")]
     Command(String),
+    /// A message that was begun and never finished: nothing can be sent behind it.
+    #[error("a message was left half sent")]
+    HalfSent,
     /// No presentation context for what is to be sent.
     #[error("the peer accepted no presentation context for {0}")]
     NoContext(String),
@@ -81,7 +84,7 @@ impl Error {
             Self::Io(_) | Self::Closed(_) | Self::Aborted { .. } | Self::Rejected(_) | Self::Released(_) => {
                 None
             }
-            Self::TooSlow { .. } | Self::NoContext(_) | Self::Ending => Some(Abort::User),
+            Self::TooSlow { .. } | Self::NoContext(_) | Self::HalfSent | Self::Ending => Some(Abort::User),
             Self::UnknownPdu(_) => Some(Abort::UnrecognizedPdu),
             Self::UnexpectedPdu { .. } => Some(Abort::UnexpectedPdu),
             Self::Misplaced(_) => Some(Abort::UnexpectedParameter),

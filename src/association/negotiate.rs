@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use dicom_ul::pdu::{
     AssociationAC, AssociationRQ, PresentationContextResult, PresentationContextResultReason, RequestorRoles,
-    UserIdentityType, UserVariableItem,
+    UserVariableItem,
 };
 use zeroize::Zeroizing;
 
@@ -61,6 +61,20 @@ pub enum IdentityKind {
     Saml,
     /// A JSON Web Token.
     Jwt,
+}
+
+impl IdentityKind {
+    /// The kind with this code, if it is one.
+    pub(super) const fn from_code(code: u8) -> Option<Self> {
+        Some(match code {
+            1 => Self::Name,
+            2 => Self::NameAndPasscode,
+            3 => Self::Kerberos,
+            4 => Self::Saml,
+            5 => Self::Jwt,
+            _ => return None,
+        })
+    }
 }
 
 /// Says how, never who.
@@ -129,39 +143,12 @@ pub(super) struct Agreement {
 
 /// The titles, if the request is one that can be considered at all.
 pub(super) fn read_titles(request: &AssociationRQ) -> Result<(AeTitle, AeTitle), Rejection> {
-    // PS3.8 9.3.2: only bit 0 is tested.
-    if request.protocol_version & 1 == 0 {
-        return Err(Rejection::ProtocolVersion);
-    }
     if request.application_context_name.trim_end_matches(['\0', ' ']) != APPLICATION_CONTEXT {
         return Err(Rejection::ApplicationContext);
     }
     let calling = AeTitle::parse(&request.calling_ae_title).map_err(|_| Rejection::CallingAeTitle)?;
     let called = AeTitle::parse(&request.called_ae_title).map_err(|_| Rejection::CalledAeTitle)?;
     Ok((calling, called))
-}
-
-/// The user identity in a request, taken out of it so that nothing else keeps it.
-pub(super) fn take_identity(request: &mut AssociationRQ) -> Option<Identity> {
-    let at =
-        request.user_variables.iter().position(|v| matches!(v, UserVariableItem::UserIdentityItem(_)))?;
-    let UserVariableItem::UserIdentityItem(item) = request.user_variables.swap_remove(at) else {
-        return None;
-    };
-    let kind = match item.identity_type() {
-        UserIdentityType::Username => IdentityKind::Name,
-        UserIdentityType::UsernamePassword => IdentityKind::NameAndPasscode,
-        UserIdentityType::KerberosServiceTicket => IdentityKind::Kerberos,
-        UserIdentityType::SamlAssertion => IdentityKind::Saml,
-        UserIdentityType::Jwt => IdentityKind::Jwt,
-        _ => return None,
-    };
-    Some(Identity {
-        kind,
-        primary: Zeroizing::new(item.primary_field()),
-        secondary: Zeroizing::new(item.secondary_field()),
-        wants_answer: item.positive_response_requested(),
-    })
 }
 
 /// Answers an admitted request.
@@ -176,20 +163,26 @@ pub(super) fn answer(
     let mut results = Vec::with_capacity(request.presentation_contexts.len());
     for context in &request.presentation_contexts {
         let class = Uid::from_wire(context.abstract_syntax.as_bytes()).ok();
-        let roles = class.as_ref().and_then(|class| offer.roles(class));
+        let offered = class.and_then(|class| offer.roles(&class).map(|roles| (class, roles)));
         let syntax = context
             .transfer_syntaxes
             .iter()
             .find_map(|uid| TransferSyntax::by_uid(uid.trim_end_matches(['\0', ' '])));
-        let reason = match (class, roles, syntax) {
-            (Some(abstract_syntax), Some(offered), Some(transfer_syntax)) => {
-                let roles =
-                    proposed.get(abstract_syntax.as_str()).map_or(Roles::DEFAULT, |p| both(*p, offered));
-                agreement.contexts.push(Context { id: context.id, abstract_syntax, transfer_syntax, roles });
-                PresentationContextResultReason::Acceptance
+        let reason = match (offered, syntax) {
+            (None, _) => PresentationContextResultReason::AbstractSyntaxNotSupported,
+            (Some(_), None) => PresentationContextResultReason::TransferSyntaxesNotSupported,
+            (Some((abstract_syntax, offered)), Some(transfer_syntax)) => {
+                // PS3.7 D.3.3.4: without a proposal the requestor is the SCU.
+                let proposed = proposed.get(abstract_syntax.as_str()).copied().unwrap_or(Roles::DEFAULT);
+                let roles = both(proposed, offered);
+                if roles.scu || roles.scp {
+                    let id = context.id;
+                    agreement.contexts.push(Context { id, abstract_syntax, transfer_syntax, roles });
+                    PresentationContextResultReason::Acceptance
+                } else {
+                    PresentationContextResultReason::UserRejection
+                }
             }
-            (Some(_), Some(_), None) => PresentationContextResultReason::TransferSyntaxesNotSupported,
-            _ => PresentationContextResultReason::AbstractSyntaxNotSupported,
         };
         let transfer_syntax = syntax.map_or(TransferSyntax::IMPLICIT_LITTLE, |s| s.uid).to_owned();
         results.push(PresentationContextResult { id: context.id, reason, transfer_syntax });

@@ -1,6 +1,7 @@
 //! The one integration test binary; each module is a subject.
 
 mod architecture;
+mod association;
 mod gateway;
 mod hostile;
 mod process;
