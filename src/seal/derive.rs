@@ -184,8 +184,9 @@ mod tests {
         // Computed by testdata/seal/content_key.py from the formula in docs/FORMAT.md.
         let g = Conditioning::of(b"generator", b"seed", b"image");
         let expected = include_str!("../../testdata/seal/content-key.txt");
-        let hex = |bytes: [u8; 32]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
-        let lines: Vec<_> = expected.lines().collect();
-        assert_eq!(lines, [hex(key(1, Some(&g), &binding())), hex(key(1, None, &binding()))]);
+        let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+        let keys: Vec<Vec<u8>> =
+            expected.lines().map(|l| l.as_bytes().chunks(2).map(byte).collect()).collect();
+        assert_eq!(keys, [key(1, Some(&g), &binding()), key(1, None, &binding())]);
     }
 }
