@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
+use super::text::checked_text;
 use super::{AeTitle, AeTitleError};
 
 /// An AE title with the host and port at which it answers.
@@ -61,26 +60,7 @@ impl fmt::Display for AeAddress {
     }
 }
 
-impl std::str::FromStr for AeAddress {
-    type Err = AeAddressError;
-
-    fn from_str(text: &str) -> Result<Self, AeAddressError> {
-        Self::parse(text)
-    }
-}
-
-impl Serialize for AeAddress {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for AeAddress {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Self::parse(&text).map_err(|error| serde::de::Error::custom(format!("{text:?}: {error}")))
-    }
-}
+checked_text!(AeAddress, AeAddressError);
 
 #[cfg(test)]
 mod tests {

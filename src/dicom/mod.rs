@@ -5,6 +5,7 @@ mod ae_title;
 mod identity;
 mod sop_class;
 mod status;
+mod text;
 mod transfer_syntax;
 mod uid;
 
