@@ -1,7 +1,17 @@
 //! The sealed form of an instance: the only place where clear becomes sealed, or back.
+#![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
 pub mod element;
-mod key;
 pub mod scan;
 
+mod derive;
+mod header;
+mod key;
+mod stream;
+mod suite;
+
+pub use derive::{Binding, Conditioning, Entropy, NoEntropy, content_key, random};
+pub use header::{HEADER_BYTES, Header, HeaderError, LENGTH_AT, MAGIC, VERSION};
 pub use key::{ContentKey, KeyId};
+pub use stream::{PREFIX_BYTES, SALT_BYTES, StreamError, StreamOpener, StreamSealer, sealed_length};
+pub use suite::{Suite, UnknownSuite};
