@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::error::Error;
 use super::frame::kind;
-use super::negotiate::{Identity, IdentityKind};
+use crate::dicom::{Identity, IdentityKind};
 
 /// PS3.8 table 9-11: everything before the variable items.
 const FIXED_BYTES: usize = 68;

@@ -1,7 +1,6 @@
 //! What is agreed on before anything is asked: contexts, roles, sizes; decided without a socket.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -9,10 +8,9 @@ use dicom_ul::pdu::{
     AssociationAC, AssociationRQ, PresentationContextResult, PresentationContextResultReason, RequestorRoles,
     UserVariableItem,
 };
-use zeroize::Zeroizing;
 
 use super::codes::Rejection;
-use crate::dicom::{AeTitle, TransferSyntax, Uid};
+use crate::dicom::{AeTitle, Identity, TransferSyntax, Uid};
 
 /// The DICOM application context (PS3.7 annex A.2.1).
 pub(super) const APPLICATION_CONTEXT: &str = "1.2.840.10008.3.1.1.1";
@@ -34,54 +32,6 @@ pub struct Knock {
     pub address: IpAddr,
     /// As whom, if it says so.
     pub identity: Option<Identity>,
-}
-
-/// User identity (PS3.7 D.3.3.7), as claimed and not verified.
-pub struct Identity {
-    /// How the user is identified.
-    pub kind: IdentityKind,
-    /// User name, or a ticket, an assertion or a token.
-    pub primary: Zeroizing<Vec<u8>>,
-    /// Passcode.
-    pub secondary: Zeroizing<Vec<u8>>,
-    /// Whether the requestor wants an answer to it.
-    pub wants_answer: bool,
-}
-
-/// The five ways of PS3.7 table D.3-14.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IdentityKind {
-    /// A user name.
-    Name,
-    /// A user name and a passcode.
-    NameAndPasscode,
-    /// A Kerberos service ticket.
-    Kerberos,
-    /// A SAML assertion.
-    Saml,
-    /// A JSON Web Token.
-    Jwt,
-}
-
-impl IdentityKind {
-    /// The kind with this code, if it is one.
-    pub(super) const fn from_code(code: u8) -> Option<Self> {
-        Some(match code {
-            1 => Self::Name,
-            2 => Self::NameAndPasscode,
-            3 => Self::Kerberos,
-            4 => Self::Saml,
-            5 => Self::Jwt,
-            _ => return None,
-        })
-    }
-}
-
-/// Says how, never who.
-impl fmt::Debug for Identity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Identity({:?}, secret)", self.kind)
-    }
 }
 
 /// What the requestor may do on a context (PS3.7 D.3.3.4); the acceptor is the counterpart.
