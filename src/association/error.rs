@@ -77,6 +77,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the mistake is ours, and so belongs in the log as an error; all others are the peer's, or nobody's.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        matches!(self, Self::HalfSent)
+    }
+
     /// The A-ABORT to answer with; none where the peer has ended it, or cannot hear us.
     #[must_use]
     pub fn abort(&self) -> Option<Abort> {

@@ -8,6 +8,7 @@ mod config;
 mod ending;
 mod error;
 mod established;
+mod fields;
 mod frame;
 mod items;
 mod negotiate;
@@ -23,6 +24,7 @@ pub use config::{Config, ConfigError};
 pub use ending::Ending;
 pub use error::Error;
 pub use established::{Association, Message};
+pub use fields::{Priority, SubOperations};
 pub use negotiate::{
     Admission, Context, Gatekeeper, IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Knock, Offer,
     Roles,

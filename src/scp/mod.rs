@@ -3,7 +3,7 @@
 mod c_echo;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tracing::{debug, info};
+use tracing::{debug, error, info};
 
 use crate::association::{Association, Command, Error, Message, element, field};
 use crate::dicom::{Status, VERIFICATION, is_storage};
@@ -26,7 +26,11 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send>(mut association: As
 }
 
 async fn end<S: AsyncRead + AsyncWrite + Unpin + Send>(association: Association<S>, error: &Error) {
-    info!(peer = association.peer(), %error, "association ended");
+    if error.is_ours() {
+        error!(peer = association.peer(), %error, "association ended by a mistake of ours");
+    } else {
+        info!(peer = association.peer(), %error, "association ended");
+    }
     association.end(error).await;
 }
 
@@ -77,7 +81,17 @@ impl Service {
 fn is_operation(field: u16) -> bool {
     matches!(
         field,
-        0x0001 | 0x0010 | 0x0020 | 0x0021 | 0x0030 | 0x0100 | 0x0110 | 0x0120 | 0x0130 | 0x0140 | 0x0150
+        field::C_STORE
+            | field::C_GET
+            | field::C_FIND
+            | field::C_MOVE
+            | field::C_ECHO
+            | field::N_EVENT_REPORT
+            | field::N_GET
+            | field::N_SET
+            | field::N_ACTION
+            | field::N_CREATE
+            | field::N_DELETE
     )
 }
 

@@ -207,8 +207,10 @@ fn a_limit_by_address_holds_for_connections_that_say_nothing() {
     // Connections are taken in side by side, so the knock may have been faster than the third of them.
     while wire::knock(gateway.address, "TESTER", "SEALGATE") != wire::rejected(2, 3, 1) {
         assert!(Instant::now() < end, "the three places are taken\n{}", gateway.log());
+        // Not before the knock has given its own place back.
+        thread::sleep(Duration::from_millis(50));
         silent.push(TcpStream::connect(gateway.address).expect("connected"));
-        thread::sleep(Duration::from_millis(20));
+        thread::sleep(Duration::from_millis(50));
     }
     drop(silent);
     let end = Instant::now() + SOON;
