@@ -35,6 +35,14 @@ pub enum AeAddressError {
 
 impl AeAddress {
     /// Reads `AE@host:port`; an IPv6 address stands in brackets.
+    ///
+    /// ```
+    /// use sealgate::dicom::AeAddress;
+    ///
+    /// let pacs = AeAddress::parse("ARCHIVE@[2001:db8::7]:104")?;
+    /// assert_eq!((pacs.title.as_str(), pacs.host.as_str(), pacs.port), ("ARCHIVE", "2001:db8::7", 104));
+    /// # Ok::<(), sealgate::dicom::AeAddressError>(())
+    /// ```
     pub fn parse(text: &str) -> Result<Self, AeAddressError> {
         let (title, rest) = text.rsplit_once('@').ok_or(AeAddressError::NoTitle)?;
         let title = AeTitle::parse(title)?;

@@ -8,12 +8,14 @@ use aws_lc_rs::hkdf::{HKDF_SHA512, KeyType, Salt};
 use aws_lc_rs::rand;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+use super::header::VERSION;
 use super::key::{ContentKey, KeyId};
 use super::suite::Suite;
 use crate::dicom::Uid;
 
 const CONDITIONING_LABEL: &[u8] = b"sealgate key image v1";
 const EXTRACT_SALT: &[u8] = b"sealgate content key v1";
+const CONTEXT_LABEL: &[u8] = b"sealgate instance v1";
 const EXPAND_LABEL: &[u8] = b"sealgate content key v1";
 
 /// What a key generator contributes, reduced to a digest. 64 bytes, erased when dropped.
@@ -75,8 +77,17 @@ pub fn random<const N: usize>() -> Result<[u8; N], NoEntropy> {
 }
 
 impl Binding {
+    /// The context of a stream sealed under it: the version of the form, then everything the key is bound to.
+    #[must_use]
+    pub fn context(&self) -> Vec<u8> {
+        let mut out = CONTEXT_LABEL.to_vec();
+        out.push(VERSION);
+        out.extend_from_slice(&self.bytes());
+        out
+    }
+
     /// The bytes of it, as derivations and streams take it in.
-    pub(super) fn bytes(&self) -> Vec<u8> {
+    fn bytes(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(160);
         out.extend_from_slice(&self.suite.id().to_be_bytes());
         out.extend_from_slice(self.key_id.as_bytes());
@@ -177,6 +188,14 @@ mod tests {
         let mut other = binding();
         other.sop_instance = "1.2.4".parse().unwrap();
         assert_ne!(base, key(1, None, &other));
+    }
+
+    #[test]
+    fn the_context_names_version_and_binding() {
+        let expected =
+            b"sealgate instance v1\x01\0\x01\x03\x03\x03\x03\x03\x03\x03\x03\x03\x03\x03\x03\x03\x03\x03\x03\
+            \0\0\0\0\0\0\0\x191.2.840.10008.5.1.4.1.1.2\0\0\0\0\0\0\0\x051.2.3";
+        assert_eq!(binding().context(), expected);
     }
 
     #[test]

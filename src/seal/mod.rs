@@ -7,11 +7,13 @@ pub mod scan;
 mod derive;
 mod header;
 mod key;
+mod record;
 mod stream;
 mod suite;
 
 pub use derive::{Binding, Conditioning, Entropy, NoEntropy, content_key, random};
 pub use header::{HEADER_BYTES, Header, HeaderError, LENGTH_AT, MAGIC, VERSION};
 pub use key::{ContentKey, KeyId};
+pub use record::{Original, RecordError, RecordReader, RecordWriter, Restored};
 pub use stream::{PREFIX_BYTES, SALT_BYTES, StreamError, StreamOpener, StreamSealer, sealed_length};
 pub use suite::{Suite, UnknownSuite};

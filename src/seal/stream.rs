@@ -108,6 +108,25 @@ impl Chunks {
 }
 
 /// Encrypts a message of any length; holds one chunk.
+///
+/// ```
+/// use sealgate::seal::{ContentKey, StreamError, StreamOpener, StreamSealer};
+///
+/// let key = ContentKey::new([7; 32]); // a real one comes from `content_key`
+/// let (mut sealer, prefix) = StreamSealer::new(&key, &[1; 24], b"context");
+/// let mut sealed = prefix.to_vec();
+/// let mut out = |bytes: &[u8]| { sealed.extend_from_slice(bytes); Ok::<(), StreamError>(()) };
+/// sealer.push(b"pixels", &mut out)?;
+/// sealer.finish(&mut out)?;
+///
+/// let mut opener = StreamOpener::new(key, b"context".to_vec());
+/// let mut opened = Vec::new();
+/// let mut out = |bytes: &[u8]| { opened.extend_from_slice(bytes); Ok::<(), StreamError>(()) };
+/// opener.push(&sealed, &mut out)?;
+/// opener.finish(&mut out)?;
+/// assert_eq!(opened, b"pixels");
+/// # Ok::<(), StreamError>(())
+/// ```
 pub struct StreamSealer {
     chunks: Chunks,
     /// Plaintext of the chunk in hand, less than 16 KiB between calls.
