@@ -5,6 +5,7 @@ pub mod element;
 pub mod scan;
 
 mod derive;
+mod geometry;
 mod header;
 mod key;
 mod record;
@@ -12,6 +13,7 @@ mod stream;
 mod suite;
 
 pub use derive::{Binding, Conditioning, Entropy, NoEntropy, content_key, random};
+pub use geometry::{Shape, TooLarge, fit};
 pub use header::{HEADER_BYTES, Header, HeaderError, LENGTH_AT, MAGIC, VERSION};
 pub use key::{ContentKey, KeyId};
 pub use record::{Original, RecordError, RecordReader, RecordWriter, Restored};
