@@ -1,7 +1,9 @@
 //! The command line: one file per subcommand, and the exit codes they share.
 
+mod batch;
 mod check;
 mod echo;
+mod inspect;
 mod serve;
 
 use std::fmt;
@@ -28,6 +30,7 @@ enum Command {
     Serve(serve::Serve),
     Check(check::Check),
     Echo(echo::Echo),
+    Inspect(inspect::Inspect),
 }
 
 /// How a command ended, as the process's exit code says it.
@@ -93,6 +96,7 @@ impl Cli {
             Command::Serve(command) => command.run(),
             Command::Check(command) => command.run(),
             Command::Echo(command) => command.run(),
+            Command::Inspect(command) => command.run(),
         }
     }
 }

@@ -4,6 +4,7 @@ mod architecture;
 mod association;
 mod gateway;
 mod hostile;
+mod inspect;
 mod process;
 mod scan;
 mod settings;
