@@ -5,5 +5,7 @@
 
 /// The words: UIDs, AE titles, SOP classes, transfer syntaxes, statuses; checked on the way in.
 pub mod dicom;
+/// Key encryption keys, the wraps made with them, the sidecar key store, rotation, backup.
+pub mod keys;
 /// The sealed form: envelope, stream, carrier, and the bounded scanner in front of them.
 pub mod seal;
