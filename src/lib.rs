@@ -3,9 +3,25 @@
 //! This file is the map. Each module is a room with one owner's question; `docs/ARCHITECTURE.md` says which room
 //! may know which, and a test holds the sources to it.
 
+/// Builds the rooms, opens the doors, drains.
+pub mod app;
+/// DICOM associations: bytes in, typed requests out.
+pub mod association;
+/// The command line, one file per subcommand.
+pub mod cli;
 /// The words: UIDs, AE titles, SOP classes, transfer syntaxes, statuses; checked on the way in.
 pub mod dicom;
 /// Key encryption keys, the wraps made with them, the sidecar key store, rotation, backup.
 pub mod keys;
+/// Who may do what: permits and refusals, decided from rules alone.
+pub mod policy;
+/// The services we offer.
+pub mod scp;
+/// The services we use towards other nodes.
+pub mod scu;
 /// The sealed form: envelope, stream, carrier, and the bounded scanner in front of them.
 pub mod seal;
+/// The configuration: file, environment and flags, checked as a whole.
+pub mod settings;
+/// The log, and later metrics and audit events.
+pub mod telemetry;

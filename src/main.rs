@@ -1,3 +1,10 @@
 //! The `sealgate` binary: hands the command line to the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use sealgate::cli::Cli;
+
+fn main() -> ExitCode {
+    Cli::parse().run().into()
+}

@@ -1,2 +1,12 @@
 //! The one integration test binary; each module is a subject.
+
 mod architecture;
+mod gateway;
+mod hostile;
+mod process;
+mod scan;
+mod settings;
+mod wire;
+
+#[cfg(feature = "peers")]
+mod peers_echo;

@@ -1,0 +1,108 @@
+//! The doors: listeners that turn connections into served associations, until they are closed.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+use tracing::{error, info};
+
+use super::gate::Gate;
+use super::live::Live;
+use super::serve::ServeError;
+use crate::association::{Acceptor, Ending, Slots};
+use crate::scp;
+
+/// Every open listener with what came in through it.
+pub(super) struct Doors {
+    addresses: Vec<SocketAddr>,
+    slots: Slots,
+    ending: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+}
+
+impl Doors {
+    /// Binds every address, then takes calls on all of them; if one cannot be bound, on none.
+    pub(super) async fn open(listen: &[SocketAddr], live: &Live) -> Result<Self, ServeError> {
+        let mut listeners = Vec::new();
+        for &address in listen {
+            let bound = TcpListener::bind(address).await;
+            listeners.push(bound.map_err(|error| ServeError::Listen { address, error })?);
+        }
+        let (ending, ended) = watch::channel(false);
+        let ended = Ending::new(ended);
+        let acceptor = Acceptor::new(Arc::new(Gate::new(live.clone())), ended.clone());
+        let mut doors =
+            Self { addresses: Vec::new(), slots: acceptor.slots.clone(), ending, tasks: JoinSet::new() };
+        for listener in listeners {
+            let address =
+                listener.local_addr().map_err(|error| ServeError::System { what: "an address", error })?;
+            info!(%address, "listening");
+            doors.addresses.push(address);
+            doors.tasks.spawn(keep(listener, acceptor.clone(), live.clone(), ended.clone()));
+        }
+        Ok(doors)
+    }
+
+    /// Where calls are taken, for people.
+    pub(super) fn status(&self) -> String {
+        let addresses: Vec<String> = self.addresses.iter().map(ToString::to_string).collect();
+        format!("listening on {}", addresses.join(", "))
+    }
+
+    /// Associations that are there now.
+    pub(super) fn associations(&self) -> usize {
+        self.slots.total()
+    }
+
+    /// Takes no more calls, and returns when every association has ended.
+    pub(super) async fn close(mut self) {
+        self.ending.send_replace(true);
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+/// Takes calls on one listener until the end begins, then waits for what came in.
+async fn keep(listener: TcpListener, acceptor: Acceptor, live: Live, mut ending: Ending) {
+    let mut calls = JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            () = ending.begins() => break,
+            // Finished calls are taken off the set, or it would grow for as long as the process runs.
+            Some(_) = calls.join_next() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, from)) => {
+                    calls.spawn(take(stream, from, acceptor.clone(), live.clone()));
+                }
+                Err(error) => rest_after(&error).await,
+            },
+        }
+    }
+    drop(listener);
+    while calls.join_next().await.is_some() {}
+}
+
+async fn take(stream: TcpStream, from: SocketAddr, acceptor: Acceptor, live: Live) {
+    // Or every answer waits 40 ms for a delayed acknowledgement.
+    if stream.set_nodelay(true).is_err() {
+        return;
+    }
+    let limits = Arc::clone(&live.now().limits);
+    if let Some(association) = acceptor.accept(stream, from, limits).await {
+        scp::serve(association).await;
+    }
+}
+
+/// A connection that vanished before it was taken is nothing; no more descriptors is ours, and passes with time.
+async fn rest_after(error: &io::Error) {
+    if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
+        return;
+    }
+    error!(%error, "no call can be taken now; trying again in a second");
+    sleep(Duration::from_secs(1)).await;
+}

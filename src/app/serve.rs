@@ -1,0 +1,165 @@
+//! The life of the gateway: start-up as a list, then signals until the end.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::runtime;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tracing::{error, info, warn};
+
+use super::doors::Doors;
+use super::live::{Live, State};
+use super::signals::{Signals, Wish};
+use super::{hosts, notify};
+use crate::policy::{HostTable, Rules};
+use crate::settings::{self, Settings, SettingsError, Source};
+use crate::telemetry::{self, LevelError, LogHandle};
+
+/// How the gateway ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Everything in hand was finished.
+    Drained,
+    /// A deadline or a second signal came first.
+    Cut,
+}
+
+/// Why the gateway could not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] LevelError),
+    /// A listener.
+    #[error(
+        "cannot listen on {address}: {error}; choose another port in app.listen, or stop what uses this one"
+    )]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// Threads or signals.
+    #[error("the system refused {what}: {error}")]
+    System {
+        /// What was asked for.
+        what: &'static str,
+        /// What the system says.
+        error: io::Error,
+    },
+}
+
+/// Runs the gateway until it is told to stop.
+pub fn serve(source: Source, settings: Settings, rules: Rules) -> Result<Ended, ServeError> {
+    let log = telemetry::init(&settings.log)?;
+    let runtime = runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| ServeError::System { what: "threads", error })?;
+    let started = settings.clone();
+    let ended = runtime.block_on(run(Gateway { source, settings, started, log }, rules));
+    // What a deadline cut off may still sit in a thread; it does not hold up the end.
+    runtime.shutdown_background();
+    ended
+}
+
+/// What the process keeps to itself: the configurations in force and at the start, and where they came from.
+struct Gateway {
+    source: Source,
+    settings: Settings,
+    started: Settings,
+    log: LogHandle,
+}
+
+async fn run(mut gateway: Gateway, rules: Rules) -> Result<Ended, ServeError> {
+    let mut signals = Signals::listen().map_err(|error| ServeError::System { what: "signals", error })?;
+    let hosts = hosts::resolve(&rules, &HostTable::new()).await;
+    let live = Live::new(State::new(&gateway.settings, rules.with_hosts(hosts)));
+    let doors = Doors::open(&gateway.settings.app.listen, &live).await?;
+    notify::ready(&doors.status());
+    steer(&mut gateway, &mut signals, &live, &doors).await;
+    notify::stopping();
+    let patience = Duration::from_secs(gateway.settings.app.drain_seconds_max);
+    info!(associations = doors.associations(), seconds = patience.as_secs(), "stopping");
+    Ok(drain(doors, patience, &mut signals).await)
+}
+
+/// Follows signals and clocks until the first wish to end.
+async fn steer(gateway: &mut Gateway, signals: &mut Signals, live: &Live, doors: &Doors) {
+    let mut resolving = interval(Duration::from_secs(gateway.settings.app.resolve_seconds));
+    resolving.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    resolving.reset();
+    // Without a watchdog the clock ticks once an hour, and nobody listens.
+    let mut watchdog = interval(notify::watchdog_interval().unwrap_or(Duration::from_secs(3600)));
+    loop {
+        tokio::select! {
+            wish = signals.next() => match wish {
+                Wish::End => return,
+                Wish::Reload => {
+                    notify::reloading();
+                    reload(gateway, live).await;
+                    notify::ready(&doors.status());
+                }
+            },
+            _ = resolving.tick() => {
+                let rules = live.now().rules.clone();
+                let hosts = hosts::resolve(&rules, rules.hosts()).await;
+                live.replace(State::new(&gateway.settings, rules.with_hosts(hosts)));
+            }
+            _ = watchdog.tick() => notify::alive(),
+        }
+    }
+}
+
+/// Puts the configuration as it now stands in force, or leaves everything as it was.
+async fn reload(gateway: &mut Gateway, live: &Live) {
+    let fresh = settings::load(&gateway.source).and_then(|settings| Ok((settings.rules()?, settings)));
+    let (rules, fresh) = match fresh {
+        Ok(fresh) => fresh,
+        Err(error) => return keep(&error),
+    };
+    if let Err(error) = gateway.log.set_level(&fresh.log) {
+        return keep(&SettingsError::Value(error.to_string()));
+    }
+    let started = &gateway.started;
+    let unchanged = [
+        ("app.listen", fresh.app.listen == started.app.listen),
+        ("app.resolve_seconds", fresh.app.resolve_seconds == started.app.resolve_seconds),
+        ("log.format", fresh.log.format == started.log.format),
+    ];
+    for (key, _) in unchanged.iter().filter(|(_, same)| !same) {
+        warn!(key, "this key differs from the one at the start, it takes effect with the next start");
+    }
+    let hosts = hosts::resolve(&rules, live.now().rules.hosts()).await;
+    live.replace(State::new(&fresh, rules.with_hosts(hosts)));
+    info!(peers = fresh.peers.len(), routes = fresh.routes.len(), "configuration reloaded");
+    gateway.settings = fresh;
+}
+
+fn keep(error: &SettingsError) {
+    error!(%error, "the new configuration is wrong, the configuration stays as it was");
+}
+
+/// Lets what is in hand finish; a deadline or a second signal cuts it off.
+async fn drain(doors: Doors, patience: Duration, signals: &mut Signals) -> Ended {
+    let second_end = async {
+        while signals.next().await != Wish::End {
+            info!("a reload while stopping has no effect");
+        }
+    };
+    tokio::select! {
+        finished = timeout(patience, doors.close()) => if finished.is_ok() {
+            info!("stopped, nothing was in hand");
+            Ended::Drained
+        } else {
+            warn!("stopped at the deadline with work in hand");
+            Ended::Cut
+        },
+        () = second_end => {
+            warn!("stopped at once, as asked a second time");
+            Ended::Cut
+        }
+    }
+}

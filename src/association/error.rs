@@ -1,0 +1,91 @@
+//! What can end an association, whose fault it is, and the A-ABORT that says so.
+
+use std::io;
+
+use super::codes::{Abort, Rejected};
+
+/// Why there is no association, or no more.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The connection failed.
+    #[error("the connection failed: {0}")]
+    Io(#[from] io::Error),
+    /// The peer closed without releasing.
+    #[error("the peer closed the connection {0}")]
+    Closed(&'static str),
+    /// A-ABORT from the peer.
+    #[error("the peer aborted the association (source {by}, reason {reason})")]
+    Aborted {
+        /// 0 its user, 2 its provider (PS3.8 table 9-26).
+        by: u8,
+        /// The reason, with source 2.
+        reason: u8,
+    },
+    /// A-ASSOCIATE-RJ from the peer.
+    #[error("the peer refused the association: {0}")]
+    Rejected(Rejected),
+    /// The peer asked for the end where it should have answered.
+    #[error("the peer released the association in the middle of {0}")]
+    Released(&'static str),
+    /// A wait that has a limit.
+    #[error("the peer took more than {seconds} s {what}")]
+    TooSlow {
+        /// What was waited for.
+        what: &'static str,
+        /// The limit.
+        seconds: u64,
+    },
+    /// A type that PS3.8 does not know.
+    #[error(
+        "a PDU of type {0:02X}H, which is none: the peer speaks something else than DICOM, perhaps TLS or HTTP"
+    )]
+    UnknownPdu(u8),
+    /// A PDU that does not belong here.
+    #[error("{found} {state}")]
+    UnexpectedPdu {
+        /// Which.
+        found: &'static str,
+        /// When.
+        state: &'static str,
+    },
+    /// A PDU above its limit.
+    #[error("a PDU of {length} bytes, the limit is {max}")]
+    PduTooLarge {
+        /// What its header says.
+        length: u32,
+        /// The limit.
+        max: u32,
+    },
+    /// A fragment that does not belong where it is, or a PDV whose length does not fit.
+    #[error("{0}")]
+    Misplaced(String),
+    /// A value or length that PS3.8 does not allow.
+    #[error("{0}")]
+    Malformed(String),
+    /// A command set that cannot be read.
+    #[error("the command set: {0}")]
+    Command(String),
+    /// No presentation context for what is to be sent.
+    #[error("the peer accepted no presentation context for {0}")]
+    NoContext(String),
+    /// We are ending.
+    #[error("the gateway is ending")]
+    Ending,
+}
+
+impl Error {
+    /// The A-ABORT to answer with; none where the peer has ended it, or cannot hear us.
+    #[must_use]
+    pub fn abort(&self) -> Option<Abort> {
+        match self {
+            Self::Io(_) | Self::Closed(_) | Self::Aborted { .. } | Self::Rejected(_) | Self::Released(_) => {
+                None
+            }
+            Self::TooSlow { .. } | Self::NoContext(_) | Self::Ending => Some(Abort::User),
+            Self::UnknownPdu(_) => Some(Abort::UnrecognizedPdu),
+            Self::UnexpectedPdu { .. } => Some(Abort::UnexpectedPdu),
+            Self::Misplaced(_) => Some(Abort::UnexpectedParameter),
+            Self::PduTooLarge { .. } | Self::Malformed(_) | Self::Command(_) => Some(Abort::InvalidParameter),
+        }
+    }
+}

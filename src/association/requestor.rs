@@ -1,0 +1,123 @@
+//! The calling side: reaches another node and proposes an association.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dicom_ul::pdu::{
+    AssociationAC, AssociationRQ, Pdu, PresentationContextProposed, PresentationContextResultReason,
+    RequestorRoles, UserVariableItem, write_pdu,
+};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::codes::Rejected;
+use super::config::Config;
+use super::error::Error;
+use super::established::{Association, Ending, aborted};
+use super::frame::{Framed, Patience, Phase, kind};
+use super::items;
+use super::negotiate::{self, APPLICATION_CONTEXT, Agreement, Context, Roles};
+use crate::dicom::{AeAddress, AeTitle, TransferSyntax, Uid};
+
+/// A presentation context to propose.
+#[derive(Debug, Clone)]
+pub struct Proposal {
+    /// What it is for.
+    pub abstract_syntax: Uid,
+    /// In the order of preference.
+    pub transfer_syntaxes: Vec<TransferSyntax>,
+    /// Roles to ask for, if other than the default.
+    pub roles: Option<Roles>,
+}
+
+/// Reaches `target` and associates as `calling`. Contexts that the peer refuses are simply not in the association.
+pub async fn request(
+    target: &AeAddress,
+    calling: &AeTitle,
+    proposals: &[Proposal],
+    config: &Arc<Config>,
+    ending: Ending,
+) -> Result<Association<TcpStream>, Error> {
+    let seconds = config.connect_seconds;
+    let slow = |_| Error::TooSlow { what: "to be reached", seconds };
+    let reached =
+        timeout(Duration::from_secs(seconds), TcpStream::connect((target.host.as_str(), target.port)));
+    let stream = reached.await.map_err(slow)??;
+    // Or every message waits 40 ms for a delayed acknowledgement.
+    stream.set_nodelay(true)?;
+    let mut framed = Framed::new(stream, config);
+    framed.write(&ask(target, calling, proposals, config)?).await?;
+    framed.restart_clock();
+    let patience = Patience { seconds, what: "to answer the request for an association" };
+    let Some(frame) = framed.next(Phase::Answer, patience).await? else {
+        return Err(Error::Closed("instead of answering the request for an association"));
+    };
+    match (frame.kind, &frame.body[..]) {
+        (kind::ASSOCIATE_AC, body) => {
+            let agreement = agree(proposals, &items::read_acceptance(body)?);
+            let peer = target.title.as_str().into();
+            Ok(Association::new(framed, Arc::clone(config), agreement, peer, ending, Box::new(())))
+        }
+        (kind::ASSOCIATE_RJ, &[_, result, source, reason, ..]) => {
+            Err(Error::Rejected(Rejected { result, source, reason }))
+        }
+        (_, body) => Err(aborted(body)),
+    }
+}
+
+fn ask(
+    target: &AeAddress,
+    calling: &AeTitle,
+    proposals: &[Proposal],
+    config: &Config,
+) -> Result<Vec<u8>, Error> {
+    let mut variables = negotiate::own_variables(config.pdu_bytes_max);
+    for proposal in proposals {
+        if let Some(Roles { scu, scp }) = proposal.roles {
+            let class = proposal.abstract_syntax.to_string();
+            variables.push(UserVariableItem::ScuScpRoleSelectionSubItem(class, RequestorRoles { scu, scp }));
+        }
+    }
+    let contexts = proposals.iter().zip(ids()).map(|(proposal, id)| PresentationContextProposed {
+        id,
+        abstract_syntax: proposal.abstract_syntax.to_string(),
+        transfer_syntaxes: proposal.transfer_syntaxes.iter().map(|syntax| syntax.uid.to_owned()).collect(),
+    });
+    let request = AssociationRQ {
+        protocol_version: 1,
+        calling_ae_title: calling.to_string(),
+        called_ae_title: target.title.to_string(),
+        application_context_name: APPLICATION_CONTEXT.to_owned(),
+        presentation_contexts: contexts.collect(),
+        user_variables: variables,
+    };
+    let mut bytes = Vec::new();
+    write_pdu(&mut bytes, &Pdu::AssociationRQ(request))
+        .map_err(|error| Error::Malformed(error.to_string()))?;
+    Ok(bytes)
+}
+
+/// The 128 ids there are (PS3.8 9.3.2.2).
+fn ids() -> impl Iterator<Item = u8> {
+    (1..=u8::MAX).step_by(2)
+}
+
+fn agree(proposals: &[Proposal], acceptance: &AssociationAC) -> Agreement {
+    let granted = negotiate::proposed_roles(&acceptance.user_variables);
+    let contexts = proposals.iter().zip(ids()).filter_map(|(proposal, id)| {
+        let result = acceptance.presentation_contexts.iter().find(|result| result.id == id)?;
+        if result.reason != PresentationContextResultReason::Acceptance {
+            return None;
+        }
+        let chosen = result.transfer_syntax.trim_end_matches(['\0', ' ']);
+        // PS3.8 9.3.3.2: one of those proposed; anything else is as good as a refusal.
+        let transfer_syntax = *proposal.transfer_syntaxes.iter().find(|syntax| syntax.uid == chosen)?;
+        // PS3.7 D.3.3.4: no answer about roles means the default ones.
+        let roles = granted.get(proposal.abstract_syntax.as_str()).copied().unwrap_or(Roles::DEFAULT);
+        Some(Context { id, abstract_syntax: proposal.abstract_syntax.clone(), transfer_syntax, roles })
+    });
+    Agreement {
+        contexts: contexts.collect(),
+        peer_pdu_bytes_max: negotiate::maximum_length(&acceptance.user_variables),
+    }
+}

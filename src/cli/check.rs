@@ -1,0 +1,156 @@
+//! `sealgate check`: validates a configuration the way `serve` does, and says what it means.
+
+use std::fmt::Write;
+
+use clap::Args;
+use serde_json::json;
+
+use super::{ConfigArgs, Exit, complain};
+use crate::policy::{Peer, Right, Route, Rules};
+use crate::settings::{self, Settings, SettingsError, Source};
+
+/// Validate a configuration and say in plain words what it means
+#[derive(Debug, Args)]
+#[command(after_help = "Example: sealgate check --config conf/gateway.toml")]
+pub(super) struct Check {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Check {
+    pub(super) fn run(self) -> Exit {
+        let source = self.config.source();
+        let checked = settings::load(&source).and_then(|settings| Ok((settings.rules()?, settings)));
+        match checked {
+            Ok((rules, settings)) if self.json => println!("{:#}", as_json(&source, &settings, &rules)),
+            Ok((rules, settings)) => print!("{}", in_words(&source, &settings, &rules)),
+            Err(error) => return self.refuse(&error),
+        }
+        Exit::Done
+    }
+
+    fn refuse(&self, error: &SettingsError) -> Exit {
+        if self.json {
+            println!("{:#}", json!({ "ok": false, "error": error.to_string() }));
+        } else {
+            complain(error);
+        }
+        Exit::Configuration
+    }
+}
+
+fn name_of(source: &Source) -> String {
+    source.file.as_ref().map_or_else(|| "built-in defaults".to_owned(), |file| file.display().to_string())
+}
+
+fn as_json(source: &Source, settings: &Settings, rules: &Rules) -> serde_json::Value {
+    json!({
+        "ok": true,
+        "source": name_of(source),
+        "listen": settings.app.listen,
+        "titles": rules.titles(),
+        "peers": rules.peers().collect::<Vec<_>>(),
+        "destinations": rules.destinations(),
+        "routes": rules.routes(),
+        "association": settings.association,
+        "warnings": settings.warnings(),
+    })
+}
+
+/// The configuration as someone would read it aloud.
+fn in_words(source: &Source, settings: &Settings, rules: &Rules) -> String {
+    let mut text = String::new();
+    let mut say = |line: String| {
+        // Writing to a String does not fail.
+        let _ = writeln!(text, "{line}");
+    };
+    say(format!("The configuration is good ({}).", name_of(source)));
+    say(format!(
+        "\nSealgate listens on {} and answers to {}.",
+        list(&settings.app.listen),
+        list(rules.titles())
+    ));
+    say("\nWho may call (everybody else is refused):".to_owned());
+    for peer in rules.peers() {
+        say(format!("  {}", peer_in_words(peer)));
+    }
+    if rules.peers().len() == 0 {
+        say("  nobody".to_owned());
+    }
+    say("\nWhere images go (the first route that fits is taken):".to_owned());
+    for route in rules.routes() {
+        say(format!("  {}", route_in_words(route, rules)));
+    }
+    if rules.routes().is_empty() {
+        say("  nowhere: there are no routes, so nothing can be stored".to_owned());
+    }
+    let limits = &settings.association;
+    say(format!(
+        "\nLimits: {} associations, {} per peer, {} per address; a silent one is closed after {} s, any after {} s; \
+         PDUs of up to {} bytes.",
+        limits.associations_max,
+        limits.associations_per_peer_max,
+        limits.associations_per_address_max,
+        limits.idle_seconds,
+        limits.association_seconds_max,
+        limits.pdu_bytes_max,
+    ));
+    for warning in settings.warnings() {
+        say(format!("\nNote: {warning}"));
+    }
+    text
+}
+
+fn list<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
+    let items: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
+    match items.as_slice() {
+        [] => "nothing".to_owned(),
+        [one] => one.clone(),
+        [most @ .., last] => format!("{} and {last}", most.join(", ")),
+    }
+}
+
+fn peer_in_words(peer: &Peer) -> String {
+    let may = match peer.may.iter().collect::<Vec<_>>() {
+        rights if rights.is_empty() => "may do nothing".to_owned(),
+        rights => format!("may {}", list(rights)),
+    };
+    let at =
+        if peer.called.is_empty() { String::new() } else { format!(", calling {} only", list(&peer.called)) };
+    let sees = match (
+        peer.may.contains(&Right::Open),
+        peer.may.contains(&Right::Get) || peer.may.contains(&Right::Move),
+    ) {
+        (true, true) => " It receives images opened.",
+        (false, true) => " It does not receive opened images.",
+        _ => "",
+    };
+    format!("{}: {} from {}{at} {may}.{sees}", peer.name, peer.title, list(&peer.addresses))
+}
+
+fn route_in_words(route: &Route, rules: &Rules) -> String {
+    let mut conditions = Vec::new();
+    let mut condition = |what: &str, values: Vec<String>| {
+        if !values.is_empty() {
+            conditions.push(format!("{what} {}", values.join(" or ")));
+        }
+    };
+    condition("from", route.calling.iter().map(ToString::to_string).collect());
+    condition("to", route.called.iter().map(ToString::to_string).collect());
+    condition("of modality", route.modality.iter().cloned().collect());
+    condition("of SOP class", route.sop_class.iter().map(ToString::to_string).collect());
+    condition("from station", route.station.iter().cloned().collect());
+    let what = if conditions.is_empty() {
+        "everything".to_owned()
+    } else {
+        format!("what comes {}", conditions.join(", "))
+    };
+    let places = route.destinations.iter().map(|name| {
+        let known = rules.destinations().iter().find(|destination| destination.name == *name);
+        known.map_or_else(|| name.clone(), |destination| format!("{name} ({})", destination.address))
+    });
+    format!("{}: {what} goes to {}, sealed with {}.", route.name, list(places), route.suite)
+}

@@ -1,0 +1,98 @@
+//! The command line: one file per subcommand, and the exit codes they share.
+
+mod check;
+mod echo;
+mod serve;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::settings::Source;
+
+/// A DICOM gateway that seals images on the way into the PACS and opens them on the way out.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true, after_help = EXIT_CODES)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 it failed, the last line says why; 2 the command line is wrong; \
+    3 the configuration is wrong; 4 the peer refused or did not answer; 5 ended before all work in hand was finished.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Serve),
+    Check(check::Check),
+    Echo(echo::Echo),
+}
+
+/// How a command ended, as the process's exit code says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Done.
+    Done = 0,
+    /// It failed.
+    Failed = 1,
+    /// The configuration is wrong.
+    Configuration = 3,
+    /// The peer refused, or did not answer.
+    Peer = 4,
+    /// Ended before all work in hand was finished.
+    Unfinished = 5,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Which configuration a command reads.
+#[derive(Debug, Args)]
+struct ConfigArgs {
+    /// Configuration file; without it /etc/sealgate/gateway.toml, if there is one
+    #[arg(short, long, value_name = "FILE", env = "SEALGATE_CONFIG")]
+    config: Option<PathBuf>,
+    /// Set a key over file and environment, such as `--set log.level=debug`
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
+    overrides: Vec<(String, String)>,
+}
+
+/// Where the configuration is when nobody says.
+const DEFAULT_CONFIG: &str = "/etc/sealgate/gateway.toml";
+
+impl ConfigArgs {
+    fn source(&self) -> Source {
+        let default = || Some(PathBuf::from(DEFAULT_CONFIG)).filter(|path| path.exists());
+        Source { file: self.config.clone().or_else(default), flags: self.overrides.clone() }
+    }
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write it as key=value, for example log.level=debug".to_owned()),
+    }
+}
+
+/// Says on standard error what went wrong.
+fn complain(error: impl fmt::Display) {
+    eprintln!("sealgate: {error}");
+}
+
+impl Cli {
+    /// Runs the command that was asked for.
+    #[must_use]
+    pub fn run(self) -> Exit {
+        match self.command {
+            Command::Serve(command) => command.run(),
+            Command::Check(command) => command.run(),
+            Command::Echo(command) => command.run(),
+        }
+    }
+}

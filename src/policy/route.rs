@@ -1,0 +1,82 @@
+//! Where an instance goes: destinations and the routes that choose among them.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::dicom::{AeAddress, AeTitle, Uid};
+
+/// A PACS that receives sealed instances and answers queries.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Destination {
+    /// The name that routes use; unique.
+    pub name: String,
+    /// Where it listens, as `AE@host:port`.
+    pub address: AeAddress,
+    /// The AE title Sealgate uses towards it; by default the first of the gateway's titles.
+    #[serde(default)]
+    pub calling: Option<AeTitle>,
+}
+
+/// Which instances go where, and how they are sealed. An empty list matches everything.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// The name in logs and messages; unique.
+    pub name: String,
+    /// Calling AE titles.
+    #[serde(default)]
+    pub calling: BTreeSet<AeTitle>,
+    /// Called AE titles; the gateway answers to each of them.
+    #[serde(default)]
+    pub called: BTreeSet<AeTitle>,
+    /// Modality (0008,0060), such as `CT`.
+    #[serde(default)]
+    pub modality: BTreeSet<String>,
+    /// SOP Class UIDs.
+    #[serde(default)]
+    pub sop_class: BTreeSet<Uid>,
+    /// Station Name (0008,1010).
+    #[serde(default)]
+    pub station: BTreeSet<String>,
+    /// Names of destinations; each receives the instance.
+    pub destinations: Vec<String>,
+    /// How the instance is sealed.
+    #[serde(default = "default_suite")]
+    pub suite: String,
+}
+
+fn default_suite() -> String {
+    "deepkeygen".to_owned()
+}
+
+/// What is known of an instance when its route is chosen.
+#[derive(Debug, Clone, Copy)]
+pub struct Instance<'a> {
+    /// Calling AE title of the association.
+    pub calling: &'a AeTitle,
+    /// Called AE title of the association.
+    pub called: &'a AeTitle,
+    /// Modality (0008,0060), if the instance has one.
+    pub modality: Option<&'a str>,
+    /// SOP Class UID.
+    pub sop_class: &'a Uid,
+    /// Station Name (0008,1010), if the instance has one.
+    pub station: Option<&'a str>,
+}
+
+impl Route {
+    /// Whether this route takes the instance.
+    #[must_use]
+    pub fn takes(&self, instance: &Instance<'_>) -> bool {
+        let any_of = |set: &BTreeSet<String>, value: Option<&str>| {
+            set.is_empty() || value.is_some_and(|value| set.contains(value))
+        };
+        (self.calling.is_empty() || self.calling.contains(instance.calling))
+            && (self.called.is_empty() || self.called.contains(instance.called))
+            && (self.sop_class.is_empty() || self.sop_class.contains(instance.sop_class))
+            && any_of(&self.modality, instance.modality)
+            && any_of(&self.station, instance.station)
+    }
+}

@@ -1,0 +1,481 @@
+//! The rules as a whole: checked once when they are loaded, then asked for permits.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::peer::{AddressPattern, Peer, Right};
+use super::route::{Destination, Instance, Route};
+use crate::dicom::AeTitle;
+
+/// The addresses that host names of the rules stood for when they were last resolved.
+pub type HostTable = BTreeMap<String, BTreeSet<IpAddr>>;
+
+/// All rules of one configuration, in agreement with one another.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    titles: Vec<AeTitle>,
+    peers: Vec<Arc<Peer>>,
+    destinations: Vec<Destination>,
+    routes: Vec<Route>,
+    hosts: HostTable,
+}
+
+/// Two rules that contradict each other, or one that can never apply.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RulesError {
+    /// Neither a title of its own nor one in a route.
+    #[error("the gateway has no AE title: set titles, for example titles = [\"SEALGATE\"]")]
+    NoTitle,
+    /// Two entries under one name.
+    #[error("{kind} {name:?} is there twice: give each {kind} a name of its own")]
+    NameTwice {
+        /// peer, destination or route.
+        kind: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// A name that cannot stand in a log line or a message.
+    #[error("{kind} name {name:?}: use 1 to 64 letters, digits, dots, hyphens and underscores")]
+    BadName {
+        /// peer, destination or route.
+        kind: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// A peer that no address belongs to.
+    #[error(
+        "peer {0:?} has no addresses and could never connect: list an IP address, a network or a host name"
+    )]
+    NoAddress(String),
+    /// Two peers that the gateway could not tell apart.
+    #[error("peers {first:?} and {second:?} share the AE title {title} and the address {address}")]
+    PeersOverlap {
+        /// One peer.
+        first: String,
+        /// The other.
+        second: String,
+        /// Their AE title.
+        title: AeTitle,
+        /// The address or network they share.
+        address: String,
+    },
+    /// A peer restricted to a title that nobody answers to.
+    #[error("peer {peer:?} may call {title}, which is none of the gateway's AE titles")]
+    UnknownCalled {
+        /// The peer.
+        peer: String,
+        /// The title.
+        title: AeTitle,
+    },
+    /// A route to nowhere.
+    #[error("route {0:?} has no destinations: name at least one")]
+    NoDestination(String),
+    /// A route to a destination that is not there.
+    #[error("route {route:?} names the destination {name:?}, which is not there{hint}")]
+    UnknownDestination {
+        /// The route.
+        route: String,
+        /// The name it gives.
+        name: String,
+        /// `; did you mean …?`, or nothing.
+        hint: String,
+    },
+}
+
+/// Who asks for an association.
+#[derive(Debug, Clone, Copy)]
+pub struct Caller<'a> {
+    /// The calling AE title.
+    pub calling: &'a AeTitle,
+    /// The called AE title.
+    pub called: &'a AeTitle,
+    /// The address the connection comes from.
+    pub address: IpAddr,
+}
+
+/// Why there is no permit.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No peer has this calling AE title.
+    #[error("no peer has the AE title {0}")]
+    UnknownCalling(AeTitle),
+    /// The title is a peer's, the address is not.
+    #[error("{address} is not an address of a peer with the AE title {title}")]
+    WrongAddress {
+        /// The title claimed.
+        title: AeTitle,
+        /// Where the connection came from.
+        address: IpAddr,
+    },
+    /// The called AE title is not ours, or not for this peer.
+    #[error("{peer} called {title}, which is not an AE title for it")]
+    WrongCalled {
+        /// The peer's name.
+        peer: String,
+        /// The title it called.
+        title: AeTitle,
+    },
+    /// The peer is known but may not do this.
+    #[error("{peer} may not {right}")]
+    NoRight {
+        /// The peer's name.
+        peer: String,
+        /// What it lacks.
+        right: Right,
+    },
+}
+
+/// Leave for one association of one peer. Only [`Rules`] makes it.
+#[derive(Debug, Clone)]
+pub struct Permit {
+    peer: Arc<Peer>,
+}
+
+impl Permit {
+    /// Whom it was given to.
+    #[must_use]
+    pub fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// Whether it covers `right`.
+    #[must_use]
+    pub fn covers(&self, right: Right) -> bool {
+        self.peer.may.contains(&right)
+    }
+
+    /// Nothing if it covers `right`, the refusal to answer with if not.
+    pub fn require(&self, right: Right) -> Result<(), Refusal> {
+        if self.covers(right) {
+            Ok(())
+        } else {
+            Err(Refusal::NoRight { peer: self.peer.name.clone(), right })
+        }
+    }
+}
+
+impl Rules {
+    /// Checks that the rules fit together. `titles` are the gateway's own; a route's called titles are added.
+    pub fn new(
+        titles: &[AeTitle],
+        peers: &[Peer],
+        destinations: &[Destination],
+        routes: &[Route],
+    ) -> Result<Self, RulesError> {
+        let mut all = titles.to_vec();
+        all.extend(routes.iter().flat_map(|route| route.called.iter().cloned()));
+        let mut seen = BTreeSet::new();
+        all.retain(|title| seen.insert(title.clone()));
+        if all.is_empty() {
+            return Err(RulesError::NoTitle);
+        }
+        check_names("peer", peers.iter().map(|p| &p.name))?;
+        check_names("destination", destinations.iter().map(|d| &d.name))?;
+        check_names("route", routes.iter().map(|r| &r.name))?;
+        check_peers(&all, peers)?;
+        check_routes(destinations, routes)?;
+        Ok(Self {
+            titles: all,
+            peers: peers.iter().cloned().map(Arc::new).collect(),
+            destinations: destinations.to_vec(),
+            routes: routes.to_vec(),
+            hosts: HostTable::new(),
+        })
+    }
+
+    /// The same rules with host names resolved to these addresses.
+    #[must_use]
+    pub fn with_hosts(mut self, hosts: HostTable) -> Self {
+        self.hosts = hosts;
+        self
+    }
+
+    /// What [`Rules::with_hosts`] was last given.
+    #[must_use]
+    pub fn hosts(&self) -> &HostTable {
+        &self.hosts
+    }
+
+    /// Every host name that a peer's addresses mention.
+    #[must_use]
+    pub fn host_names(&self) -> BTreeSet<&str> {
+        let names = self.peers.iter().flat_map(|peer| &peer.addresses).filter_map(|pattern| match pattern {
+            AddressPattern::Host(name) => Some(name.as_str()),
+            AddressPattern::Net(_) => None,
+        });
+        names.collect()
+    }
+
+    /// The AE titles the gateway answers to; the first is its own towards others.
+    #[must_use]
+    pub fn titles(&self) -> &[AeTitle] {
+        &self.titles
+    }
+
+    /// The peers, in the order of the configuration.
+    pub fn peers(&self) -> impl ExactSizeIterator<Item = &Peer> {
+        self.peers.iter().map(AsRef::as_ref)
+    }
+
+    /// The destinations, in the order of the configuration.
+    #[must_use]
+    pub fn destinations(&self) -> &[Destination] {
+        &self.destinations
+    }
+
+    /// The routes, in the order of the configuration.
+    #[must_use]
+    pub fn routes(&self) -> &[Route] {
+        &self.routes
+    }
+
+    /// Lets a caller in, or says why not.
+    pub fn admit(&self, caller: Caller<'_>) -> Result<Permit, Refusal> {
+        let mut named = self.peers.iter().filter(|peer| peer.title == *caller.calling).peekable();
+        if named.peek().is_none() {
+            return Err(Refusal::UnknownCalling(caller.calling.clone()));
+        }
+        // An IPv4 caller at an IPv6 socket shows up as ::ffff:a.b.c.d; the rules speak of a.b.c.d.
+        let address = caller.address.to_canonical();
+        let Some(peer) =
+            named.find(|peer| peer.addresses.iter().any(|pattern| self.covers(pattern, address)))
+        else {
+            return Err(Refusal::WrongAddress { title: caller.calling.clone(), address });
+        };
+        let is_ours = self.titles.contains(caller.called);
+        if !is_ours || !(peer.called.is_empty() || peer.called.contains(caller.called)) {
+            return Err(Refusal::WrongCalled { peer: peer.name.clone(), title: caller.called.clone() });
+        }
+        Ok(Permit { peer: Arc::clone(peer) })
+    }
+
+    /// The first route that takes the instance.
+    #[must_use]
+    pub fn route(&self, instance: &Instance<'_>) -> Option<&Route> {
+        self.routes.iter().find(|route| route.takes(instance))
+    }
+
+    fn covers(&self, pattern: &AddressPattern, address: IpAddr) -> bool {
+        match pattern {
+            AddressPattern::Net(net) => net.contains(&address),
+            AddressPattern::Host(name) => self.hosts.get(name).is_some_and(|found| found.contains(&address)),
+        }
+    }
+}
+
+fn check_names<'a>(kind: &'static str, names: impl Iterator<Item = &'a String>) -> Result<(), RulesError> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
+    let mut seen = BTreeSet::new();
+    for name in names {
+        if name.is_empty() || name.len() > 64 || !name.chars().all(allowed) {
+            return Err(RulesError::BadName { kind, name: name.clone() });
+        }
+        if !seen.insert(name) {
+            return Err(RulesError::NameTwice { kind, name: name.clone() });
+        }
+    }
+    Ok(())
+}
+
+fn check_peers(titles: &[AeTitle], peers: &[Peer]) -> Result<(), RulesError> {
+    for (index, peer) in peers.iter().enumerate() {
+        if peer.addresses.is_empty() {
+            return Err(RulesError::NoAddress(peer.name.clone()));
+        }
+        if let Some(title) = peer.called.iter().find(|title| !titles.contains(title)) {
+            return Err(RulesError::UnknownCalled { peer: peer.name.clone(), title: title.clone() });
+        }
+        for other in peers.iter().take(index).filter(|other| other.title == peer.title) {
+            if let Some(shared) = shared_address(other, peer) {
+                return Err(RulesError::PeersOverlap {
+                    first: other.name.clone(),
+                    second: peer.name.clone(),
+                    title: peer.title.clone(),
+                    address: shared.to_string(),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn shared_address<'a>(one: &'a Peer, other: &Peer) -> Option<&'a AddressPattern> {
+    let overlap = |a: &AddressPattern, b: &AddressPattern| match (a, b) {
+        (AddressPattern::Net(a), AddressPattern::Net(b)) => a.contains(b) || b.contains(a),
+        (a, b) => a == b,
+    };
+    one.addresses.iter().find(|a| other.addresses.iter().any(|b| overlap(a, b)))
+}
+
+fn check_routes(destinations: &[Destination], routes: &[Route]) -> Result<(), RulesError> {
+    for route in routes {
+        if route.destinations.is_empty() {
+            return Err(RulesError::NoDestination(route.name.clone()));
+        }
+        for name in &route.destinations {
+            if destinations.iter().any(|destination| destination.name == *name) {
+                continue;
+            }
+            let nearest = destinations
+                .iter()
+                .map(|d| (strsim::damerau_levenshtein(&d.name, name), &d.name))
+                .min()
+                .filter(|(distance, _)| *distance <= 3);
+            let hint = nearest.map(|(_, near)| format!("; did you mean {near:?}?")).unwrap_or_default();
+            return Err(RulesError::UnknownDestination {
+                route: route.name.clone(),
+                name: name.clone(),
+                hint,
+            });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn title(text: &str) -> AeTitle {
+        AeTitle::parse(text).expect("a good title")
+    }
+
+    fn peer(name: &str, ae: &str, addresses: &[&str], may: &[Right]) -> Peer {
+        Peer {
+            name: name.into(),
+            title: title(ae),
+            addresses: addresses.iter().map(|a| AddressPattern::parse(a).expect("a good address")).collect(),
+            may: may.iter().copied().collect(),
+            called: BTreeSet::new(),
+            associations_max: None,
+            certificate: None,
+        }
+    }
+
+    fn rules(peers: &[Peer]) -> Result<Rules, RulesError> {
+        Rules::new(&[title("SEALGATE")], peers, &[], &[])
+    }
+
+    fn ask(rules: &Rules, calling: &str, called: &str, address: &str) -> Result<Permit, Refusal> {
+        let (calling, called) = (title(calling), title(called));
+        rules.admit(Caller {
+            calling: &calling,
+            called: &called,
+            address: address.parse().expect("an address"),
+        })
+    }
+
+    #[test]
+    fn without_peers_everybody_is_refused() {
+        let rules = rules(&[]).expect("good rules");
+        assert_eq!(
+            ask(&rules, "CT1", "SEALGATE", "127.0.0.1").unwrap_err(),
+            Refusal::UnknownCalling(title("CT1"))
+        );
+    }
+
+    #[test]
+    fn title_address_and_called_title_must_all_fit() {
+        let rules =
+            rules(&[peer("ct", "CT1", &["192.0.2.0/28", "2001:db8::7"], &[Right::Echo])]).expect("good");
+        assert_eq!(ask(&rules, "CT1", "SEALGATE", "192.0.2.15").expect("let in").peer().name, "ct");
+        assert!(
+            ask(&rules, "CT1", "SEALGATE", "::ffff:192.0.2.3").is_ok(),
+            "an IPv4 address seen through IPv6"
+        );
+        assert!(ask(&rules, "CT1", "SEALGATE", "2001:db8::7").is_ok());
+        assert!(matches!(ask(&rules, "CT1", "SEALGATE", "192.0.2.16"), Err(Refusal::WrongAddress { .. })));
+        assert!(matches!(ask(&rules, "ct1", "SEALGATE", "192.0.2.1"), Err(Refusal::UnknownCalling(_))));
+        assert!(matches!(ask(&rules, "CT1", "PACS", "192.0.2.1"), Err(Refusal::WrongCalled { .. })));
+    }
+
+    #[test]
+    fn a_host_name_covers_only_what_it_resolved_to() {
+        let rules = rules(&[peer("ct", "CT1", &["ct1.example"], &[])]).expect("good");
+        assert!(ask(&rules, "CT1", "SEALGATE", "192.0.2.1").is_err(), "not resolved yet");
+        let hosts =
+            HostTable::from([("ct1.example".into(), ["192.0.2.1".parse().expect("an address")].into())]);
+        let rules = rules.with_hosts(hosts);
+        assert!(ask(&rules, "CT1", "SEALGATE", "192.0.2.1").is_ok());
+        assert!(ask(&rules, "CT1", "SEALGATE", "192.0.2.2").is_err());
+    }
+
+    #[test]
+    fn two_peers_may_share_a_title_but_not_an_address() {
+        let one = peer("one", "CT", &["192.0.2.0/25"], &[Right::Echo]);
+        let two = peer("two", "CT", &["192.0.2.128/25"], &[]);
+        let both = rules(&[one.clone(), two]).expect("no overlap");
+        assert_eq!(ask(&both, "CT", "SEALGATE", "192.0.2.200").expect("let in").peer().name, "two");
+        let clash = peer("clash", "CT", &["192.0.2.7"], &[]);
+        assert!(matches!(rules(&[one, clash]), Err(RulesError::PeersOverlap { .. })));
+    }
+
+    #[test]
+    fn a_peer_may_be_held_to_some_of_the_titles() {
+        let mut ct = peer("ct", "CT1", &["192.0.2.1"], &[]);
+        ct.called = [title("RESEARCH")].into();
+        assert!(matches!(rules(std::slice::from_ref(&ct)), Err(RulesError::UnknownCalled { .. })));
+        let rules = Rules::new(&[title("SEALGATE"), title("RESEARCH")], &[ct], &[], &[]).expect("good");
+        assert!(ask(&rules, "CT1", "RESEARCH", "192.0.2.1").is_ok());
+        assert!(matches!(ask(&rules, "CT1", "SEALGATE", "192.0.2.1"), Err(Refusal::WrongCalled { .. })));
+    }
+
+    #[test]
+    fn a_permit_covers_what_the_peer_may_and_nothing_else() {
+        let rules = rules(&[peer("ct", "CT1", &["192.0.2.1"], &[Right::Echo, Right::Store])]).expect("good");
+        let permit = ask(&rules, "CT1", "SEALGATE", "192.0.2.1").expect("let in");
+        assert!(permit.require(Right::Store).is_ok());
+        assert_eq!(
+            permit.require(Right::Open),
+            Err(Refusal::NoRight { peer: "ct".into(), right: Right::Open })
+        );
+    }
+
+    #[test]
+    fn a_route_adds_its_called_titles_and_must_lead_somewhere() {
+        let pacs = Destination {
+            name: "pacs".into(),
+            address: "PACS@pacs:104".parse().expect("good"),
+            calling: None,
+        };
+        let mut route = Route {
+            name: "research".into(),
+            calling: BTreeSet::new(),
+            called: [title("RESEARCH")].into(),
+            modality: ["CT".to_owned()].into(),
+            sop_class: BTreeSet::new(),
+            station: BTreeSet::new(),
+            destinations: vec!["pasc".into()],
+            suite: default_suite_name(),
+        };
+        let titles = [title("SEALGATE")];
+        let error =
+            Rules::new(&titles, &[], std::slice::from_ref(&pacs), std::slice::from_ref(&route)).unwrap_err();
+        assert!(error.to_string().ends_with("did you mean \"pacs\"?"), "{error}");
+        route.destinations = vec!["pacs".into()];
+        let rules = Rules::new(&titles, &[], &[pacs], &[route]).expect("good");
+        assert_eq!(rules.titles(), [title("SEALGATE"), title("RESEARCH")]);
+
+        let class = "1.2.840.10008.5.1.4.1.1.2".parse().expect("a UID");
+        let mut instance = Instance {
+            calling: &title("CT1"),
+            called: &title("RESEARCH"),
+            modality: Some("CT"),
+            sop_class: &class,
+            station: None,
+        };
+        assert_eq!(rules.route(&instance).map(|r| r.name.as_str()), Some("research"));
+        instance.modality = Some("MR");
+        assert!(rules.route(&instance).is_none());
+    }
+
+    fn default_suite_name() -> String {
+        "deepkeygen".to_owned()
+    }
+
+    #[test]
+    fn a_gateway_needs_a_title() {
+        assert_eq!(Rules::new(&[], &[], &[], &[]).unwrap_err(), RulesError::NoTitle);
+    }
+}
