@@ -32,7 +32,9 @@ pub enum KeysError {
         found: u16,
     },
     /// The wrap or the record's seal does not verify.
-    #[error("the record of key {key_id} does not open with key encryption key {kek}: it was altered, or moved from another instance")]
+    #[error(
+        "the record of key {key_id} does not open with key encryption key {kek}: it was altered, or moved from another instance"
+    )]
     Tampered {
         /// The content key looked for.
         key_id: KeyId,
@@ -40,7 +42,10 @@ pub enum KeysError {
         kek: KekId,
     },
     /// No recipient of the record is in the keyring with its private half.
-    #[error("key {key_id} is wrapped for {}, and the keyring has the private half of none of these", join(wanted))]
+    #[error(
+        "key {key_id} is wrapped for {}, and the keyring has the private half of none of these",
+        join(wanted)
+    )]
     KekMissing {
         /// The content key looked for.
         key_id: KeyId,
@@ -110,7 +115,9 @@ pub enum KeysError {
         problem: String,
     },
     /// A private key does not open the check record made when it was generated.
-    #[error("key encryption key {0} does not open its own check record: the private key is not the one of this file")]
+    #[error(
+        "key encryption key {0} does not open its own check record: the private key is not the one of this file"
+    )]
     WrongPrivateKey(KekId),
     /// A primitive did not give its known answer.
     #[error("self-test: {0} does not give its known answer")]
@@ -179,19 +186,27 @@ impl KeysError {
                 "Put the key file with this id into the keyring folder, or attach the token that holds it."
             }
             Self::Locked(_) => "Give the passphrase, credential or PIN, then try again.",
-            Self::UnknownKey(_) => "Restore the key store from the backup that covers the day the instance was sealed.",
+            Self::UnknownKey(_) => {
+                "Restore the key store from the backup that covers the day the instance was sealed."
+            }
             Self::NoneOpens { failures, .. } => {
                 failures.first().map_or("Run `sealgate keys verify`.", |(_, error)| error.advice())
             }
             Self::File { .. } => "Check that the path exists and that the service's user may use it.",
             Self::Exists(_) => "Choose another name, or move the old file away first.",
-            Self::Permissions { .. } => "Make it the service user's alone: `chmod 0600` for a file, `0700` for a folder.",
+            Self::Permissions { .. } => {
+                "Make it the service user's alone: `chmod 0600` for a file, `0700` for a folder."
+            }
             Self::Malformed { .. } => "Take the file from a backup; do not edit it by hand.",
             Self::WrongSecret { .. } => "Check that it belongs to this key file and try again.",
             Self::Secret(_) | Self::Config(_) => "Correct the setting and start again.",
             Self::Token { .. } => "Check the module, the token label and the PIN, then start again.",
-            Self::WrongPrivateKey(_) => "Attach the token, or restore the key file, that this key was generated with.",
-            Self::SelfTest(_) | Self::Crypto(_) => "Do not use this installation: the library or the machine is damaged.",
+            Self::WrongPrivateKey(_) => {
+                "Attach the token, or restore the key file, that this key was generated with."
+            }
+            Self::SelfTest(_) | Self::Crypto(_) => {
+                "Do not use this installation: the library or the machine is damaged."
+            }
             Self::Recipient(_) => "See `sealgate keys list` for the recipients there are.",
             Self::Conflict(_) => "Seal the instance anew, under a new key id.",
             Self::Store { .. } => "See whether the disk is healthy and run `sealgate keys verify`.",
@@ -200,7 +215,9 @@ impl KeysError {
             Self::StoreStopped(_) => "Check the disk, run `sealgate keys verify`, then restart the service.",
             Self::StoreSchema { .. } => "Use the version of Sealgate that wrote the store, or a newer one.",
             Self::StoreInUse(_) => "Stop the service first.",
-            Self::RestoreWouldLose { .. } => "Back the present store up and move it away if you mean to go back in time.",
+            Self::RestoreWouldLose { .. } => {
+                "Back the present store up and move it away if you mean to go back in time."
+            }
         }
     }
 

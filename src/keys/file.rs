@@ -49,7 +49,9 @@ pub(crate) fn private_folder(path: &Path) -> Result<(), KeysError> {
     match DirBuilder::new().recursive(true).mode(0o700).create(path) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(source) => return Err(KeysError::File { doing: "making the folder", path: path.to_owned(), source }),
+        Err(source) => {
+            return Err(KeysError::File { doing: "making the folder", path: path.to_owned(), source });
+        }
     }
     check_folder(path)
 }
@@ -103,7 +105,9 @@ impl Part {
         // A hard link, unlike a rename, fails when the name is taken: two processes cannot overwrite each other.
         match fs::hard_link(&self.path, target) {
             Ok(()) => sync_folder_of(target),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(KeysError::Exists(target.to_owned())),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Err(KeysError::Exists(target.to_owned()))
+            }
             Err(source) => Err(KeysError::File { doing: "naming", path: target.to_owned(), source }),
         }
     }
@@ -121,7 +125,9 @@ pub(crate) fn sync_folder_of(path: &Path) -> Result<(), KeysError> {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(KeysError::file("syncing the folder", folder))
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(KeysError::file("syncing the folder", folder))
 }
 
 #[cfg(test)]

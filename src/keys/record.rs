@@ -5,17 +5,17 @@ use crate::keys::kek::KekId;
 use crate::seal::KeyId;
 
 /// The first four bytes.
-pub const MAGIC: [u8; 4] = *b"SGKR";
+pub(crate) const MAGIC: [u8; 4] = *b"SGKR";
 /// The version written, and the only one read.
-pub const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 1;
 /// Most recipients in one record.
 pub const RECIPIENTS_MAX: usize = 8;
 /// Longest record, in bytes.
 pub const RECORD_BYTES_MAX: usize = 16_384;
 /// Length of a wrapped content key: 32 bytes and the tag of 16.
-pub const WRAPPED_LENGTH: usize = 48;
+pub(crate) const WRAPPED_LENGTH: usize = 48;
 /// Length of the seal over the whole record, at its end.
-pub const SEAL_LENGTH: usize = 32;
+pub(crate) const SEAL_LENGTH: usize = 32;
 /// Magic, version, number of recipients, suite, key id.
 const HEADER_LENGTH: usize = 24;
 /// KEK id, algorithm, length of the body.

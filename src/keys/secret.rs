@@ -74,8 +74,9 @@ impl Passphrase {
 
     /// Asks at the terminal, without echo.
     pub fn from_prompt(prompt: &str) -> Result<Self, KeysError> {
-        let text = rpassword::prompt_password(prompt)
-            .map_err(|error| KeysError::Secret(format!("no passphrase could be read from the terminal: {error}")))?;
+        let text = rpassword::prompt_password(prompt).map_err(|error| {
+            KeysError::Secret(format!("no passphrase could be read from the terminal: {error}"))
+        })?;
         if text.is_empty() {
             return Err(KeysError::Secret("the passphrase is empty".into()));
         }
@@ -121,7 +122,10 @@ impl Credential {
         let mut bytes = Zeroizing::new(Vec::with_capacity(33));
         file.by_ref().take(33).read_to_end(&mut bytes).map_err(KeysError::file("reading", &path))?;
         let bytes: [u8; 32] = bytes.as_slice().try_into().map_err(|_| {
-            KeysError::malformed(&path, "a credential of exactly 32 random bytes was expected; make one with `openssl rand 32`")
+            KeysError::malformed(
+                &path,
+                "a credential of exactly 32 random bytes was expected; make one with `openssl rand 32`",
+            )
         })?;
         Ok(Self::new(bytes))
     }

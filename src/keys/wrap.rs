@@ -41,7 +41,9 @@ pub fn wrap<'a>(
         .collect::<Result<Vec<_>, KeysError>>()?;
     if recipients.is_empty() || recipients.len() > RECIPIENTS_MAX {
         let count = recipients.len();
-        return Err(KeysError::Recipient(format!("{count} recipients, a key is wrapped for 1 to {RECIPIENTS_MAX}")));
+        return Err(KeysError::Recipient(format!(
+            "{count} recipients, a key is wrapped for 1 to {RECIPIENTS_MAX}"
+        )));
     }
     let mut record =
         KeyRecord { key_id: binding.key_id, suite: binding.suite, recipients, seal: [0; SEAL_LENGTH] };

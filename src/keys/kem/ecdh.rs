@@ -58,7 +58,8 @@ impl Public {
     pub(crate) fn parse(curve: Curve, bytes: &[u8]) -> Option<Self> {
         let uncompressed = bytes.first() == Some(&UNCOMPRESSED) && bytes.len() == curve.point_length();
         uncompressed.then_some(())?;
-        let parsed: agreement::ParsedPublicKey = UnparsedPublicKey::new(curve.agreement(), bytes).try_into().ok()?;
+        let parsed: agreement::ParsedPublicKey =
+            UnparsedPublicKey::new(curve.agreement(), bytes).try_into().ok()?;
         drop(parsed);
         Some(Self { curve, point: bytes.to_vec() })
     }

@@ -92,7 +92,10 @@ impl Private {
         let (ct_m, ct_x) = encapsulated.split_at_checked(ML_KEM_CIPHERTEXT_LENGTH)?;
         let ss_m = self.ml_kem.decapsulate(Ciphertext::from(ct_m)).ok()?;
         let peer = UnparsedPublicKey::new(&X25519, ct_x);
-        agreement::agree(&self.x25519, peer, (), |ss_x| Ok(combine(ss_m.as_ref(), ss_x, ct_x, &self.x25519_public))).ok()
+        agreement::agree(&self.x25519, peer, (), |ss_x| {
+            Ok(combine(ss_m.as_ref(), ss_x, ct_x, &self.x25519_public))
+        })
+        .ok()
     }
 }
 
