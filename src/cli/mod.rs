@@ -2,7 +2,9 @@
 
 mod check;
 mod echo;
+mod keys;
 mod serve;
+mod time;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -28,6 +30,7 @@ enum Command {
     Serve(serve::Serve),
     Check(check::Check),
     Echo(echo::Echo),
+    Keys(keys::Keys),
 }
 
 /// How a command ended, as the process's exit code says it.
@@ -93,6 +96,7 @@ impl Cli {
             Command::Serve(command) => command.run(),
             Command::Check(command) => command.run(),
             Command::Echo(command) => command.run(),
+            Command::Keys(command) => command.run(),
         }
     }
 }

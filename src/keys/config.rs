@@ -68,6 +68,7 @@ pub struct Config {
     /// Name of the systemd credential. Default `sealgate-kek`.
     pub credential: String,
     /// File with the passphrase in its first line, mode 0600. No default.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub passphrase_file: Option<PathBuf>,
     /// Cost of a passphrase for new key files.
     pub argon2: Argon2Cost,
@@ -98,10 +99,12 @@ impl Default for Config {
 #[serde(deny_unknown_fields, default)]
 pub struct Pkcs11Config {
     /// The vendor's library, an absolute path. No default.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub module: Option<PathBuf>,
     /// The label of the token. Default `sealgate`.
     pub token: String,
     /// File with the user PIN in its first line, mode 0600; without it the PIN is asked for at the terminal.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub pin_file: Option<PathBuf>,
     /// Sessions held open at once. Default 4.
     pub sessions_max: usize,

@@ -244,7 +244,7 @@ impl KeysError {
     }
 
     /// A file whose content is not as it must be.
-    pub(crate) fn malformed(path: &Path, problem: impl ToString) -> Self {
+    pub(crate) fn malformed(path: &Path, problem: &(impl ToString + ?Sized)) -> Self {
         Self::Malformed { path: path.to_owned(), problem: problem.to_string() }
     }
 }

@@ -39,7 +39,7 @@ pub(crate) fn read_limited(file: File, path: &Path, limit: u64) -> Result<Zeroiz
     let mut bytes = Zeroizing::new(Vec::new());
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(KeysError::file("reading", path))?;
     if bytes.len() as u64 > limit {
-        return Err(KeysError::malformed(path, format!("longer than the limit of {limit} bytes")));
+        return Err(KeysError::malformed(path, &format!("longer than the limit of {limit} bytes")));
     }
     Ok(bytes)
 }

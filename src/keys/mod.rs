@@ -18,12 +18,15 @@ pub mod rotation;
 mod secret;
 pub mod selftest;
 pub mod store;
+#[cfg(test)]
+mod tests;
 mod wrap;
 
 pub use algorithm::Algorithm;
 pub use archive::{Archive, Archived, Found, Source};
 pub use config::{ArchiveMode, Config, Pkcs11Config, StoreConfig, UnlockMethod};
 pub use error::KeysError;
+pub(crate) use file::create_private as write_new_file;
 pub use kek::{KekId, PublicKek};
 pub use keyring::{
     Argon2Cost, KekInfo, Keyring, NewCustody, PrivateState, RecipientName, SealingSecret, Token,

@@ -136,27 +136,45 @@ pub fn verify(
     let total = store.counts()?.keys;
     let mut outcome = Outcome::default();
     match sample.filter(|sample| *sample < total) {
-        Some(sample) => {
-            for turn in 0..sample {
-                // Positions count up from 1 without gaps, since nothing is ever deleted.
-                let after = u128::from(turn).saturating_mul(total.into()).checked_div(sample.into());
-                let after = after.and_then(|after| i64::try_from(after).ok()).unwrap_or(0);
-                verify_step(store, keyring, &store.list(&Filter::default(), after, 1)?, &mut outcome)?;
-                progress(turn.saturating_add(1), sample);
-            }
-        }
-        None => {
-            let mut after = 0;
-            loop {
-                let step = store.list(&Filter::default(), after, KEYS_PER_STEP)?;
-                let Some(last) = step.last() else { break };
-                after = last.position;
-                verify_step(store, keyring, &step, &mut outcome)?;
-                progress(outcome.keys.min(total), total);
-            }
-        }
+        Some(sample) => verify_sample(store, keyring, sample, total, &mut outcome, progress)?,
+        None => verify_all(store, keyring, total, &mut outcome, progress)?,
     }
     Ok(outcome)
+}
+
+fn verify_all(
+    store: &dyn KeyStore,
+    keyring: &Keyring,
+    total: u64,
+    outcome: &mut Outcome,
+    progress: Progress<'_>,
+) -> Result<(), KeysError> {
+    let mut after = 0;
+    loop {
+        let step = store.list(&Filter::default(), after, KEYS_PER_STEP)?;
+        let Some(last) = step.last() else { return Ok(()) };
+        after = last.position;
+        verify_step(store, keyring, &step, outcome)?;
+        progress(outcome.keys.min(total), total);
+    }
+}
+
+fn verify_sample(
+    store: &dyn KeyStore,
+    keyring: &Keyring,
+    sample: u64,
+    total: u64,
+    outcome: &mut Outcome,
+    progress: Progress<'_>,
+) -> Result<(), KeysError> {
+    for turn in 0..sample {
+        // Positions count up from 1 without gaps worth mentioning, since nothing is ever deleted.
+        let after = u128::from(turn).saturating_mul(total.into()).checked_div(sample.into());
+        let after = after.and_then(|after| i64::try_from(after).ok()).unwrap_or(0);
+        verify_step(store, keyring, &store.list(&Filter::default(), after, 1)?, outcome)?;
+        progress(turn.saturating_add(1), sample);
+    }
+    Ok(())
 }
 
 fn verify_step(

@@ -47,8 +47,7 @@ pub fn wrap<'a>(
     }
     let mut record =
         KeyRecord { key_id: binding.key_id, suite: binding.suite, recipients, seal: [0; SEAL_LENGTH] };
-    let tag = hmac::sign(&seal_key(content_key)?, &record.sealed_part());
-    record.seal = tag.as_ref().try_into().map_err(|_| KeysError::Crypto("HMAC-SHA-256"))?;
+    record.seal = seal_of(&record, content_key)?;
     Ok(record.to_bytes())
 }
 
@@ -74,6 +73,12 @@ pub(crate) fn unwrap(
     // Covers what no wrap covers: the list of recipients and the other recipients' parts.
     hmac::verify(&seal_key(&content_key)?, &record.sealed_part(), &record.seal).map_err(|_| tampered())?;
     Ok(content_key)
+}
+
+/// HMAC-SHA-256 over everything before the seal, under a key that only the content key gives.
+pub(crate) fn seal_of(record: &KeyRecord, content_key: &ContentKey) -> Result<[u8; SEAL_LENGTH], KeysError> {
+    let tag = hmac::sign(&seal_key(content_key)?, &record.sealed_part());
+    tag.as_ref().try_into().map_err(|_| KeysError::Crypto("HMAC-SHA-256"))
 }
 
 /// Refuses a record whose clear fields already say that it is about something else.

@@ -16,7 +16,7 @@ const LABEL: &[u8; 6] = br"\.//^\";
 const ML_KEM_PUBLIC_LENGTH: usize = 1184;
 const ML_KEM_PRIVATE_LENGTH: usize = 2400;
 const ML_KEM_CIPHERTEXT_LENGTH: usize = 1088;
-/// FIPS 203 algorithm 16: the private key is dk_PKE (1152 bytes), then the public key, then H(ek) and z.
+/// FIPS 203 algorithm 16: the private key is `dk_PKE` (1152 bytes), then the public key, then H(ek) and z.
 const ML_KEM_PUBLIC_IN_PRIVATE: std::ops::Range<usize> = 1152..1152 + ML_KEM_PUBLIC_LENGTH;
 
 /// Length of a public key: ML-KEM, then X25519.
@@ -108,4 +108,78 @@ fn combine(ss_m: &[u8], ss_x: &[u8], ct_x: &[u8], pk_x: &[u8; 32]) -> SharedSecr
     let secret = SharedSecret::new(digest::digest(&SHA3_256, &input).as_ref());
     input.zeroize();
     secret
+}
+
+#[cfg(test)]
+mod tests {
+    use ml_kem::kem::KeyExport as _;
+    use ml_kem::{ExpandedKeyEncoding as _, FromSeed as _, MlKem768};
+    use shake::{ExtendableOutput as _, Shake256, Update as _, XofReader as _};
+    use x_wing::{Decapsulate as _, KeyExport as _};
+
+    use super::*;
+    use crate::keys::hex;
+
+    /// Draft section 5.2: 96 bytes of SHAKE256 are the ML-KEM seeds d and z, and the X25519 private key.
+    fn expand(seed: &[u8]) -> (PrivateKeyBytes, Vec<u8>) {
+        let mut shake = Shake256::default();
+        shake.update(seed);
+        let mut reader = shake.finalize_xof();
+        let (mut ml_kem_seed, mut x25519) = ([0; 64], [0; 32]);
+        reader.read(&mut ml_kem_seed);
+        reader.read(&mut x25519);
+        let (private, public) = MlKem768::from_seed(&ml_kem_seed.into());
+        #[allow(deprecated, reason = "the expanded form is what aws-lc-rs takes")]
+        let private = private.to_expanded_bytes();
+        let x25519_public =
+            PrivateKey::from_private_key(&X25519, &x25519).unwrap().compute_public_key().unwrap();
+        let public = [public.to_bytes().as_slice(), x25519_public.as_ref()].concat();
+        (PrivateKeyBytes::new([private.as_slice(), &x25519].concat()), public)
+    }
+
+    #[test]
+    fn the_vectors_of_the_draft_come_out() {
+        let vectors: Vec<serde_json::Value> =
+            serde_json::from_str(include_str!("../../../testdata/keys/x-wing-draft.json")).unwrap();
+        assert_eq!(vectors.len(), 3);
+        for vector in vectors {
+            let field = |name: &str| hex::decode(vector[name].as_str().unwrap()).unwrap();
+            let (private, public) = expand(&field("seed"));
+            assert_eq!(public, *field("pk"));
+            assert_eq!(Private::public_of(&private).unwrap(), *field("pk"));
+            let secret = Private::parse(&private).unwrap().decapsulate(&field("ct")).unwrap();
+            assert_eq!(secret.expose_secret(), *field("ss"));
+        }
+    }
+
+    #[test]
+    fn an_independent_implementation_opens_what_we_encapsulate() {
+        let theirs = x_wing::DecapsulationKey::from([7; 32]);
+        let public = x_wing::Decapsulator::encapsulation_key(&theirs).to_bytes();
+        let (encapsulated, secret) = Public::parse(&public).unwrap().encapsulate().unwrap();
+        let ciphertext = x_wing::Ciphertext::try_from(encapsulated.as_slice()).unwrap();
+        assert_eq!(theirs.decapsulate(&ciphertext).as_slice(), secret.expose_secret());
+    }
+
+    #[test]
+    fn a_changed_ciphertext_gives_another_secret() {
+        let (private, public) = Private::generate().unwrap();
+        let private = Private::parse(&private).unwrap();
+        let (encapsulated, secret) = Public::parse(&public).unwrap().encapsulate().unwrap();
+        for at in [0, 500, 1087, 1088, 1119] {
+            let mut changed = encapsulated.clone();
+            changed[at] ^= 1;
+            let found = private.decapsulate(&changed);
+            assert!(found.is_none_or(|found| found.expose_secret() != secret.expose_secret()), "byte {at}");
+        }
+        assert!(private.decapsulate(&encapsulated[..1119]).is_none());
+    }
+
+    #[test]
+    fn an_x25519_point_of_low_order_is_refused() {
+        let (private, public) = Private::generate().unwrap();
+        let (mut encapsulated, _) = Public::parse(&public).unwrap().encapsulate().unwrap();
+        encapsulated[1088..].fill(0);
+        assert!(Private::parse(&private).unwrap().decapsulate(&encapsulated).is_none());
+    }
 }

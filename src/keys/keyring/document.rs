@@ -124,23 +124,23 @@ impl Document {
     /// Reads a key file and its public half.
     pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<(Self, PublicKek), KeysError> {
         let document: Self =
-            serde_json::from_slice(bytes).map_err(|error| KeysError::malformed(path, error))?;
+            serde_json::from_slice(bytes).map_err(|error| KeysError::malformed(path, &error))?;
         if document.format != FORMAT {
             let problem = format!("its format is {:?}, a key file says {FORMAT:?}", document.format);
-            return Err(KeysError::malformed(path, problem));
+            return Err(KeysError::malformed(path, &problem));
         }
         if document.version != VERSION {
             let problem = format!("version {}, only version {VERSION} is known", document.version);
-            return Err(KeysError::malformed(path, problem));
+            return Err(KeysError::malformed(path, &problem));
         }
         let public = hex::decode(&document.public_key)
             .and_then(|bytes| PublicKek::parse(document.algorithm, &bytes))
             .ok_or_else(|| {
-                KeysError::malformed(path, format!("`public_key` is not one for {}", document.algorithm))
+                KeysError::malformed(path, &format!("`public_key` is not one for {}", document.algorithm))
             })?;
         if KekId::parse(&document.kek) != Some(public.id()) {
             let problem = format!("`kek` is {}, the public key's id is {}", document.kek, public.id());
-            return Err(KeysError::malformed(path, problem));
+            return Err(KeysError::malformed(path, &problem));
         }
         Ok((document, public))
     }

@@ -122,18 +122,18 @@ impl Keyring {
 
     fn add(&mut self, path: PathBuf) -> Result<(), KeysError> {
         if self.keks.len() >= KEKS_MAX {
-            return Err(KeysError::malformed(&self.folder, format!("more than {KEKS_MAX} key files")));
+            return Err(KeysError::malformed(&self.folder, &format!("more than {KEKS_MAX} key files")));
         }
         let bytes = file::read_private(&path, DOCUMENT_BYTES_MAX)?;
         let (document, public) = Document::parse(&path, &bytes)?;
         let expected = path_of(&self.folder, &document.recipient, document.generation);
         if path != expected {
             let problem = format!("it belongs to the name {}", expected.display());
-            return Err(KeysError::malformed(&path, problem));
+            return Err(KeysError::malformed(&path, &problem));
         }
         if let Some(other) = self.find(public.id()) {
             let problem = format!("it holds the same key as {}", other.path.display());
-            return Err(KeysError::malformed(&path, problem));
+            return Err(KeysError::malformed(&path, &problem));
         }
         self.keks.push(Kek { path, document, public, private: None });
         Ok(())
@@ -326,10 +326,10 @@ impl NewCustody {
         let mut secrets = UnlockSecrets::default();
         match self {
             Self::File(SealingSecret::Passphrase(passphrase, _)) => {
-                secrets.passphrase = Some(passphrase.clone())
+                secrets.passphrase = Some(passphrase.clone());
             }
             Self::File(SealingSecret::Credential(credential)) => {
-                secrets.credential = Some(credential.clone())
+                secrets.credential = Some(credential.clone());
             }
             Self::Token(token) => secrets.token = Some(Arc::clone(token)),
         }

@@ -140,7 +140,7 @@ impl SealedKey {
         let salt = self.salt(path)?;
         let cost =
             self.argon2id.ok_or_else(|| KeysError::malformed(path, "it is not sealed by a passphrase"))?;
-        cost.check().map_err(|problem| KeysError::malformed(path, problem))?;
+        cost.check().map_err(|problem| KeysError::malformed(path, &problem))?;
         self.open(path, &*cost.derive(passphrase, &salt)?, &salt, header, "passphrase")
     }
 

@@ -69,7 +69,7 @@ impl Manifest {
         let source = File::open(&path).map_err(KeysError::file("opening the manifest", &path))?;
         let bytes = file::read_limited(source, &path, MANIFEST_BYTES_MAX)?;
         let manifest: Self =
-            serde_json::from_slice(&bytes).map_err(|error| KeysError::malformed(&path, error))?;
+            serde_json::from_slice(&bytes).map_err(|error| KeysError::malformed(&path, &error))?;
         if manifest.format == FORMAT && manifest.version == VERSION {
             return Ok(manifest);
         }
@@ -77,7 +77,7 @@ impl Manifest {
             "it is {:?} version {}, {FORMAT:?} version {VERSION} was expected",
             manifest.format, manifest.version
         );
-        Err(KeysError::malformed(&path, problem))
+        Err(KeysError::malformed(&path, &problem))
     }
 
     /// Writes the manifest beside its backup.
@@ -92,11 +92,11 @@ impl Manifest {
         let (bytes, sha256) = hash(backup)?;
         if bytes != self.bytes {
             let problem = format!("it has {bytes} bytes, its manifest says {}", self.bytes);
-            return Err(KeysError::malformed(backup, problem));
+            return Err(KeysError::malformed(backup, &problem));
         }
         if sha256 != self.sha256 {
             let problem = format!("its SHA-256 is {sha256}, its manifest says {}", self.sha256);
-            return Err(KeysError::malformed(backup, problem));
+            return Err(KeysError::malformed(backup, &problem));
         }
         Ok(())
     }

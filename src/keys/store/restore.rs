@@ -50,7 +50,7 @@ pub fn restore(
 ) -> Result<Restored, KeysError> {
     let (manifest, report) = verify_backup(backup, progress)?;
     if let Some(problem) = report.problems.first() {
-        return Err(KeysError::malformed(backup, problem));
+        return Err(KeysError::malformed(backup, &problem));
     }
     if let Some(folder) = store.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         file::private_folder(folder)?;

@@ -145,8 +145,8 @@ fn binding(row: &Row<'_>) -> rusqlite::Result<Binding> {
     Ok(Binding {
         key_id: KeyId::new(row.get(1)?),
         suite: row.get(2)?,
-        sop_class: checked(3, row.get(3)?, Uid::parse)?,
-        sop_instance: checked(4, row.get(4)?, Uid::parse)?,
+        sop_class: checked(3, &row.get::<_, String>(3)?, Uid::parse)?,
+        sop_instance: checked(4, &row.get::<_, String>(4)?, Uid::parse)?,
     })
 }
 
@@ -172,10 +172,10 @@ pub(crate) fn stored_key(row: &Row<'_>) -> rusqlite::Result<StoredKey> {
 
 fn checked<T, E: std::error::Error + Send + Sync + 'static>(
     column: usize,
-    text: String,
+    text: &str,
     parse: impl Fn(&str) -> Result<T, E>,
 ) -> rusqlite::Result<T> {
-    parse(&text).map_err(|error| conversion(column, error))
+    parse(text).map_err(|error| conversion(column, error))
 }
 
 fn optional<T, E: std::error::Error + Send + Sync + 'static>(
@@ -183,7 +183,7 @@ fn optional<T, E: std::error::Error + Send + Sync + 'static>(
     text: Option<String>,
     parse: impl Fn(&str) -> Result<T, E>,
 ) -> rusqlite::Result<Option<T>> {
-    text.map(|text| checked(column, text, parse)).transpose()
+    text.map(|text| checked(column, &text, parse)).transpose()
 }
 
 fn conversion(column: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {

@@ -32,12 +32,12 @@ pub(crate) fn open_writer(path: &Path, busy_milliseconds: u32) -> Result<Connect
     let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, busy_milliseconds)?;
     check_application(&connection, path)?;
     let doing = failed("setting it up");
-    let mode: String =
+    let journal: String =
         connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(&doing)?;
-    if mode != "wal" {
+    if journal != "wal" {
         return Err(KeysError::malformed(
             path,
-            format!("journal mode {mode:?}, the file system cannot do WAL"),
+            &format!("journal mode {journal:?}, the file system cannot do WAL"),
         ));
     }
     // FULL in WAL mode: a commit returns after the log is on the disk.

@@ -73,7 +73,9 @@ fn run(mut connection: Connection, waiting: &Receiver<Job>, commit_max: usize, s
             answers.push(done);
         }
         if let Some(reason) = stopped.get() {
-            answers.into_iter().for_each(|done| done(Err(KeysError::StoreStopped(reason.clone()))));
+            for done in answers {
+                done(Err(KeysError::StoreStopped(reason.clone())));
+            }
             continue;
         }
         match commit(&mut connection, &writes) {
@@ -83,7 +85,9 @@ fn run(mut connection: Connection, waiting: &Receiver<Job>, commit_max: usize, s
                 if is_io_error(&error) && stopped.set(error.to_string()).is_ok() {
                     tracing::error!(error = %error, "key store stopped after an I/O error");
                 }
-                answers.into_iter().for_each(|done| done(Err(refusal(&error))));
+                for done in answers {
+                    done(Err(refusal(&error)));
+                }
             }
         }
     }
