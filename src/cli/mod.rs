@@ -4,7 +4,9 @@ mod batch;
 mod check;
 mod echo;
 mod inspect;
+mod keys;
 mod serve;
+mod time;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -31,6 +33,7 @@ enum Command {
     Check(check::Check),
     Echo(echo::Echo),
     Inspect(inspect::Inspect),
+    Keys(keys::Keys),
 }
 
 /// How a command ended, as the process's exit code says it.
@@ -97,6 +100,7 @@ impl Cli {
             Command::Check(command) => command.run(),
             Command::Echo(command) => command.run(),
             Command::Inspect(command) => command.run(),
+            Command::Keys(command) => command.run(),
         }
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::dicom::{AeTitle, Uid};
 use crate::policy::{Destination, Peer, Route, Rules};
 use crate::seal::Suite;
-use crate::{app, association, telemetry};
+use crate::{app, association, keys, telemetry};
 
 pub use error::SettingsError;
 pub use load::{Source, load};
@@ -27,6 +27,8 @@ pub struct Settings {
     pub association: association::Config,
     /// The log.
     pub log: telemetry::Config,
+    /// Key encryption keys, and where wrapped keys are kept.
+    pub keys: keys::Config,
     /// Who may call.
     pub peers: Vec<Peer>,
     /// The PACS.
@@ -43,6 +45,7 @@ impl Default for Settings {
             app: app::Config::default(),
             association: association::Config::default(),
             log: telemetry::Config::default(),
+            keys: keys::Config::default(),
             peers: Vec::new(),
             destinations: Vec::new(),
             routes: Vec::new(),
@@ -56,6 +59,7 @@ impl Settings {
         self.app.check().map_err(SettingsError::value)?;
         self.association.check().map_err(SettingsError::value)?;
         self.log.check().map_err(SettingsError::value)?;
+        self.keys.check().map_err(SettingsError::value)?;
         for route in &self.routes {
             if Suite::from_name(&route.suite).is_none() {
                 return Err(SettingsError::Value(format!(

@@ -1,0 +1,485 @@
+//! `sealgate keys`: the keyring and the key store, from the first key to the restored backup.
+
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::{Args, Subcommand};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::{Value, json};
+
+use super::time::{unix_millis, utc};
+use super::{ConfigArgs, Exit, complain};
+use crate::dicom::{AeTitle, Uid};
+use crate::keys::store::{Filter, KeyStore, StoredKey, restore, verify_backup};
+use crate::keys::{
+    Algorithm, Config, KekInfo, Keyring, KeysError, NewCustody, RecipientName, rotation, selftest,
+};
+use crate::settings;
+
+/// Make, list, rotate, back up and verify keys
+#[derive(Debug, Args)]
+pub(super) struct Keys {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Make the first key of a recipient, and the key store
+    #[command(after_help = "Examples: sealgate keys init\n          \
+        sealgate keys init --recipient escrow --public escrow.kek")]
+    Init(NewKey),
+    /// List key encryption keys, or with a condition the sealed instances in the key store
+    List(List),
+    /// Make a new key the current one of a recipient; the old one stays for opening
+    Rotate(NewKey),
+    /// Wrap every stored key for the current recipients; images are not touched
+    Rewrap(Common),
+    /// Copy the key store to a new file while the service runs
+    Backup(Backup),
+    /// Put a backup in the place of the key store; the service has to be stopped
+    Restore(Backup),
+    /// Check the store and whether every stored key opens with the present keyring
+    Verify(Verify),
+    /// Write the public half of a recipient's current key, for another site to wrap for
+    ExportPublic(ExportPublic),
+}
+
+#[derive(Debug, Args)]
+struct Common {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct NewKey {
+    /// Whose key
+    #[arg(long, value_name = "NAME", default_value = "site")]
+    recipient: RecipientName,
+    /// x-wing, rsa-oaep-3072, ecdh-p256 or ecdh-p384; by default that of the current key, x-wing for the first
+    #[arg(long)]
+    algorithm: Option<Algorithm>,
+    /// Let the PKCS#11 token make the key and keep the private half
+    #[arg(long, conflicts_with = "public")]
+    token: bool,
+    /// Take the public key from this file, which the other site made with `export-public`
+    #[arg(long, value_name = "FILE", conflicts_with = "algorithm")]
+    public: Option<PathBuf>,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Args)]
+struct List {
+    /// Instances of this study
+    #[arg(long, value_name = "UID")]
+    study: Option<Uid>,
+    /// Every key of this SOP instance
+    #[arg(long, value_name = "UID")]
+    instance: Option<Uid>,
+    /// Instances sent by this AE title
+    #[arg(long, value_name = "TITLE")]
+    calling: Option<AeTitle>,
+    /// Sealed at or after this time (UTC), such as 2026-01-31 or 2026-01-31T06:30:00Z
+    #[arg(long, value_name = "TIME", value_parser = unix_millis)]
+    since: Option<i64>,
+    /// Sealed before this time (UTC)
+    #[arg(long, value_name = "TIME", value_parser = unix_millis)]
+    until: Option<i64>,
+    /// List at most so many instances
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    limit: usize,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Args)]
+struct Backup {
+    /// The backup; its manifest is the same name with .manifest.json
+    file: PathBuf,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Args)]
+struct Verify {
+    /// Open only so many keys, evenly spread, instead of all
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    sample: Option<u64>,
+    /// Verify this backup against its manifest instead of the store
+    #[arg(long, value_name = "FILE", conflicts_with = "sample")]
+    backup: Option<PathBuf>,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Args)]
+struct ExportPublic {
+    /// Whose key
+    #[arg(long, value_name = "NAME", default_value = "site")]
+    recipient: RecipientName,
+    /// Write to this new file instead of standard output
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// What a command has to say: as JSON, as text, and whether all is well.
+struct Answer {
+    fields: Value,
+    text: String,
+    good: bool,
+}
+
+impl Answer {
+    fn good(fields: Value, text: impl Into<String>) -> Self {
+        Self { fields, text: text.into(), good: true }
+    }
+}
+
+impl Keys {
+    pub(super) fn run(self) -> Exit {
+        let common = match &self.action {
+            Action::Init(new) | Action::Rotate(new) => &new.common,
+            Action::List(list) => &list.common,
+            Action::Rewrap(common) => common,
+            Action::Backup(backup) | Action::Restore(backup) => &backup.common,
+            Action::Verify(verify) => &verify.common,
+            Action::ExportPublic(export) => &export.common,
+        };
+        let config = match settings::load(&common.config.source()) {
+            Ok(settings) => settings.keys,
+            Err(error) => {
+                complain(error);
+                return Exit::Configuration;
+            }
+        };
+        let answer = config.check().and_then(|()| self.action.run(&config));
+        report(answer, common.json)
+    }
+}
+
+impl Action {
+    fn run(&self, config: &Config) -> Result<Answer, KeysError> {
+        match self {
+            Self::Init(new) => new.init(config),
+            Self::List(list) => list.run(config),
+            Self::Rotate(new) => new.rotate(config),
+            Self::Rewrap(_) => rewrap(config),
+            Self::Backup(backup) => backup.make(config),
+            Self::Restore(backup) => backup.restore(config),
+            Self::Verify(verify) => verify.run(config),
+            Self::ExportPublic(export) => export.run(config),
+        }
+    }
+}
+
+/// Says it, and turns it into an exit code.
+fn report(answer: Result<Answer, KeysError>, as_json: bool) -> Exit {
+    match answer {
+        Ok(mut answer) => {
+            if as_json {
+                if let Value::Object(fields) = &mut answer.fields {
+                    fields.insert("ok".into(), answer.good.into());
+                }
+                println!("{:#}", answer.fields);
+            } else {
+                println!("{}", answer.text);
+            }
+            if answer.good { Exit::Done } else { Exit::Failed }
+        }
+        Err(error) => {
+            if as_json {
+                let fields = json!({ "ok": false, "error": error.to_string(), "advice": error.advice() });
+                println!("{fields:#}");
+            } else {
+                complain(format_args!("{error}\n{}", error.advice()));
+            }
+            if matches!(error, KeysError::Config(_)) { Exit::Configuration } else { Exit::Failed }
+        }
+    }
+}
+
+impl NewKey {
+    fn init(&self, config: &Config) -> Result<Answer, KeysError> {
+        let keyring = load_unlocked(config, self.public.is_some())?;
+        if keyring.keks().any(|kek| kek.recipient == self.recipient) {
+            let problem = format!(
+                "recipient {} has a key already; `sealgate keys rotate` makes the next",
+                self.recipient
+            );
+            return Err(KeysError::Recipient(problem));
+        }
+        let kek = self.make(config, keyring)?;
+        let store = config.open_store()?;
+        Ok(Answer::good(
+            json!({ "kek": kek, "store": store.path() }),
+            format!(
+                "Made {}.\nThe key store is {}.{}",
+                in_words(&kek),
+                store.path().display(),
+                hint(config, &kek)
+            ),
+        ))
+    }
+
+    fn rotate(&self, config: &Config) -> Result<Answer, KeysError> {
+        let keyring = load_unlocked(config, self.public.is_some())?;
+        if !keyring.keks().any(|kek| kek.recipient == self.recipient) {
+            let problem =
+                format!("recipient {} has no key yet; `sealgate keys init` makes it", self.recipient);
+            return Err(KeysError::Recipient(problem));
+        }
+        let kek = self.make(config, keyring)?;
+        Ok(Answer::good(
+            json!({ "kek": kek }),
+            format!(
+                "Made {}. It is used once the service is restarted; the older keys stay for opening.\n\
+                 `sealgate keys rewrap` moves the stored keys over.{}",
+                in_words(&kek),
+                hint(config, &kek)
+            ),
+        ))
+    }
+
+    fn make(&self, config: &Config, mut keyring: Keyring) -> Result<KekInfo, KeysError> {
+        if let Some(exported) = &self.public {
+            return keyring.import_public(&self.recipient, exported);
+        }
+        let newest = keyring.keks().filter(|kek| kek.recipient == self.recipient).last();
+        if newest.as_ref().is_some_and(|kek| kek.custody == "elsewhere") {
+            let problem = format!(
+                "the key of {} is another site's; name the file with its next --public",
+                self.recipient
+            );
+            return Err(KeysError::Recipient(problem));
+        }
+        let in_token = self.token || newest.as_ref().is_some_and(|kek| kek.custody == "token");
+        let algorithm = self.algorithm.or(newest.map(|kek| kek.algorithm)).unwrap_or(Algorithm::XWing);
+        let custody = if in_token {
+            NewCustody::Token(config.open_token()?)
+        } else {
+            NewCustody::File(config.sealing_secret()?)
+        };
+        keyring.generate(&self.recipient, algorithm, &custody, now_unix_seconds())
+    }
+}
+
+/// The keyring with its private halves open, so that a new key is never sealed under a mistyped passphrase.
+fn load_unlocked(config: &Config, public_only: bool) -> Result<Keyring, KeysError> {
+    selftest::run()?;
+    let mut keyring = Keyring::load(&config.keyring_path(), &config.recipients)?;
+    if !public_only && keyring.is_locked() {
+        keyring.unlock(&config.unlock_secrets()?)?;
+    }
+    Ok(keyring)
+}
+
+fn in_words(kek: &KekInfo) -> String {
+    let KekInfo { algorithm, recipient, generation, id, .. } = kek;
+    format!("{algorithm} key {generation} of {recipient}, id {id}")
+}
+
+fn hint(config: &Config, kek: &KekInfo) -> String {
+    if config.recipients.contains(&kek.recipient) {
+        return String::new();
+    }
+    format!(
+        "\nNote: add {:?} to `keys.recipients`; until then nothing is wrapped for it.",
+        kek.recipient.as_str()
+    )
+}
+
+impl List {
+    fn run(&self, config: &Config) -> Result<Answer, KeysError> {
+        let filter = Filter {
+            study: self.study.clone(),
+            sop_instance: self.instance.clone(),
+            calling: self.calling.clone(),
+            sealed_from_unix_millis: self.since,
+            sealed_before_unix_millis: self.until,
+            not_wrapped_for: None,
+        };
+        if filter == Filter::default() { list_keks(config) } else { self.list_instances(config, &filter) }
+    }
+
+    fn list_instances(&self, config: &Config, filter: &Filter) -> Result<Answer, KeysError> {
+        let found = config.open_store()?.list(filter, 0, self.limit)?;
+        let lines: Vec<_> = found.iter().map(instance_in_words).collect();
+        let more = if found.len() == self.limit { "\nThere may be more: see --limit." } else { "" };
+        let text = if found.is_empty() { "Nothing fits.".to_owned() } else { lines.join("\n") + more };
+        Ok(Answer::good(json!({ "instances": found.iter().map(instance_as_json).collect::<Vec<_>>() }), text))
+    }
+}
+
+fn list_keks(config: &Config) -> Result<Answer, KeysError> {
+    let keyring = Keyring::load(&config.keyring_path(), &config.recipients)?;
+    let keks: Vec<_> = keyring.keks().collect();
+    let line = |kek: &KekInfo| {
+        let mark = if kek.current { "current" } else { "old    " };
+        format!(
+            "{mark}  {:<12} {:>4}  {:<14} {:<16} {}",
+            kek.recipient, kek.generation, kek.algorithm, kek.custody, kek.id
+        )
+    };
+    let text = if keks.is_empty() {
+        format!(
+            "There are no keys in {}; `sealgate keys init` makes the first.",
+            config.keyring_path().display()
+        )
+    } else {
+        keks.iter().map(line).collect::<Vec<_>>().join("\n")
+    };
+    Ok(Answer::good(json!({ "keks": keks }), text))
+}
+
+fn instance_as_json(stored: &StoredKey) -> Value {
+    json!({
+        "key_id": stored.binding.key_id.to_string(),
+        "suite": stored.binding.suite,
+        "sop_class": stored.binding.sop_class,
+        "sop_instance": stored.binding.sop_instance,
+        "study": stored.facts.study,
+        "series": stored.facts.series,
+        "calling": stored.facts.calling,
+        "sealed_unix_millis": stored.facts.sealed_unix_millis,
+        "original": stored.facts.attributes,
+        "version": stored.version,
+        "wrapped_unix_millis": stored.wrapped_unix_millis,
+    })
+}
+
+fn instance_in_words(stored: &StoredKey) -> String {
+    let calling = stored.facts.calling.as_ref().map_or("-", AeTitle::as_str);
+    let seconds = stored.facts.sealed_unix_millis.div_euclid(1000);
+    format!(
+        "{}  {calling:<16} key {} version {}  {}",
+        utc(seconds),
+        stored.binding.key_id,
+        stored.version,
+        stored.binding.sop_instance
+    )
+}
+
+fn rewrap(config: &Config) -> Result<Answer, KeysError> {
+    let keyring = config.open_keyring()?;
+    let store = config.open_store()?;
+    let bar = progress("rewrapping");
+    let millis = i64::try_from(now_unix_seconds()).unwrap_or(i64::MAX).saturating_mul(1000);
+    let outcome = rotation::rewrap(&store, &keyring, millis, &mut bar_updates(&bar))?;
+    bar.finish_and_clear();
+    let text =
+        format!("Rewrapped {} keys, {} failed.{}", outcome.done, outcome.failed, lines(&outcome.failures));
+    Ok(Answer { good: outcome.failed == 0, fields: json!({ "rewrap": outcome }), text })
+}
+
+impl Backup {
+    fn make(&self, config: &Config) -> Result<Answer, KeysError> {
+        let store = config.open_store()?;
+        let bar = progress("backing up");
+        let manifest = store.backup(&self.file, now_unix_seconds(), &mut bar_updates(&bar))?;
+        let (_, checked) = verify_backup(&self.file, &mut bar_updates(&bar))?;
+        bar.finish_and_clear();
+        let text = format!(
+            "Backed up {} keys in {} records to {}.\nKeep the key files of {} apart from it: without them it opens \
+             nothing.{}",
+            manifest.counts.keys,
+            manifest.counts.records,
+            self.file.display(),
+            config.keyring_path().display(),
+            lines(&checked.problems)
+        );
+        let good = checked.problems.is_empty();
+        Ok(Answer { good, fields: json!({ "manifest": manifest, "problems": checked.problems }), text })
+    }
+
+    fn restore(&self, config: &Config) -> Result<Answer, KeysError> {
+        let bar = progress("verifying");
+        let restored = restore(&self.file, &config.store_path(), now_unix_seconds(), &mut bar_updates(&bar))?;
+        bar.finish_and_clear();
+        let before = restored.replaced.as_ref();
+        let before =
+            before.map_or(String::new(), |path| format!("\nThe store before it is {}.", path.display()));
+        let text = format!(
+            "Restored {} keys to {}.{before}\n`sealgate keys verify` tries whether they open.",
+            restored.manifest.counts.keys,
+            config.store_path().display()
+        );
+        Ok(Answer::good(json!({ "restored": restored }), text))
+    }
+}
+
+impl Verify {
+    fn run(&self, config: &Config) -> Result<Answer, KeysError> {
+        let bar = progress("verifying");
+        let mut update = bar_updates(&bar);
+        if let Some(backup) = &self.backup {
+            let (manifest, report) = verify_backup(backup, &mut update)?;
+            let text = format!("Read {} records.{}", report.records, lines(&report.problems));
+            let good = report.problems.is_empty();
+            return Ok(Answer { good, fields: json!({ "manifest": manifest, "check": report }), text });
+        }
+        let store = config.open_store()?;
+        let report = store.check(&mut update)?;
+        let keyring = config.open_keyring()?;
+        let outcome = rotation::verify(&store, &keyring, self.sample, &mut update)?;
+        bar.finish_and_clear();
+        let text = format!(
+            "Read {} records, {} of {} tried do not open.{}{}",
+            report.records,
+            outcome.failed,
+            outcome.done.saturating_add(outcome.failed),
+            lines(&report.problems),
+            lines(&outcome.failures)
+        );
+        let good = report.problems.is_empty() && outcome.failed == 0;
+        Ok(Answer { good, fields: json!({ "check": report, "open": outcome }), text })
+    }
+}
+
+impl ExportPublic {
+    fn run(&self, config: &Config) -> Result<Answer, KeysError> {
+        let keyring = Keyring::load(&config.keyring_path(), &config.recipients)?;
+        let exported = keyring.export_public(&self.recipient)?;
+        if let Some(path) = &self.out {
+            crate::keys::write_new_file(path, &exported)?;
+            let text = format!("Wrote the public key of {} to {}.", self.recipient, path.display());
+            return Ok(Answer::good(json!({ "file": path }), text));
+        }
+        let text = String::from_utf8_lossy(&exported).trim_end().to_owned();
+        let fields: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
+        Ok(Answer::good(json!({ "public": fields }), text))
+    }
+}
+
+fn lines(problems: &[String]) -> String {
+    problems.iter().flat_map(|problem| ["\n  ", problem]).collect()
+}
+
+/// A bar on a terminal, nothing in a pipe.
+fn progress(verb: &'static str) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{msg} [{wide_bar}] {pos}/{len} {per_sec} {eta}");
+    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_message(verb);
+    bar
+}
+
+fn bar_updates(bar: &ProgressBar) -> impl FnMut(u64, u64) + '_ {
+    |done, total| {
+        bar.set_length(total);
+        bar.set_position(done);
+    }
+}
+
+fn now_unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,187 @@
+//! The key archive: where a content key goes when an instance is sealed, and where it is looked for on opening.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::keys::config::ArchiveMode;
+use crate::keys::error::KeysError;
+use crate::keys::keyring::Keyring;
+use crate::keys::store::{Done, Facts, KeyStore, NewKey, Write};
+use crate::keys::wrap::Binding;
+use crate::seal::{ContentKey, KeyId};
+
+/// Keyring and store together, in the mode that is configured.
+pub struct Archive {
+    mode: ArchiveMode,
+    keyring: Arc<Keyring>,
+    store: Option<Arc<dyn KeyStore>>,
+}
+
+/// Where a content key was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// In the key store.
+    Store,
+    /// In the instance's private block.
+    Tag,
+}
+
+impl Source {
+    /// As it stands in sentences.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Store => "the key store",
+            Self::Tag => "the instance",
+        }
+    }
+}
+
+/// A content key that was found and verified.
+pub struct Found {
+    /// The key.
+    pub content_key: ContentKey,
+    /// Which record it came out of.
+    pub source: Source,
+    /// The place tried before, and why it did not do: worth a warning.
+    pub failures: Vec<(&'static str, KeysError)>,
+}
+
+/// A content key that is wrapped and, where the mode says so, stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Archived {
+    /// What goes into the instance's private block, if anything does.
+    pub in_tag: Option<Vec<u8>>,
+    /// The version in the store, if it is there.
+    pub stored: Option<u32>,
+}
+
+impl Archive {
+    /// Puts the archive together; the modes `sidecar` and `both` need a store.
+    pub fn new(
+        mode: ArchiveMode,
+        keyring: Arc<Keyring>,
+        store: Option<Arc<dyn KeyStore>>,
+    ) -> Result<Self, KeysError> {
+        if mode.has_store() && store.is_none() {
+            return Err(KeysError::Config("the archive mode needs a key store, and none is open".into()));
+        }
+        keyring.current()?;
+        Ok(Self { mode, keyring, store })
+    }
+
+    /// The keyring.
+    #[must_use]
+    pub fn keyring(&self) -> &Arc<Keyring> {
+        &self.keyring
+    }
+
+    /// Wraps a content key for the current recipients: the record that `keep` and the private block take.
+    pub fn wrap(&self, content_key: &ContentKey, binding: &Binding) -> Result<Vec<u8>, KeysError> {
+        self.keyring.wrap(content_key, binding)
+    }
+
+    /// What of a record goes into the instance.
+    #[must_use]
+    pub fn in_tag<'a>(&self, record: &'a [u8]) -> Option<&'a [u8]> {
+        self.mode.has_tag().then_some(record)
+    }
+
+    /// Makes a record durable in the store before it returns; nothing to do in the mode `tag`.
+    pub fn keep(&self, record: Vec<u8>, binding: Binding, facts: Facts) -> Result<Option<u32>, KeysError> {
+        match self.writing_store() {
+            Some(store) => store.write(Write::Key(NewKey { binding, facts, record })).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The same without waiting: `done` is called once the record is durable, or has failed.
+    pub fn keep_later(&self, record: Vec<u8>, binding: Binding, facts: Facts, done: Done) {
+        match self.writing_store() {
+            Some(store) => store.submit(Write::Key(NewKey { binding, facts, record }), done),
+            None => done(Ok(0)),
+        }
+    }
+
+    /// Wraps and keeps in one go.
+    pub fn archive(
+        &self,
+        content_key: &ContentKey,
+        binding: Binding,
+        facts: Facts,
+    ) -> Result<Archived, KeysError> {
+        let record = self.wrap(content_key, &binding)?;
+        let in_tag = self.in_tag(&record).map(<[u8]>::to_vec);
+        let stored = self.keep(record, binding, facts)?;
+        Ok(Archived { in_tag, stored })
+    }
+
+    /// The content key of an instance: from the store, whose record is the newest, else from the instance itself.
+    ///
+    /// Whatever the mode is now: instances sealed under another one open too.
+    pub fn find(&self, key_id: KeyId, in_tag: Option<&[u8]>, binding: &Binding) -> Result<Found, KeysError> {
+        let mut failures = Vec::new();
+        let stored = match &self.store {
+            Some(store) => store.find(key_id).unwrap_or_else(|error| {
+                failures.push((Source::Store, error));
+                None
+            }),
+            None => None,
+        };
+        let places =
+            [(Source::Store, stored.as_ref().map(|stored| stored.record.as_slice())), (Source::Tag, in_tag)];
+        for (source, record) in places {
+            let Some(record) = record else { continue };
+            match self.keyring.unwrap(record, binding) {
+                Ok(content_key) => {
+                    let failures = named(failures);
+                    return Ok(Found { content_key, source, failures });
+                }
+                Err(error) => failures.push((source, error)),
+            }
+        }
+        Err(combine(key_id, failures))
+    }
+
+    fn writing_store(&self) -> Option<&Arc<dyn KeyStore>> {
+        self.store.as_ref().filter(|_| self.mode.has_store())
+    }
+}
+
+fn named(failures: Vec<(Source, KeysError)>) -> Vec<(&'static str, KeysError)> {
+    failures.into_iter().map(|(source, error)| (source.name(), error)).collect()
+}
+
+/// One error out of what every place said, the most telling first.
+fn combine(key_id: KeyId, mut failures: Vec<(Source, KeysError)>) -> KeysError {
+    failures.sort_by_key(|(_, error)| rank(error));
+    match failures.len() {
+        0 => KeysError::UnknownKey(key_id),
+        1 => failures.remove(0).1,
+        _ => KeysError::NoneOpens { key_id, failures: named(failures) },
+    }
+}
+
+/// What somebody can mend comes before what is lost.
+fn rank(error: &KeysError) -> u8 {
+    match error {
+        KeysError::Locked(_) => 0,
+        error if error.is_retryable() => 1,
+        KeysError::Store { .. } | KeysError::StoreStopped(_) | KeysError::File { .. } => 2,
+        KeysError::KekMissing { .. } => 3,
+        _ => 4,
+    }
+}
+
+impl KeysError {
+    /// The error to decide by: of several failed places the most telling one.
+    #[must_use]
+    pub fn root(&self) -> &Self {
+        match self {
+            Self::NoneOpens { failures, .. } => failures.first().map_or(self, |(_, error)| error.root()),
+            _ => self,
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Files that hold secrets: for their owner alone, written whole and durably or not at all, never overwritten.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use crate::keys::error::KeysError;
+
+/// Mode bits of group and others.
+const OTHERS_AND_GROUP: u32 = 0o077;
+
+/// Refuses a file that anybody but its owner may use.
+pub(crate) fn check_private(file: &File, path: &Path) -> Result<(), KeysError> {
+    check_mode(file, path, OTHERS_AND_GROUP)
+}
+
+/// Refuses a file that users outside its owner and group may use.
+pub(crate) fn check_not_for_others(file: &File, path: &Path) -> Result<(), KeysError> {
+    check_mode(file, path, 0o007)
+}
+
+fn check_mode(file: &File, path: &Path, forbidden: u32) -> Result<(), KeysError> {
+    let mode = file.metadata().map_err(KeysError::file("looking at", path))?.permissions().mode() & 0o7777;
+    if mode & forbidden == 0 { Ok(()) } else { Err(KeysError::Permissions { path: path.to_owned(), mode }) }
+}
+
+/// Reads a private file of at most `limit` bytes.
+pub(crate) fn read_private(path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>, KeysError> {
+    let file = File::open(path).map_err(KeysError::file("opening", path))?;
+    check_private(&file, path)?;
+    read_limited(file, path, limit)
+}
+
+/// Reads at most `limit` bytes and refuses a longer file.
+pub(crate) fn read_limited(file: File, path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>, KeysError> {
+    let mut bytes = Zeroizing::new(Vec::new());
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(KeysError::file("reading", path))?;
+    if bytes.len() as u64 > limit {
+        return Err(KeysError::malformed(path, &format!("longer than the limit of {limit} bytes")));
+    }
+    Ok(bytes)
+}
+
+/// Makes the folder with mode 0700 if it is missing; refuses one that others may write to or look into.
+pub(crate) fn private_folder(path: &Path) -> Result<(), KeysError> {
+    match DirBuilder::new().recursive(true).mode(0o700).create(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(source) => {
+            return Err(KeysError::File { doing: "making the folder", path: path.to_owned(), source });
+        }
+    }
+    check_folder(path)
+}
+
+/// Refuses a folder that others may write to or look into.
+pub(crate) fn check_folder(path: &Path) -> Result<(), KeysError> {
+    let folder = File::open(path).map_err(KeysError::file("opening the folder", path))?;
+    check_private(&folder, path)
+}
+
+/// Writes a new file of mode 0600: temporary name, fsync, final name unless taken, fsync of the folder.
+pub(crate) fn create_private(path: &Path, bytes: &[u8]) -> Result<(), KeysError> {
+    if path.exists() {
+        return Err(KeysError::Exists(path.to_owned()));
+    }
+    let part = Part::create(path)?;
+    let mut file = &part.file;
+    file.write_all(bytes).map_err(KeysError::file("writing", &part.path))?;
+    part.publish(path)
+}
+
+/// A file under a temporary name beside its target, removed again unless it is published.
+pub(crate) struct Part {
+    file: File,
+    path: PathBuf,
+}
+
+impl Part {
+    /// Makes an empty private file that will be published as `target`.
+    pub(crate) fn create(target: &Path) -> Result<Self, KeysError> {
+        let name = target.file_name().unwrap_or_default().to_string_lossy();
+        let path = target.with_file_name(format!(".{name}.{}.part", std::process::id()));
+        let file = OpenOptions::new()
+            .write(true)
+            .read(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(KeysError::file("making", &path))?;
+        Ok(Self { file, path })
+    }
+
+    /// Where the bytes are meanwhile.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes the bytes durable and gives them their name, which must still be free.
+    pub(crate) fn publish(self, target: &Path) -> Result<(), KeysError> {
+        self.file.sync_all().map_err(KeysError::file("syncing", &self.path))?;
+        // A hard link, unlike a rename, fails when the name is taken: two processes cannot overwrite each other.
+        match fs::hard_link(&self.path, target) {
+            Ok(()) => sync_folder_of(target),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Err(KeysError::Exists(target.to_owned()))
+            }
+            Err(source) => Err(KeysError::File { doing: "naming", path: target.to_owned(), source }),
+        }
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Makes names in the folder of `path` durable.
+pub(crate) fn sync_folder_of(path: &Path) -> Result<(), KeysError> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(KeysError::file("syncing the folder", folder))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_file_is_for_its_owner_and_never_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        create_private(&path, b"one").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(matches!(create_private(&path, b"two"), Err(KeysError::Exists(_))));
+        assert_eq!(fs::read(&path).unwrap(), b"one");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file stays");
+    }
+
+    #[test]
+    fn a_name_taken_meanwhile_is_not_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        let part = Part::create(&path).unwrap();
+        fs::write(&path, b"the other's").unwrap();
+        assert!(matches!(part.publish(&path), Err(KeysError::Exists(_))));
+        assert_eq!(fs::read(&path).unwrap(), b"the other's");
+    }
+
+    #[test]
+    fn refuses_a_file_that_others_can_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        fs::write(&path, b"x").unwrap();
+        for mode in [0o640, 0o604, 0o620, 0o610] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            assert!(matches!(read_private(&path, 10), Err(KeysError::Permissions { .. })), "{mode:o}");
+        }
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
+        assert_eq!(read_private(&path, 1).unwrap().as_slice(), b"x");
+        assert!(matches!(read_private(&path, 0), Err(KeysError::Malformed { .. })));
+    }
+}
