@@ -3,6 +3,7 @@
 mod architecture;
 mod gateway;
 mod hostile;
+mod keys;
 mod process;
 mod scan;
 mod settings;
