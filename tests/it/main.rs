@@ -5,6 +5,7 @@ mod association;
 mod gateway;
 mod hostile;
 mod inspect;
+mod keys;
 mod process;
 mod scan;
 mod settings;
