@@ -17,14 +17,35 @@ pub(crate) fn check_private(file: &File, path: &Path) -> Result<(), KeysError> {
     check_mode(file, path, OTHERS_AND_GROUP)
 }
 
+/// The same without opening the file.
+pub(crate) fn check_private_path(path: &Path) -> Result<(), KeysError> {
+    let metadata = fs::metadata(path).map_err(KeysError::file("looking at", path))?;
+    check_bits(&metadata, path, OTHERS_AND_GROUP)
+}
+
 /// Refuses a file that users outside its owner and group may use.
 pub(crate) fn check_not_for_others(file: &File, path: &Path) -> Result<(), KeysError> {
     check_mode(file, path, 0o007)
 }
 
 fn check_mode(file: &File, path: &Path, forbidden: u32) -> Result<(), KeysError> {
-    let mode = file.metadata().map_err(KeysError::file("looking at", path))?.permissions().mode() & 0o7777;
+    check_bits(&file.metadata().map_err(KeysError::file("looking at", path))?, path, forbidden)
+}
+
+fn check_bits(metadata: &fs::Metadata, path: &Path, forbidden: u32) -> Result<(), KeysError> {
+    let mode = metadata.permissions().mode() & 0o7777;
     if mode & forbidden == 0 { Ok(()) } else { Err(KeysError::Permissions { path: path.to_owned(), mode }) }
+}
+
+/// Refuses when no file can be made beside `path`: the disk is read-only, or the folder is not ours.
+pub(crate) fn check_writable_folder(path: &Path) -> Result<(), KeysError> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let probe = path.with_file_name(format!(".{name}.{}.probe", std::process::id()));
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&probe) {
+        Ok(_) => fs::remove_file(&probe).map_err(KeysError::file("removing", &probe)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(source) => Err(KeysError::File { doing: "writing beside", path: path.to_owned(), source }),
+    }
 }
 
 /// Reads a private file of at most `limit` bytes.

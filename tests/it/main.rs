@@ -12,4 +12,8 @@ mod settings;
 mod wire;
 
 #[cfg(feature = "peers")]
+mod peers_disk;
+#[cfg(feature = "peers")]
 mod peers_echo;
+#[cfg(feature = "peers")]
+mod peers_token;

@@ -1,6 +1,6 @@
 //! Opening the database: its permissions, its settings, its schema and the migrations to it.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -29,6 +29,7 @@ pub(crate) fn open_writer(path: &Path, busy_milliseconds: u32) -> Result<Connect
         file::private_folder(folder)?;
     }
     let made = make_file(path)?;
+    file::check_writable_folder(path)?;
     let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, busy_milliseconds)?;
     check_application(&connection, path)?;
     let doing = failed("setting it up");
@@ -71,8 +72,9 @@ pub(crate) fn check_version(connection: &Connection) -> Result<u32, KeysError> {
 }
 
 fn connect(path: &Path, flags: OpenFlags, busy_milliseconds: u32) -> Result<Connection, KeysError> {
-    let existing = File::open(path).map_err(KeysError::file("opening", path))?;
-    file::check_private(&existing, path)?;
+    // Looked at by its name: closing a descriptor of our own would give up the locks that SQLite holds on the file
+    // for this process (POSIX, fcntl).
+    file::check_private_path(path)?;
     let doing = failed("opening it");
     let connection =
         Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(&doing)?;

@@ -155,3 +155,17 @@ fn a_short_passphrase_makes_no_key() {
     assert!(site.error(&["init"]).contains("5 characters"));
     assert!(!site.path("keys/kek/site-0001.kek").exists());
 }
+
+#[test]
+fn a_store_that_another_process_has_open_is_not_replaced() {
+    let site = Site::new();
+    site.json(&["init"]);
+    let backup = site.path("backup.sqlite");
+    site.json(&["backup", text(&backup)]);
+    let store = site.config().open_store().unwrap();
+    // Readers of their own, so that every way of opening the file has been gone.
+    assert!(store.find(super::key_id(1)).unwrap().is_none());
+    assert!(site.error(&["restore", text(&backup)]).contains("in use by another process"));
+    drop(store);
+    site.json(&["restore", text(&backup)]);
+}

@@ -1,0 +1,81 @@
+//! A disk that is full, and one that is read-only: small file systems in memory, mounted by root.
+
+use std::path::Path;
+use std::process::Command;
+
+use sealgate::keys::store::Write;
+use sealgate::keys::{KeyStore, KeysError, SqliteStore, StoreConfig};
+
+use crate::keys::{folder, key_id, new_key, site_keyring};
+
+/// A mounted file system that goes away with the value.
+struct Mount<'a>(&'a Path);
+
+impl<'a> Mount<'a> {
+    fn new(at: &'a Path, size: &str) -> Self {
+        run(
+            "mount",
+            &["-t", "tmpfs", "-o", &format!("size={size},mode=0700"), "tmpfs", at.to_str().unwrap()],
+        );
+        Self(at)
+    }
+
+    fn remount(&self, options: &str) {
+        run("mount", &["-o", &format!("remount,{options}"), self.0.to_str().unwrap()]);
+    }
+}
+
+impl Drop for Mount<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0).status();
+    }
+}
+
+fn run(program: &str, arguments: &[&str]) {
+    let root = Command::new("id").arg("-u").output().unwrap().stdout.starts_with(b"0\n");
+    let mut command = if root { Command::new(program) } else { Command::new("sudo") };
+    if !root {
+        command.arg(program);
+    }
+    assert!(command.args(arguments).status().unwrap().success(), "{program} {arguments:?}");
+}
+
+#[test]
+fn a_full_disk_refuses_clearly_and_goes_on_when_there_is_room() {
+    let (keys, disk) = (folder(), folder());
+    let keyring = site_keyring(keys.path());
+    let mount = Mount::new(disk.path(), "1m");
+    let store = SqliteStore::open(&disk.path().join("store.sqlite"), &StoreConfig::default()).unwrap();
+    let mut stored = 0;
+    let error = loop {
+        match store.write(Write::Key(new_key(&keyring, stored))) {
+            Ok(_) => stored += 1,
+            Err(error) => break error,
+        }
+        assert!(stored < 100_000, "the disk does not get full");
+    };
+    assert!(matches!(error, KeysError::StoreFull), "{error}");
+    assert!(error.is_retryable() && error.advice().contains("Free space"));
+    assert!(stored > 10, "{stored}");
+    mount.remount("size=8m");
+    assert_eq!(store.write(Write::Key(new_key(&keyring, stored))).unwrap(), 1);
+    for number in 0..=stored {
+        assert!(store.find(key_id(number)).unwrap().is_some(), "key {number}");
+    }
+    assert_eq!(store.check(&mut |_, _| ()).unwrap().problems, [""; 0]);
+}
+
+#[test]
+fn a_read_only_disk_refuses_clearly() {
+    let (keys, disk) = (folder(), folder());
+    let keyring = site_keyring(keys.path());
+    let mount = Mount::new(disk.path(), "4m");
+    let path = disk.path().join("store.sqlite");
+    drop(SqliteStore::open(&path, &StoreConfig::default()).unwrap());
+    mount.remount("ro");
+    let error = SqliteStore::open(&path, &StoreConfig::default()).err().expect("a refusal");
+    assert!(error.to_string().contains("Read-only file system"), "{error}");
+    mount.remount("rw");
+    let store = SqliteStore::open(&path, &StoreConfig::default()).unwrap();
+    assert_eq!(store.write(Write::Key(new_key(&keyring, 1))).unwrap(), 1);
+}
