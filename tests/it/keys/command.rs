@@ -22,9 +22,10 @@ impl Site {
         fs::write(&passphrase, format!("{PASSPHRASE}\n")).unwrap();
         fs::set_permissions(&passphrase, fs::Permissions::from_mode(0o600)).unwrap();
         let config = format!(
-            "[keys]\nfolder = {:?}\nunlock = \"passphrase-file\"\npassphrase_file = {passphrase:?}\n\
+            "[keys]\nfolder = \"{}\"\nunlock = \"passphrase-file\"\npassphrase_file = \"{}\"\n\
              [keys.argon2]\nmemory_mebibytes = 19\npasses = 2\nlanes = 1\n",
-            folder.path().join("keys"),
+            folder.path().join("keys").display(),
+            passphrase.display(),
         );
         fs::write(folder.path().join("gateway.toml"), config).unwrap();
         Self(folder)

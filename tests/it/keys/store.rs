@@ -29,6 +29,9 @@ fn meddle(folder: &Path, sql: &str) {
     connection.execute_batch(sql).unwrap();
 }
 
+/// A way to damage a file.
+type Spoil = fn(&mut Vec<u8>);
+
 #[test]
 fn what_was_stored_is_found_after_reopening() {
     let folder = super::folder();
@@ -272,7 +275,7 @@ fn a_damaged_backup_is_not_restored() {
     store.backup(&backup, 1, &mut quiet).unwrap();
     let whole = fs::read(&backup).unwrap();
     let target = folder.path().join("restored.sqlite");
-    let spoils: [(&str, fn(&mut Vec<u8>)); 3] = [
+    let spoils: [(&str, Spoil); 3] = [
         ("one bit", |bytes| bytes[5000] ^= 1),
         ("cut short", |bytes| bytes.truncate(4096)),
         ("extended", |bytes| bytes.push(0)),
