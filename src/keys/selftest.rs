@@ -29,6 +29,9 @@ const WRAPS: [&str; 4] = [
 struct WrapVector {
     algorithm: Algorithm,
     private_key: String,
+    /// What the X-Wing private key was expanded from, for readers that take only that.
+    #[serde(default, rename = "seed")]
+    _seed: Option<String>,
     public_key: String,
     key_id: String,
     suite: u16,
@@ -145,7 +148,13 @@ mod tests {
             if Path::new(&path).metadata().is_ok_and(|file| file.len() > 3) {
                 continue;
             }
-            let (private, public) = LocalKek::generate(algorithm).unwrap();
+            let seed = [0x5E; 32];
+            let (private, public) = if algorithm == Algorithm::XWing {
+                let (private, public) = crate::keys::kem::xwing::tests::expand(&seed);
+                (private, PublicKek::parse(algorithm, &public).unwrap())
+            } else {
+                LocalKek::generate(algorithm).unwrap()
+            };
             let binding = Binding {
                 key_id: KeyId::new(*b"known answer \x00\x00\x01"),
                 suite: 1,
@@ -154,7 +163,7 @@ mod tests {
             };
             let content_key: [u8; 32] = std::array::from_fn(|i| u8::try_from(i).unwrap());
             let record = wrap::wrap(&ContentKey::new(content_key), &binding, [&public]).unwrap();
-            let vector = serde_json::json!({
+            let mut vector = serde_json::json!({
                 "algorithm": algorithm,
                 "private_key": hex::encode(private.expose_secret()),
                 "public_key": hex::encode(public.as_bytes()),
@@ -165,6 +174,9 @@ mod tests {
                 "content_key": hex::encode(&content_key),
                 "record": hex::encode(&record),
             });
+            if algorithm == Algorithm::XWing {
+                vector["seed"] = hex::encode(&seed).into();
+            }
             std::fs::write(&path, serde_json::to_string_pretty(&vector).unwrap() + "\n").unwrap();
         }
     }

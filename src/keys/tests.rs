@@ -201,7 +201,7 @@ fn every_fault_gets_the_answer_in_its_name() {
         let path = entry.unwrap().path();
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
         let (expected, _) = name.split_once("--").unwrap();
-        let bytes = hex::decode(fs::read_to_string(&path).unwrap().trim()).unwrap();
+        let bytes = fs::read(&path).unwrap();
         let answer = match (KeyRecord::parse(&bytes), open(&bytes, &binding, &private, &public)) {
             (Err(error), _) => kebab(&format!("{error:?}")),
             (Ok(_), Err(error)) => format!("opening-{}", kebab(&format!("{error:?}"))),

@@ -111,7 +111,7 @@ fn combine(ss_m: &[u8], ss_x: &[u8], ct_x: &[u8], pk_x: &[u8; 32]) -> SharedSecr
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use ml_kem::kem::KeyExport as _;
     #[allow(deprecated, reason = "the expanded form is what aws-lc-rs takes")]
     use ml_kem::{ExpandedKeyEncoding as _, FromSeed as _, MlKem768};
@@ -122,7 +122,7 @@ mod tests {
     use crate::keys::hex;
 
     /// Draft section 5.2: 96 bytes of SHAKE256 are the ML-KEM seeds d and z, and the X25519 private key.
-    fn expand(seed: &[u8]) -> (PrivateKeyBytes, Vec<u8>) {
+    pub(crate) fn expand(seed: &[u8]) -> (PrivateKeyBytes, Vec<u8>) {
         let mut shake = Shake256::default();
         shake.update(seed);
         let mut reader = shake.finalize_xof();
