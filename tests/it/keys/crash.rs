@@ -48,22 +48,20 @@ fn child() {
     let (first, folder) = order.split_once(' ').unwrap();
     let (next, folder) = (AtomicU64::new(first.parse().unwrap()), Path::new(folder));
     let (store, keyring) = (store(folder).unwrap(), keyring(folder));
+    let write = || {
+        let number = next.fetch_add(1, Ordering::Relaxed);
+        let result = store.write(Write::Key(new_key(&keyring, number)));
+        let line = match &result {
+            Ok(_) => format!("ack {number}\n"),
+            Err(error) => format!("refused {number} {error}\n"),
+        };
+        // One write call each, so that lines stay whole.
+        std::io::stdout().lock().write_all(line.as_bytes()).unwrap();
+        result.is_ok()
+    };
     std::thread::scope(|scope| {
         for _ in 0..WRITERS {
-            scope.spawn(|| {
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    let line = match store.write(Write::Key(new_key(&keyring, number))) {
-                        Ok(_) => format!("ack {number}\n"),
-                        Err(error) => format!("refused {number} {error}\n"),
-                    };
-                    // One write call each, so that lines stay whole.
-                    std::io::stdout().lock().write_all(line.as_bytes()).unwrap();
-                    if line.starts_with("refused") {
-                        return;
-                    }
-                }
-            });
+            scope.spawn(|| while write() {});
         }
     });
 }
@@ -83,7 +81,7 @@ fn every_acknowledged_key_survives_a_kill() {
         let lines = BufReader::new(child.stdout.take().unwrap());
         let (sender, receiver) = std::sync::mpsc::channel();
         let reader = std::thread::spawn(move || {
-            lines.lines().map_while(Result::ok).for_each(|line| sender.send(line).unwrap())
+            lines.lines().map_while(Result::ok).for_each(|line| sender.send(line).unwrap());
         });
         let mut wait = receiver.recv_timeout(Duration::from_secs(60)).ok();
         while wait.as_deref().is_some_and(|line| acknowledged(line).is_none()) {

@@ -15,6 +15,9 @@ fn open(folder: &Path) -> SqliteStore {
     SqliteStore::open(&folder.join("store.sqlite"), &StoreConfig::default()).unwrap()
 }
 
+/// A way to damage a file.
+type Spoil = fn(&mut Vec<u8>);
+
 fn quiet(_: u64, _: u64) {}
 
 fn fill(store: &SqliteStore, keyring: &Keyring, numbers: std::ops::Range<u64>) {
@@ -272,7 +275,7 @@ fn a_damaged_backup_is_not_restored() {
     store.backup(&backup, 1, &mut quiet).unwrap();
     let whole = fs::read(&backup).unwrap();
     let target = folder.path().join("restored.sqlite");
-    let spoils: [(&str, fn(&mut Vec<u8>)); 3] = [
+    let spoils: [(&str, Spoil); 3] = [
         ("one bit", |bytes| bytes[5000] ^= 1),
         ("cut short", |bytes| bytes.truncate(4096)),
         ("extended", |bytes| bytes.push(0)),
