@@ -43,7 +43,7 @@ impl Config {
         let mut secrets = UnlockSecrets::default();
         match self.unlock {
             UnlockMethod::Credential => secrets.credential = Some(self.load_credential()?),
-            UnlockMethod::PassphraseFile | UnlockMethod::Prompt => {
+            UnlockMethod::PassphraseCredential | UnlockMethod::PassphraseFile | UnlockMethod::Prompt => {
                 secrets.passphrase = Some(self.passphrase("Passphrase of the keyring: ")?);
             }
             UnlockMethod::Token => secrets.token = Some(self.open_token()?),
@@ -56,13 +56,11 @@ impl Config {
     pub fn sealing_secret(&self) -> Result<SealingSecret, KeysError> {
         match self.unlock {
             UnlockMethod::Credential => Ok(SealingSecret::Credential(self.load_credential()?)),
-            UnlockMethod::PassphraseFile | UnlockMethod::Prompt => {
-                let passphrase = self.passphrase("Passphrase for the keyring: ")?;
-                passphrase.check_strength()?;
-                Ok(SealingSecret::Passphrase(passphrase, self.argon2))
+            UnlockMethod::PassphraseCredential | UnlockMethod::PassphraseFile | UnlockMethod::Prompt => {
+                Ok(SealingSecret::Passphrase(self.new_passphrase()?, self.argon2))
             }
             UnlockMethod::Token | UnlockMethod::Locked => Err(KeysError::Config(
-                "`unlock` names nothing that could seal a key file; set it to credential, passphrase-file or prompt"
+                "`unlock` names nothing that could seal a key file; set it to passphrase-credential, credential, passphrase-file or prompt"
                     .into(),
             )),
         }
@@ -85,20 +83,39 @@ impl Config {
     }
 
     fn load_credential(&self) -> Result<Credential, KeysError> {
-        let folder = env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from).ok_or_else(|| {
+        Credential::load(&self.credentials_folder()?, &self.credential)
+    }
+
+    fn credentials_folder(&self) -> Result<PathBuf, KeysError> {
+        env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from).ok_or_else(|| {
             KeysError::Secret(format!(
-                "the credential {:?} is wanted, and CREDENTIALS_DIRECTORY is not set: systemd sets it when the unit has \
-                 LoadCredential=",
+                "the credential {:?} is wanted, and CREDENTIALS_DIRECTORY is not set: systemd sets it for a unit with \
+                 LoadCredential=; at a terminal use `--set keys.unlock=prompt`",
                 self.credential
             ))
-        })?;
-        Credential::load(&folder, &self.credential)
+        })
     }
 
     fn passphrase(&self, prompt: &str) -> Result<Passphrase, KeysError> {
-        match &self.passphrase_file {
-            Some(file) if self.unlock == UnlockMethod::PassphraseFile => Passphrase::from_file(file),
+        match (self.unlock, &self.passphrase_file) {
+            (UnlockMethod::PassphraseCredential, _) => {
+                Passphrase::from_credential(&self.credentials_folder()?, &self.credential)
+            }
+            (UnlockMethod::PassphraseFile, Some(file)) => Passphrase::from_file(file),
             _ => Passphrase::from_prompt(prompt),
         }
+    }
+
+    /// A passphrase for a new key: typed twice where it is typed, so that a slip does not lock the key away.
+    fn new_passphrase(&self) -> Result<Passphrase, KeysError> {
+        let passphrase = self.passphrase("Passphrase for the keyring: ")?;
+        if self.unlock == UnlockMethod::Prompt {
+            let again = Passphrase::from_prompt("The same again: ")?;
+            if again.expose_secret() != passphrase.expose_secret() {
+                return Err(KeysError::Secret("the two passphrases differ".into()));
+            }
+        }
+        passphrase.check_strength()?;
+        Ok(passphrase)
     }
 }

@@ -2,12 +2,12 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
 use crate::keys::error::KeysError;
-use crate::keys::file::check_private;
+use crate::keys::file::{check_not_for_others, check_private};
 
 /// Longest passphrase or PIN read from a file or a terminal, in bytes.
 const PASSPHRASE_BYTES_MAX: u64 = 1024;
@@ -55,8 +55,18 @@ impl Passphrase {
 
     /// Reads the first line of a file that only its owner may read.
     pub fn from_file(path: &Path) -> Result<Self, KeysError> {
-        let mut file = File::open(path).map_err(KeysError::file("opening", path))?;
+        let file = File::open(path).map_err(KeysError::file("opening", path))?;
         check_private(&file, path)?;
+        Self::read(file, path)
+    }
+
+    /// Reads the first line of the credential `name` from the folder systemd made for the service.
+    pub fn from_credential(folder: &Path, name: &str) -> Result<Self, KeysError> {
+        let (file, path) = open_credential(folder, name)?;
+        Self::read(file, &path)
+    }
+
+    fn read(mut file: File, path: &Path) -> Result<Self, KeysError> {
         let mut text = Zeroizing::new(String::with_capacity(1025));
         file.by_ref()
             .take(PASSPHRASE_BYTES_MAX.saturating_add(1))
@@ -112,13 +122,7 @@ impl Credential {
 
     /// Reads the credential `name` from the folder systemd made for the service.
     pub fn load(folder: &Path, name: &str) -> Result<Self, KeysError> {
-        if name.is_empty() || name.contains(['/', '\0']) || name.starts_with('.') {
-            return Err(KeysError::Secret(format!("{name:?} is not the name of a credential")));
-        }
-        let path = folder.join(name);
-        let mut file = File::open(&path).map_err(KeysError::file("opening the credential", &path))?;
-        // systemd grants the service's user access by an ACL, which shows as group bits: only `others` counts here.
-        crate::keys::file::check_not_for_others(&file, &path)?;
+        let (mut file, path) = open_credential(folder, name)?;
         let mut bytes = Zeroizing::new(Vec::with_capacity(33));
         file.by_ref().take(33).read_to_end(&mut bytes).map_err(KeysError::file("reading", &path))?;
         let bytes: [u8; 32] = bytes.as_slice().try_into().map_err(|_| {
@@ -133,4 +137,15 @@ impl Credential {
     pub(crate) fn expose_secret(&self) -> &[u8; 32] {
         &self.0
     }
+}
+
+fn open_credential(folder: &Path, name: &str) -> Result<(File, PathBuf), KeysError> {
+    if name.is_empty() || name.contains(['/', '\0']) || name.starts_with('.') {
+        return Err(KeysError::Secret(format!("{name:?} is not the name of a credential")));
+    }
+    let path = folder.join(name);
+    let file = File::open(&path).map_err(KeysError::file("opening the credential", &path))?;
+    // systemd grants the service's user access by an ACL, which shows as group bits: only `others` counts here.
+    check_not_for_others(&file, &path)?;
+    Ok((file, path))
 }

@@ -143,8 +143,8 @@ fn a_moved_record_does_not_open() {
         for change in moves {
             let mut other = binding();
             change(&mut other);
-            let outcome = open(&record, &other, &private, &public);
-            assert!(matches!(outcome, Err(KeysError::Tampered { .. })), "{algorithm} {other:?}");
+            let opened = open(&record, &other, &private, &public);
+            assert!(matches!(opened, Err(KeysError::Tampered { .. })), "{algorithm} {other:?}");
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::env;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -31,7 +31,7 @@ fn main() -> ExitCode {
         .permissions(Permissions::from_mode(0o700))
         .tempdir_in(&place)
         .expect("a temporary folder");
-    let keyring = keyring(folder.path().join("kek"));
+    let keyring = keyring(&folder.path().join("kek"));
     println!("{} records of {} bytes, {WRITERS} writers, on {}", GROUPED, sample(&keyring), place.display());
     let mut rates = Vec::new();
     for turn in 0..TURNS {
@@ -53,8 +53,8 @@ fn main() -> ExitCode {
     ExitCode::from(u8::from(median < BAR))
 }
 
-fn keyring(path: PathBuf) -> Keyring {
-    let mut keyring = Keyring::load(&path, &[RecipientName::site()]).expect("an empty keyring");
+fn keyring(path: &Path) -> Keyring {
+    let mut keyring = Keyring::load(path, &[RecipientName::site()]).expect("an empty keyring");
     let custody = NewCustody::File(SealingSecret::Credential(Credential::new([1; 32])));
     keyring.generate(&RecipientName::site(), Algorithm::XWing, &custody, 1).expect("a key");
     keyring
@@ -95,7 +95,7 @@ fn new_key(keyring: &Keyring, number: usize) -> NewKey {
 }
 
 /// Durable records a second; wrapping happens before the clock starts.
-fn rate(keyring: &Keyring, path: &std::path::Path, limits: &StoreConfig, count: usize) -> f64 {
+fn rate(keyring: &Keyring, path: &Path, limits: &StoreConfig, count: usize) -> f64 {
     let keys: Vec<_> = (0..count).map(|number| new_key(keyring, number)).collect();
     let store = SqliteStore::open(path, limits).expect("a new store");
     let start = Instant::now();
@@ -111,5 +111,5 @@ fn rate(keyring: &Keyring, path: &std::path::Path, limits: &StoreConfig, count: 
     });
     let took: Duration = start.elapsed();
     assert_eq!(store.counts().expect("it counts").keys, count as u64);
-    count as f64 / took.as_secs_f64()
+    f64::from(u32::try_from(count).expect("some thousands")) / took.as_secs_f64()
 }

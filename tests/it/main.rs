@@ -20,4 +20,6 @@ mod peers_disk;
 #[cfg(feature = "peers")]
 mod peers_echo;
 #[cfg(feature = "peers")]
+mod peers_format;
+#[cfg(feature = "peers")]
 mod peers_token;

@@ -1,4 +1,5 @@
 //! A disk that is full, and one that is read-only: small file systems in memory, mounted by root.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail the test too")]
 
 use std::path::Path;
 use std::process::Command;

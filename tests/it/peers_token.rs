@@ -1,4 +1,5 @@
 //! Keys in a PKCS#11 token (SoftHSM): made there, used there, never seen outside.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail the test too")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -112,9 +112,10 @@ fn combine(ss_m: &[u8], ss_x: &[u8], ct_x: &[u8], pk_x: &[u8; 32]) -> SharedSecr
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use ml_kem::kem::KeyExport as _;
     #[allow(deprecated, reason = "the expanded form is what aws-lc-rs takes")]
-    use ml_kem::{ExpandedKeyEncoding as _, FromSeed as _, MlKem768};
+    use ml_kem::ExpandedKeyEncoding as _;
+    use ml_kem::kem::KeyExport as _;
+    use ml_kem::{FromSeed as _, MlKem768};
     use shake::{ExtendableOutput as _, Shake256, Update as _, XofReader as _};
     use x_wing::Decapsulate as _;
 

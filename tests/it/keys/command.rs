@@ -24,8 +24,8 @@ impl Site {
         let config = format!(
             "[keys]\nfolder = \"{}\"\nunlock = \"passphrase-file\"\npassphrase_file = \"{}\"\n\
              [keys.argon2]\nmemory_mebibytes = 19\npasses = 2\nlanes = 1\n",
-            folder.path().join("keys").display(),
-            passphrase.display(),
+            text(&folder.path().join("keys")),
+            text(&passphrase)
         );
         fs::write(folder.path().join("gateway.toml"), config).unwrap();
         Self(folder)
@@ -147,6 +147,28 @@ fn mistakes_are_told_with_what_to_do() {
     assert!(site.error(&["verify"]).contains("chmod 0600"));
     fs::write(site.path("gateway.toml"), "[keys]\nrecipients = []\n").unwrap();
     assert_eq!(site.run(&["list"]).status.code(), Some(3));
+}
+
+#[test]
+fn the_passphrase_comes_from_a_systemd_credential_by_default() {
+    let site = Site::new();
+    let credential = site.path("sealgate.passphrase");
+    fs::copy(site.path("passphrase"), &credential).unwrap();
+    // As systemd makes it: the service's user has access by an ACL, which shows as group bits.
+    fs::set_permissions(&credential, fs::Permissions::from_mode(0o440)).unwrap();
+    fs::write(site.path("gateway.toml"), format!("[keys]\nfolder = \"{}\"\n", text(&site.path("keys"))))
+        .unwrap();
+    assert!(site.error(&["init"]).contains("keys.unlock=prompt"));
+    for arguments in [&["keys", "init"][..], &["keys", "verify"]] {
+        let output = Command::new(env!("CARGO_BIN_EXE_sealgate"))
+            .args(arguments)
+            .arg("--config")
+            .arg(site.path("gateway.toml"))
+            .env("CREDENTIALS_DIRECTORY", site.0.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+    }
 }
 
 #[test]
