@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tracing::info;
+use tracing::{debug, info};
 
 use super::live::{Live, State};
 use crate::association::{Admission, Gatekeeper, Knock, Offer, Rejection, Roles};
@@ -24,9 +24,16 @@ impl Gate {
 impl Gatekeeper for Gate {
     fn admit(&self, knock: &Knock) -> Result<Admission, Rejection> {
         let state = self.live.now();
-        let caller = Caller { calling: &knock.calling, called: &knock.called, address: knock.address };
+        let identity = knock.identity.as_ref();
+        let caller =
+            Caller { calling: &knock.calling, called: &knock.called, address: knock.address, identity };
         match state.rules.admit(caller) {
-            Ok(permit) => Ok(admission(permit, &state)),
+            Ok(permit) => {
+                if let Some(kind) = permit.claims() {
+                    debug!(peer = %permit.peer().name, ?kind, "a user identity was claimed, nothing verifies it");
+                }
+                Ok(admission(permit, &state))
+            }
             Err(refusal) => {
                 info!(address = %knock.address, reason = %refusal, "association refused");
                 Err(code(&refusal))

@@ -1,22 +1,24 @@
 //! The answering side: from a connection to an association, or to the refusal that the standard has for it.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
+use bytes::Bytes;
 use dicom_ul::pdu::{Pdu, write_pdu};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::timeout;
 use tracing::{debug, info};
+use zeroize::Zeroize;
 
 use super::codes::Rejection;
 use super::config::Config;
+use super::ending::Ending;
 use super::error::Error;
-use super::established::{Association, Ending, aborted};
-use super::frame::{Frame, Framed, Patience, Phase, kind, short_pdu};
+use super::established::{Association, abort_pdu, aborted};
+use super::frame::{Framed, Limit, Phase, kind, short_pdu};
 use super::items;
-use super::negotiate::{self, Gatekeeper, Knock};
-use super::slots::{Full, Slots};
+use super::negotiate::{self, Agreement, Gatekeeper, Knock};
+use super::slots::{Full, PeerPlace, Slots};
 
 /// Connections over a limit that are still listened to, so that they hear a refusal instead of a reset.
 const REFUSED_AT_ONCE_MAX: usize = 64;
@@ -47,22 +49,18 @@ impl Acceptor {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
-        let framed = Framed::new(stream, &config);
         let (total, per_address) = (config.associations_max, config.associations_per_address_max);
-        let place = match self.slots.connection(from.ip().to_canonical(), total, per_address) {
+        let place = match self.slots.connection(from.ip(), total, per_address) {
             Ok(place) => place,
             Err(full) => {
-                self.refuse(framed, from, full).await;
+                self.refuse(stream, from, &config, full).await;
                 return None;
             }
         };
-        let seconds = config.artim_seconds;
-        let mut knocking = Knocking { framed, from, config, ending: self.ending.clone() };
         // PS3.8 9.1.4: ARTIM runs from the connection to the whole of the request.
-        let slow = Error::TooSlow { what: "to ask for an association", seconds };
-        let request = timeout(Duration::from_secs(seconds), knocking.request()).await.unwrap_or(Err(slow));
-        match request {
-            Ok(Some(frame)) => self.answer(knocking, &frame, Box::new(place)).await,
+        let mut knocking = Knocking::new(stream, from, &config, config.artim_seconds, &self.ending);
+        match knocking.request().await {
+            Ok(Some(body)) => self.answer(knocking, body, config, Box::new(place)).await,
             Ok(None) => None,
             Err(error) => {
                 knocking.end(&error).await;
@@ -74,75 +72,110 @@ impl Acceptor {
     async fn answer<S>(
         &self,
         mut knocking: Knocking<S>,
-        frame: &Frame,
+        body: Bytes,
+        config: Arc<Config>,
         place: Box<dyn Send + Sync>,
     ) -> Option<Association<S>>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
-        let mut request = match items::read_request(&frame.body) {
-            Ok(request) => request,
-            Err(error) => {
+        let entry = match self.decide(body, knocking.from, &config) {
+            Ok(entry) => entry,
+            Err(Refusal::Reject(rejection)) => {
+                knocking.reject(rejection).await;
+                return None;
+            }
+            Err(Refusal::Abort(error)) => {
                 knocking.end(&error).await;
                 return None;
             }
         };
-        let identity = negotiate::take_identity(&mut request);
-        let admitted = negotiate::read_titles(&request).and_then(|(calling, called)| {
-            let knock = Knock { calling, called, address: knocking.from.ip().to_canonical(), identity };
-            self.gatekeeper.admit(&knock)
-        });
-        let admission = match admitted {
-            Ok(admission) => admission,
-            Err(rejection) => {
-                knocking.reject(rejection).await;
-                return None;
-            }
-        };
-        let general = knocking.config.associations_per_peer_max;
-        let limit = admission.associations_max.map_or(general, |own| own.min(general));
-        let peer_place = match self.slots.peer(&admission.peer, limit) {
-            Ok(place) => place,
-            Err(full) => {
-                info!(peer = %admission.peer, limit = full.words(), "association refused, a limit is reached");
-                knocking.reject(Rejection::Congestion).await;
-                return None;
-            }
-        };
-        let (answer, agreement) =
-            negotiate::answer(&request, &*admission.offer, knocking.config.pdu_bytes_max);
-        let mut bytes = Vec::new();
-        // Writing to memory fails only for texts that do not fit their fields, and these came out of such fields.
-        write_pdu(&mut bytes, &Pdu::AssociationAC(answer)).ok()?;
-        if let Err(error) = knocking.framed.write(&bytes).await {
+        if let Err(error) = knocking.framed.write(&entry.acceptance).await {
             knocking.end(&error).await;
             return None;
         }
-        let Knocking { framed, config, .. } = knocking;
-        debug!(peer = %admission.peer, contexts = agreement.contexts.len(), "association accepted");
+        let Entry { peer, agreement, place: peer_place, .. } = entry;
+        debug!(%peer, contexts = agreement.contexts.len(), "association accepted");
         let places = Box::new((place, peer_place));
-        Some(Association::new(framed, config, agreement, admission.peer, self.ending.clone(), places))
+        let ending = self.ending.clone();
+        Some(Association::new(knocking.framed, config, agreement, peer, ending, places))
+    }
+
+    /// Reads a request and decides on it, without waiting for anything.
+    fn decide(&self, body: Bytes, from: SocketAddr, config: &Config) -> Result<Entry, Refusal> {
+        if !items::is_version_1(&body) {
+            return Err(Refusal::Reject(Rejection::ProtocolVersion));
+        }
+        let (request, identity) = items::read_request(&body).map_err(Refusal::Abort)?;
+        let titles = titles_of(&body);
+        if identity.is_some() {
+            erase(body);
+        }
+        let admission = negotiate::read_titles(&request).and_then(|(calling, called)| {
+            let knock = Knock { calling, called, address: from.ip().to_canonical(), identity };
+            self.gatekeeper.admit(&knock)
+        });
+        let admission = admission.map_err(Refusal::Reject)?;
+        let limit = config.associations_per_peer_max;
+        let limit = admission.associations_max.map_or(limit, |own| own.min(limit));
+        let place = self.slots.peer(&admission.peer, limit).map_err(|full| {
+            info!(peer = %admission.peer, limit = full.words(), "association refused, a limit is reached");
+            Refusal::Reject(Rejection::Congestion)
+        })?;
+        let (answer, agreement) = negotiate::answer(&request, &*admission.offer, config.pdu_bytes_max);
+        let mut acceptance = Vec::new();
+        write_pdu(&mut acceptance, &Pdu::AssociationAC(answer))
+            .map_err(|error| Refusal::Abort(Error::Malformed(error.to_string())))?;
+        // PS3.8 9.3.3: both titles and what is reserved behind them go back as they came, to the byte.
+        if let (Some(field), Some(titles)) = (acceptance.get_mut(TITLES_IN_PDU), titles) {
+            field.copy_from_slice(&titles);
+        }
+        Ok(Entry { acceptance, agreement, peer: admission.peer, place })
     }
 
     /// Hears a connection out for a moment and tells it that there is no room.
-    async fn refuse<S>(&self, framed: Framed<S>, from: SocketAddr, full: Full)
+    async fn refuse<S>(&self, stream: S, from: SocketAddr, config: &Config, full: Full)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
         info!(address = %from.ip(), limit = full.words(), "connection refused, a limit is reached");
         let per_address = REFUSED_AT_ONCE_MAX / 4;
-        let Ok(_place) = self.refusing.connection(from.ip().to_canonical(), REFUSED_AT_ONCE_MAX, per_address)
-        else {
+        let Ok(_place) = self.refusing.connection(from.ip(), REFUSED_AT_ONCE_MAX, per_address) else {
             return;
         };
-        let mut framed = framed;
-        let patience = Patience { seconds: REFUSED_SECONDS, what: "to ask for an association" };
-        let asked =
-            timeout(Duration::from_secs(REFUSED_SECONDS), framed.next(Phase::Request, patience)).await;
-        if let Ok(Ok(Some(_))) = asked {
-            let _ = framed.write(&rejection(Rejection::Congestion)).await;
-            framed.close(REFUSED_SECONDS).await;
+        let mut knocking = Knocking::new(stream, from, config, REFUSED_SECONDS, &self.ending);
+        match knocking.request().await {
+            Ok(Some(_)) => knocking.reject(Rejection::Congestion).await,
+            Ok(None) => {}
+            Err(error) => knocking.end(&error).await,
         }
+    }
+}
+
+/// Everything about an association that was decided on and not yet answered.
+struct Entry {
+    acceptance: Vec<u8>,
+    agreement: Agreement,
+    peer: Arc<str>,
+    place: PeerPlace,
+}
+
+enum Refusal {
+    Reject(Rejection),
+    Abort(Error),
+}
+
+/// Where titles and reserved bytes stand in an A-ASSOCIATE PDU (PS3.8 tables 9-11 and 9-17).
+const TITLES_IN_PDU: Range<usize> = 10..74;
+
+fn titles_of(body: &[u8]) -> Option<[u8; 64]> {
+    body.get(4..)?.first_chunk().copied()
+}
+
+/// Overwrites a request that held a passcode.
+fn erase(body: Bytes) {
+    if let Ok(mut bytes) = body.try_into_mut() {
+        bytes.zeroize();
     }
 }
 
@@ -155,18 +188,22 @@ fn rejection(rejection: Rejection) -> [u8; 10] {
 struct Knocking<S> {
     framed: Framed<S>,
     from: SocketAddr,
-    config: Arc<Config>,
+    seconds: u64,
     ending: Ending,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Knocking<S> {
-    /// The A-ASSOCIATE-RQ; nothing if the connection was closed, or given up, without one.
-    async fn request(&mut self) -> Result<Option<Frame>, Error> {
-        let patience = Patience { seconds: self.config.artim_seconds, what: "to ask for an association" };
-        let asked = self.ending.cuts_short(self.framed.next(Phase::Request, patience)).await;
+    fn new(stream: S, from: SocketAddr, config: &Config, seconds: u64, ending: &Ending) -> Self {
+        let framed = Framed::new(stream, config, Limit::from_now(seconds, "to ask for an association"));
+        Self { framed, from, seconds, ending: ending.clone() }
+    }
+
+    /// The body of the A-ASSOCIATE-RQ; nothing if the connection was closed without one.
+    async fn request(&mut self) -> Result<Option<Bytes>, Error> {
+        let asked = self.ending.cuts_short(self.framed.next(Phase::Request, None)).await;
         match asked.unwrap_or(Err(Error::Ending))? {
             Some(frame) if frame.kind == kind::ABORT => Err(aborted(&frame.body)),
-            other => Ok(other),
+            other => Ok(other.map(|frame| frame.body)),
         }
     }
 
@@ -180,17 +217,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Knocking<S> {
         info!(address = %self.from.ip(), %error, "no association");
         // PS3.8 9.2.3, AA-2: when ARTIM expires the connection is closed without a word.
         let silent = matches!(error, Error::TooSlow { .. } | Error::Ending);
-        if let Some(abort) = error.abort().filter(|_| !silent) {
-            let (source, reason) = abort.codes();
-            let aborted = self.framed.write(&short_pdu(kind::ABORT, [0, 0, source, reason])).await;
-            if aborted.is_ok() {
-                self.close().await;
-            }
+        let abort = error.abort().filter(|_| !silent);
+        if let Some(abort) = abort
+            && self.framed.write(&abort_pdu(abort)).await.is_ok()
+        {
+            self.close().await;
         }
     }
 
     /// PS3.8 9.1.5: after a refusal the peer closes; ARTIM bounds the wait for it.
     async fn close(mut self) {
-        self.ending.cuts_short(self.framed.close(self.config.artim_seconds)).await;
+        self.ending.cuts_short(self.framed.close(self.seconds)).await;
     }
 }

@@ -31,10 +31,24 @@ pub mod element {
     pub const OFFENDING_ELEMENT: u16 = 0x0901;
     /// Error Comment.
     pub const ERROR_COMMENT: u16 = 0x0902;
+    /// Error ID.
+    pub const ERROR_ID: u16 = 0x0903;
     /// Affected SOP Instance UID.
     pub const AFFECTED_SOP_INSTANCE: u16 = 0x1000;
     /// Requested SOP Instance UID.
     pub const REQUESTED_SOP_INSTANCE: u16 = 0x1001;
+    /// Event Type ID.
+    pub const EVENT_TYPE: u16 = 0x1002;
+    /// Action Type ID.
+    pub const ACTION_TYPE: u16 = 0x1008;
+    /// Number of Remaining Sub-operations.
+    pub const REMAINING: u16 = 0x1020;
+    /// Number of Completed Sub-operations.
+    pub const COMPLETED: u16 = 0x1021;
+    /// Number of Failed Sub-operations.
+    pub const FAILED: u16 = 0x1022;
+    /// Number of Warning Sub-operations.
+    pub const WARNING: u16 = 0x1023;
     /// Move Originator Application Entity Title.
     pub const MOVE_ORIGINATOR: u16 = 0x1030;
     /// Move Originator Message ID.
@@ -45,8 +59,26 @@ pub mod element {
 pub mod field {
     /// C-STORE-RQ.
     pub const C_STORE: u16 = 0x0001;
+    /// C-GET-RQ.
+    pub const C_GET: u16 = 0x0010;
+    /// C-FIND-RQ.
+    pub const C_FIND: u16 = 0x0020;
+    /// C-MOVE-RQ.
+    pub const C_MOVE: u16 = 0x0021;
     /// C-ECHO-RQ.
     pub const C_ECHO: u16 = 0x0030;
+    /// N-EVENT-REPORT-RQ.
+    pub const N_EVENT_REPORT: u16 = 0x0100;
+    /// N-GET-RQ.
+    pub const N_GET: u16 = 0x0110;
+    /// N-SET-RQ.
+    pub const N_SET: u16 = 0x0120;
+    /// N-ACTION-RQ.
+    pub const N_ACTION: u16 = 0x0130;
+    /// N-CREATE-RQ.
+    pub const N_CREATE: u16 = 0x0140;
+    /// N-DELETE-RQ.
+    pub const N_DELETE: u16 = 0x0150;
     /// C-CANCEL-RQ, which has no response.
     pub const C_CANCEL: u16 = 0x0FFF;
     /// What makes a request's number its response's.
@@ -154,8 +186,13 @@ impl Command {
 
     /// Sets an element to a value of even length.
     pub fn set(&mut self, number: u16, value: &[u8]) {
-        self.elements.retain(|(n, _)| *n != number);
+        self.remove(number);
         self.insert(number, value);
+    }
+
+    /// Takes an element out.
+    pub fn remove(&mut self, number: u16) {
+        self.elements.retain(|(n, _)| *n != number);
     }
 
     /// Sets an element of VR US.

@@ -65,6 +65,9 @@ pub enum Error {
     /// A command set that cannot be read.
     #[error("the command set: {0}")]
     Command(String),
+    /// A message that was begun and never finished: nothing can be sent behind it.
+    #[error("a message was left half sent")]
+    HalfSent,
     /// No presentation context for what is to be sent.
     #[error("the peer accepted no presentation context for {0}")]
     NoContext(String),
@@ -74,6 +77,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the mistake is ours, and so belongs in the log as an error; all others are the peer's, or nobody's.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        matches!(self, Self::HalfSent)
+    }
+
     /// The A-ABORT to answer with; none where the peer has ended it, or cannot hear us.
     #[must_use]
     pub fn abort(&self) -> Option<Abort> {
@@ -81,7 +90,7 @@ impl Error {
             Self::Io(_) | Self::Closed(_) | Self::Aborted { .. } | Self::Rejected(_) | Self::Released(_) => {
                 None
             }
-            Self::TooSlow { .. } | Self::NoContext(_) | Self::Ending => Some(Abort::User),
+            Self::TooSlow { .. } | Self::NoContext(_) | Self::HalfSent | Self::Ending => Some(Abort::User),
             Self::UnknownPdu(_) => Some(Abort::UnrecognizedPdu),
             Self::UnexpectedPdu { .. } => Some(Abort::UnexpectedPdu),
             Self::Misplaced(_) => Some(Abort::UnexpectedParameter),

@@ -64,31 +64,59 @@ pub(super) struct Frame {
     pub(super) body: Bytes,
 }
 
+/// When a wait is over, and what the peer took too long for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limit {
+    at: Instant,
+    seconds: u64,
+    what: &'static str,
+}
+
+impl Limit {
+    /// So many seconds from now.
+    pub(super) fn from_now(seconds: u64, what: &'static str) -> Self {
+        Self::from(Instant::now(), seconds, what)
+    }
+
+    fn from(start: Instant, seconds: u64, what: &'static str) -> Self {
+        // `Config` allows a week at most, which no clock overflows by.
+        Self { at: start.checked_add(Duration::from_secs(seconds)).unwrap_or(start), seconds, what }
+    }
+
+    fn or_sooner(self, other: Self) -> Self {
+        if other.at < self.at { other } else { self }
+    }
+
+    async fn bound<T>(self, work: impl Future<Output = T>) -> Result<T, Error> {
+        let Self { at, seconds, what } = self;
+        timeout_at(at, work).await.map_err(|_| Error::TooSlow { what, seconds })
+    }
+}
+
 /// A connection that reads and writes frames. What was read of a frame stays when a read is dropped.
 #[derive(Debug)]
 pub(super) struct Framed<S> {
     stream: S,
     buffer: BytesMut,
-    /// Since when the present frame, or the first one, is waited for.
-    since: Instant,
+    /// Since when the rest of the frame in hand is waited for. Time that we take ourselves does not count.
+    since: Option<Instant>,
+    /// Ends every wait, whatever else its limit is.
+    whole: Limit,
+    /// A write was begun and not finished; nothing that is written now would be understood.
+    half_written: bool,
     pdu_bytes_max: u32,
     pdu_seconds: u64,
     send_seconds: u64,
 }
 
-/// How long the first byte of the next frame may take, and what was waited for if it takes longer.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Patience {
-    pub(super) seconds: u64,
-    pub(super) what: &'static str,
-}
-
 impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
-    pub(super) fn new(stream: S, config: &Config) -> Self {
+    pub(super) fn new(stream: S, config: &Config, whole: Limit) -> Self {
         Self {
             stream,
             buffer: BytesMut::new(),
-            since: Instant::now(),
+            since: None,
+            whole,
+            half_written: false,
             pdu_bytes_max: config.pdu_bytes_max,
             pdu_seconds: config.pdu_seconds,
             send_seconds: config.send_seconds,
@@ -100,31 +128,35 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
         self.buffer.is_empty()
     }
 
-    /// The clock for the next frame starts now.
-    pub(super) fn restart_clock(&mut self) {
-        self.since = Instant::now();
+    /// What is to happen from now on ends with `whole`.
+    pub(super) fn begin_stage(&mut self, whole: Limit) {
+        self.whole = whole;
     }
 
     /// The next frame, or nothing if the peer closed between frames. May be dropped and called again.
-    pub(super) async fn next(&mut self, phase: Phase, patience: Patience) -> Result<Option<Frame>, Error> {
+    ///
+    /// `patience` is for the first byte; the others have the limit of a PDU, and all have that of the stage.
+    pub(super) async fn next(
+        &mut self,
+        phase: Phase,
+        patience: Option<Limit>,
+    ) -> Result<Option<Frame>, Error> {
         loop {
             if let Some(length) = self.check_header(phase)?
                 && self.buffer.len() >= HEADER_BYTES.saturating_add(length)
             {
                 return Ok(Some(self.split(length)));
             }
-            let (seconds, what) = if self.buffer.is_empty() {
-                (patience.seconds, patience.what)
-            } else {
-                (self.pdu_seconds, "to send one PDU")
-            };
-            let deadline = after(self.since, seconds);
             let fresh = self.buffer.is_empty();
-            let read = timeout_at(deadline, self.stream.read_buf(&mut self.buffer)).await;
-            match read.map_err(|_| Error::TooSlow { what, seconds })?? {
+            let limit = if fresh {
+                patience.map_or(self.whole, |patience| patience.or_sooner(self.whole))
+            } else {
+                let since = *self.since.get_or_insert_with(Instant::now);
+                Limit::from(since, self.pdu_seconds, "to send one PDU").or_sooner(self.whole)
+            };
+            match limit.bound(self.stream.read_buf(&mut self.buffer)).await?? {
                 0 if fresh => return Ok(None),
                 0 => return Err(Error::Closed("in the middle of a PDU")),
-                _ if fresh => self.since = Instant::now(),
                 _ => {}
             }
         }
@@ -148,7 +180,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
         let max = match kind {
             kind::P_DATA_TF => self.pdu_bytes_max,
             kind::ASSOCIATE_RQ | kind::ASSOCIATE_AC => ASSOCIATE_BYTES_MAX,
-            _ => 4, // PS3.8 9.3.4 to 9.3.8: these have a fixed length
+            // PS3.8 9.3.4 to 9.3.8: the others have a fixed length. An abort is one, however long it says it is.
+            kind::ABORT if length != 4 => return Err(Error::Aborted { by: 0, reason: 0 }),
+            _ if length != 4 => return Err(Error::Malformed(format!("{found} of {length} bytes, it has 4"))),
+            _ => 4,
         };
         if length > max {
             return Err(Error::PduTooLarge { length, max });
@@ -169,23 +204,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
             // An idle association keeps no buffer.
             self.buffer = BytesMut::new();
         }
-        self.since = Instant::now();
+        self.since = None;
         Frame { kind, body }
     }
 
     /// Writes all of `bytes`, or fails when the peer does not take them in time.
     pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        let seconds = self.send_seconds;
-        let written = timeout(Duration::from_secs(seconds), async {
-            self.stream.write_all(bytes).await?;
-            self.stream.flush().await
-        });
-        let what = "to take what was sent to it";
-        written.await.map_err(|_| Error::TooSlow { what, seconds })?.map_err(Error::from)
+        if self.half_written {
+            return Err(Error::HalfSent);
+        }
+        self.half_written = true;
+        let limit = Limit::from_now(self.send_seconds, "to take what was sent to it").or_sooner(self.whole);
+        limit
+            .bound(async {
+                self.stream.write_all(bytes).await?;
+                self.stream.flush().await
+            })
+            .await??;
+        self.half_written = false;
+        Ok(())
     }
 
     /// Ends our side and waits until the peer has closed its own, so that it reads our last words before a reset.
     pub(super) async fn close(mut self, seconds: u64) {
+        self.buffer = BytesMut::new();
         let _ = timeout(Duration::from_secs(seconds), async {
             self.stream.shutdown().await?;
             let mut sink = [0; 1024];
@@ -194,11 +236,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
         })
         .await;
     }
-}
-
-/// `seconds` after `start`. `Config` allows a week at most, which no clock overflows by.
-pub(super) fn after(start: Instant, seconds: u64) -> Instant {
-    start.checked_add(Duration::from_secs(seconds)).unwrap_or(start)
 }
 
 /// The standard's name of a PDU type, if it is one.

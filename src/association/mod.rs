@@ -1,15 +1,18 @@
 //! DICOM associations (PS3.8): bytes in, typed requests out; every length and every wait has a limit.
-#![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
 mod acceptor;
 mod codes;
 mod command;
 mod config;
+mod ending;
 mod error;
 mod established;
+mod fields;
 mod frame;
 mod items;
 mod negotiate;
+mod outgoing;
 mod pdv;
 mod requestor;
 mod slots;
@@ -18,11 +21,14 @@ pub use acceptor::Acceptor;
 pub use codes::{Abort, Rejected, Rejection};
 pub use command::{Command, element, field};
 pub use config::{Config, ConfigError};
+pub use ending::Ending;
 pub use error::Error;
-pub use established::{Association, Ending, Message};
+pub use established::{Association, Message};
+pub use fields::{Priority, SubOperations};
 pub use negotiate::{
-    Admission, Context, Gatekeeper, IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Identity,
-    IdentityKind, Knock, Offer, Roles,
+    Admission, Context, Gatekeeper, IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Knock, Offer,
+    Roles,
 };
-pub use requestor::{Proposal, request};
+pub use outgoing::Outgoing;
+pub use requestor::{Proposal, request, request_over};
 pub use slots::Slots;

@@ -1,18 +1,16 @@
 //! What is agreed on before anything is asked: contexts, roles, sizes; decided without a socket.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use dicom_ul::pdu::{
     AssociationAC, AssociationRQ, PresentationContextResult, PresentationContextResultReason, RequestorRoles,
-    UserIdentityType, UserVariableItem,
+    UserVariableItem,
 };
-use zeroize::Zeroizing;
 
 use super::codes::Rejection;
-use crate::dicom::{AeTitle, TransferSyntax, Uid};
+use crate::dicom::{AeTitle, Identity, TransferSyntax, Uid};
 
 /// The DICOM application context (PS3.7 annex A.2.1).
 pub(super) const APPLICATION_CONTEXT: &str = "1.2.840.10008.3.1.1.1";
@@ -34,40 +32,6 @@ pub struct Knock {
     pub address: IpAddr,
     /// As whom, if it says so.
     pub identity: Option<Identity>,
-}
-
-/// User identity (PS3.7 D.3.3.7), as claimed and not verified.
-pub struct Identity {
-    /// How the user is identified.
-    pub kind: IdentityKind,
-    /// User name, or a ticket, an assertion or a token.
-    pub primary: Zeroizing<Vec<u8>>,
-    /// Passcode.
-    pub secondary: Zeroizing<Vec<u8>>,
-    /// Whether the requestor wants an answer to it.
-    pub wants_answer: bool,
-}
-
-/// The five ways of PS3.7 table D.3-14.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IdentityKind {
-    /// A user name.
-    Name,
-    /// A user name and a passcode.
-    NameAndPasscode,
-    /// A Kerberos service ticket.
-    Kerberos,
-    /// A SAML assertion.
-    Saml,
-    /// A JSON Web Token.
-    Jwt,
-}
-
-/// Says how, never who.
-impl fmt::Debug for Identity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Identity({:?}, secret)", self.kind)
-    }
 }
 
 /// What the requestor may do on a context (PS3.7 D.3.3.4); the acceptor is the counterpart.
@@ -129,39 +93,12 @@ pub(super) struct Agreement {
 
 /// The titles, if the request is one that can be considered at all.
 pub(super) fn read_titles(request: &AssociationRQ) -> Result<(AeTitle, AeTitle), Rejection> {
-    // PS3.8 9.3.2: only bit 0 is tested.
-    if request.protocol_version & 1 == 0 {
-        return Err(Rejection::ProtocolVersion);
-    }
     if request.application_context_name.trim_end_matches(['\0', ' ']) != APPLICATION_CONTEXT {
         return Err(Rejection::ApplicationContext);
     }
     let calling = AeTitle::parse(&request.calling_ae_title).map_err(|_| Rejection::CallingAeTitle)?;
     let called = AeTitle::parse(&request.called_ae_title).map_err(|_| Rejection::CalledAeTitle)?;
     Ok((calling, called))
-}
-
-/// The user identity in a request, taken out of it so that nothing else keeps it.
-pub(super) fn take_identity(request: &mut AssociationRQ) -> Option<Identity> {
-    let at =
-        request.user_variables.iter().position(|v| matches!(v, UserVariableItem::UserIdentityItem(_)))?;
-    let UserVariableItem::UserIdentityItem(item) = request.user_variables.swap_remove(at) else {
-        return None;
-    };
-    let kind = match item.identity_type() {
-        UserIdentityType::Username => IdentityKind::Name,
-        UserIdentityType::UsernamePassword => IdentityKind::NameAndPasscode,
-        UserIdentityType::KerberosServiceTicket => IdentityKind::Kerberos,
-        UserIdentityType::SamlAssertion => IdentityKind::Saml,
-        UserIdentityType::Jwt => IdentityKind::Jwt,
-        _ => return None,
-    };
-    Some(Identity {
-        kind,
-        primary: Zeroizing::new(item.primary_field()),
-        secondary: Zeroizing::new(item.secondary_field()),
-        wants_answer: item.positive_response_requested(),
-    })
 }
 
 /// Answers an admitted request.
@@ -176,20 +113,26 @@ pub(super) fn answer(
     let mut results = Vec::with_capacity(request.presentation_contexts.len());
     for context in &request.presentation_contexts {
         let class = Uid::from_wire(context.abstract_syntax.as_bytes()).ok();
-        let roles = class.as_ref().and_then(|class| offer.roles(class));
+        let offered = class.and_then(|class| offer.roles(&class).map(|roles| (class, roles)));
         let syntax = context
             .transfer_syntaxes
             .iter()
             .find_map(|uid| TransferSyntax::by_uid(uid.trim_end_matches(['\0', ' '])));
-        let reason = match (class, roles, syntax) {
-            (Some(abstract_syntax), Some(offered), Some(transfer_syntax)) => {
-                let roles =
-                    proposed.get(abstract_syntax.as_str()).map_or(Roles::DEFAULT, |p| both(*p, offered));
-                agreement.contexts.push(Context { id: context.id, abstract_syntax, transfer_syntax, roles });
-                PresentationContextResultReason::Acceptance
+        let reason = match (offered, syntax) {
+            (None, _) => PresentationContextResultReason::AbstractSyntaxNotSupported,
+            (Some(_), None) => PresentationContextResultReason::TransferSyntaxesNotSupported,
+            (Some((abstract_syntax, offered)), Some(transfer_syntax)) => {
+                // PS3.7 D.3.3.4: without a proposal the requestor is the SCU.
+                let proposed = proposed.get(abstract_syntax.as_str()).copied().unwrap_or(Roles::DEFAULT);
+                let roles = both(proposed, offered);
+                if roles.scu || roles.scp {
+                    let id = context.id;
+                    agreement.contexts.push(Context { id, abstract_syntax, transfer_syntax, roles });
+                    PresentationContextResultReason::Acceptance
+                } else {
+                    PresentationContextResultReason::UserRejection
+                }
             }
-            (Some(_), Some(_), None) => PresentationContextResultReason::TransferSyntaxesNotSupported,
-            _ => PresentationContextResultReason::AbstractSyntaxNotSupported,
         };
         let transfer_syntax = syntax.map_or(TransferSyntax::IMPLICIT_LITTLE, |s| s.uid).to_owned();
         results.push(PresentationContextResult { id: context.id, reason, transfer_syntax });

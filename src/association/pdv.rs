@@ -1,6 +1,6 @@
 //! Presentation data values: the fragments of messages inside P-DATA-TF (PS3.8 9.3.5 and annex E).
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, BufMut, Bytes};
 
 use super::error::Error;
 
@@ -40,13 +40,27 @@ pub(super) fn next(body: &mut Bytes) -> Result<Option<Pdv>, Error> {
     Ok(Some(Pdv { context, is_command: control & 1 == 1, is_last: control & 2 == 2, bytes: pdv }))
 }
 
+/// What stands before the fragment in a P-DATA-TF that has one: PDU header and PDV header.
+pub(super) const HEADER_BYTES: usize = 12;
+
 /// Appends a P-DATA-TF with one fragment.
-pub(super) fn write(out: &mut Vec<u8>, context: u8, is_command: bool, is_last: bool, bytes: &[u8]) {
+pub(super) fn write(out: &mut Vec<u8>, context: u8, is_command: bool, is_last: bool, fragment: &[u8]) {
+    let at = out.len();
+    out.extend_from_slice(&[0; HEADER_BYTES]);
+    out.extend_from_slice(fragment);
+    if let Some(pdu) = out.get_mut(at..) {
+        fill_header(pdu, context, is_command, is_last);
+    }
+}
+
+/// Writes both headers in front of a fragment for which room was left.
+pub(super) fn fill_header(pdu: &mut [u8], context: u8, is_command: bool, is_last: bool) {
+    let Some((header, fragment)) = pdu.split_first_chunk_mut::<HEADER_BYTES>() else { return };
     let control = u8::from(is_command) | u8::from(is_last) << 1;
-    let pdv_length = u32::try_from(bytes.len().saturating_add(2)).unwrap_or(u32::MAX);
-    out.extend_from_slice(&[super::frame::kind::P_DATA_TF, 0]);
-    out.extend_from_slice(&pdv_length.saturating_add(4).to_be_bytes());
-    out.extend_from_slice(&pdv_length.to_be_bytes());
-    out.extend_from_slice(&[context, control]);
-    out.extend_from_slice(bytes);
+    let pdv_length = u32::try_from(fragment.len().saturating_add(2)).unwrap_or(u32::MAX);
+    let mut fields = &mut header[..];
+    fields.put_slice(&[super::frame::kind::P_DATA_TF, 0]);
+    fields.put_u32(pdv_length.saturating_add(4));
+    fields.put_u32(pdv_length);
+    fields.put_slice(&[context, control]);
 }

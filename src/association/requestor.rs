@@ -7,14 +7,16 @@ use dicom_ul::pdu::{
     AssociationAC, AssociationRQ, Pdu, PresentationContextProposed, PresentationContextResultReason,
     RequestorRoles, UserVariableItem, write_pdu,
 };
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::codes::Rejected;
 use super::config::Config;
+use super::ending::Ending;
 use super::error::Error;
-use super::established::{Association, Ending, aborted};
-use super::frame::{Framed, Patience, Phase, kind};
+use super::established::{Association, abort_pdu, aborted};
+use super::frame::{Framed, Limit, Phase, kind};
 use super::items;
 use super::negotiate::{self, APPLICATION_CONTEXT, Agreement, Context, Roles};
 use crate::dicom::{AeAddress, AeTitle, TransferSyntax, Uid};
@@ -30,7 +32,8 @@ pub struct Proposal {
     pub roles: Option<Roles>,
 }
 
-/// Reaches `target` and associates as `calling`. Contexts that the peer refuses are simply not in the association.
+/// Reaches `target` and associates as `calling`. Contexts that the peer refuses are simply not in the association; an
+/// association has room for 128 proposals, and further ones count as refused.
 pub async fn request(
     target: &AeAddress,
     calling: &AeTitle,
@@ -45,19 +48,49 @@ pub async fn request(
     let stream = reached.await.map_err(slow)??;
     // Or every message waits 40 ms for a delayed acknowledgement.
     stream.set_nodelay(true)?;
-    let mut framed = Framed::new(stream, config);
-    framed.write(&ask(target, calling, proposals, config)?).await?;
-    framed.restart_clock();
-    let patience = Patience { seconds, what: "to answer the request for an association" };
-    let Some(frame) = framed.next(Phase::Answer, patience).await? else {
-        return Err(Error::Closed("instead of answering the request for an association"));
-    };
-    match (frame.kind, &frame.body[..]) {
-        (kind::ASSOCIATE_AC, body) => {
-            let agreement = agree(proposals, &items::read_acceptance(body)?);
+    request_over(stream, target, calling, proposals, config, ending).await
+}
+
+/// The same over a connection that is there.
+pub async fn request_over<S: AsyncRead + AsyncWrite + Unpin + Send>(
+    stream: S,
+    target: &AeAddress,
+    calling: &AeTitle,
+    proposals: &[Proposal],
+    config: &Arc<Config>,
+    ending: Ending,
+) -> Result<Association<S>, Error> {
+    let request = ask(target, calling, proposals, config)?;
+    let whole = Limit::from_now(config.connect_seconds, "to answer the request for an association");
+    let mut framed = Framed::new(stream, config, whole);
+    match hear(&mut framed, &request, proposals).await {
+        Ok(agreement) => {
             let peer = target.title.as_str().into();
             Ok(Association::new(framed, Arc::clone(config), agreement, peer, ending, Box::new(())))
         }
+        Err(error) => {
+            if let Some(abort) = error.abort()
+                && framed.write(&abort_pdu(abort)).await.is_ok()
+            {
+                framed.close(1).await;
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Sends the request and reads the answer.
+async fn hear<S: AsyncRead + AsyncWrite + Unpin>(
+    framed: &mut Framed<S>,
+    request: &[u8],
+    proposals: &[Proposal],
+) -> Result<Agreement, Error> {
+    framed.write(request).await?;
+    let Some(frame) = framed.next(Phase::Answer, None).await? else {
+        return Err(Error::Closed("instead of answering the request for an association"));
+    };
+    match (frame.kind, &frame.body[..]) {
+        (kind::ASSOCIATE_AC, body) => Ok(agree(proposals, &items::read_acceptance(body)?)),
         (kind::ASSOCIATE_RJ, &[_, result, source, reason, ..]) => {
             Err(Error::Rejected(Rejected { result, source, reason }))
         }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Counts what is there; a place is given back when its guard is dropped.
@@ -61,6 +61,7 @@ impl Slots {
         total: usize,
         per_address: usize,
     ) -> Result<ConnectionPlace, Full> {
+        let address = network(address);
         let mut counts = self.counts();
         if counts.total >= total {
             return Err(Full::Total);
@@ -83,6 +84,14 @@ impl Slots {
     fn counts(&self) -> MutexGuard<'_, Counts> {
         // Counters are whole between any two statements.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What counts as one address: who has an IPv6 address has the 2^64 beside it too.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        address @ IpAddr::V4(_) => address,
     }
 }
 
@@ -116,5 +125,48 @@ impl Drop for ConnectionPlace {
 impl Drop for PeerPlace {
     fn drop(&mut self) {
         give_back(&mut self.slots.counts().peers, &self.peer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_place_that_is_dropped_is_free_again() {
+        let slots = Slots::default();
+        let one = slots.connection(address("192.0.2.1"), 2, 1).unwrap();
+        assert_eq!(slots.connection(address("192.0.2.1"), 2, 1).unwrap_err(), Full::Address);
+        let two = slots.connection(address("192.0.2.2"), 2, 1).unwrap();
+        assert_eq!(slots.connection(address("192.0.2.3"), 2, 1).unwrap_err(), Full::Total);
+        drop(one);
+        assert!(slots.connection(address("192.0.2.1"), 2, 1).is_ok());
+        drop(two);
+        assert_eq!(slots.total(), 0);
+        assert!(slots.counts().addresses.is_empty(), "nothing is kept of who has gone");
+    }
+
+    #[test]
+    fn one_subscriber_is_one_address() {
+        let slots = Slots::default();
+        let _one = slots.connection(address("2001:db8::1"), 9, 1).unwrap();
+        assert_eq!(slots.connection(address("2001:db8::ffff:1"), 9, 1).unwrap_err(), Full::Address);
+        assert!(slots.connection(address("2001:db8:0:1::1"), 9, 1).is_ok());
+        let _four = slots.connection(address("192.0.2.1"), 9, 1).unwrap();
+        assert_eq!(slots.connection(address("::ffff:192.0.2.1"), 9, 1).unwrap_err(), Full::Address);
+    }
+
+    #[test]
+    fn a_peer_has_its_own_limit() {
+        let (slots, ct): (_, Arc<str>) = (Slots::default(), "ct".into());
+        let one = slots.peer(&ct, 1).unwrap();
+        assert_eq!(slots.peer(&ct, 1).unwrap_err(), Full::Peer);
+        assert!(slots.peer(&"mr".into(), 1).is_ok());
+        drop(one);
+        assert!(slots.peer(&ct, 1).is_ok());
     }
 }

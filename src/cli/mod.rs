@@ -1,7 +1,9 @@
 //! The command line: one file per subcommand, and the exit codes they share.
 
+mod batch;
 mod check;
 mod echo;
+mod inspect;
 mod keys;
 mod serve;
 mod time;
@@ -30,6 +32,7 @@ enum Command {
     Serve(serve::Serve),
     Check(check::Check),
     Echo(echo::Echo),
+    Inspect(inspect::Inspect),
     Keys(keys::Keys),
 }
 
@@ -96,6 +99,7 @@ impl Cli {
             Command::Serve(command) => command.run(),
             Command::Check(command) => command.run(),
             Command::Echo(command) => command.run(),
+            Command::Inspect(command) => command.run(),
             Command::Keys(command) => command.run(),
         }
     }

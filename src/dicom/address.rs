@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
+use super::text::checked_text;
 use super::{AeTitle, AeTitleError};
 
 /// An AE title with the host and port at which it answers.
@@ -36,6 +35,14 @@ pub enum AeAddressError {
 
 impl AeAddress {
     /// Reads `AE@host:port`; an IPv6 address stands in brackets.
+    ///
+    /// ```
+    /// use sealgate::dicom::AeAddress;
+    ///
+    /// let pacs = AeAddress::parse("ARCHIVE@[2001:db8::7]:104")?;
+    /// assert_eq!((pacs.title.as_str(), pacs.host.as_str(), pacs.port), ("ARCHIVE", "2001:db8::7", 104));
+    /// # Ok::<(), sealgate::dicom::AeAddressError>(())
+    /// ```
     pub fn parse(text: &str) -> Result<Self, AeAddressError> {
         let (title, rest) = text.rsplit_once('@').ok_or(AeAddressError::NoTitle)?;
         let title = AeTitle::parse(title)?;
@@ -61,26 +68,7 @@ impl fmt::Display for AeAddress {
     }
 }
 
-impl std::str::FromStr for AeAddress {
-    type Err = AeAddressError;
-
-    fn from_str(text: &str) -> Result<Self, AeAddressError> {
-        Self::parse(text)
-    }
-}
-
-impl Serialize for AeAddress {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for AeAddress {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Self::parse(&text).map_err(|error| serde::de::Error::custom(format!("{text:?}: {error}")))
-    }
-}
+checked_text!(AeAddress, AeAddressError);
 
 #[cfg(test)]
 mod tests {

@@ -1,9 +1,8 @@
 //! An application entity title (PS3.5 table 6.2-1, VR AE): 1 to 16 printable characters.
 
-use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use super::text::wrapped_text;
 
 /// A checked AE title without its padding. Cheap to clone; upper and lower case differ.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,46 +35,9 @@ impl AeTitle {
             length => Err(AeTitleError::TooLong(length)),
         }
     }
-
-    /// The text, without padding.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
-impl fmt::Display for AeTitle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for AeTitle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::str::FromStr for AeTitle {
-    type Err = AeTitleError;
-
-    fn from_str(text: &str) -> Result<Self, AeTitleError> {
-        Self::parse(text)
-    }
-}
-
-impl Serialize for AeTitle {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
-impl<'de> Deserialize<'de> for AeTitle {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Self::parse(&text).map_err(|error| serde::de::Error::custom(format!("{text:?}: {error}")))
-    }
-}
+wrapped_text!(AeTitle, AeTitleError);
 
 #[cfg(test)]
 mod tests {

@@ -2,13 +2,16 @@
 
 mod address;
 mod ae_title;
+mod identity;
 mod sop_class;
 mod status;
+mod text;
 mod transfer_syntax;
 mod uid;
 
 pub use address::{AeAddress, AeAddressError};
 pub use ae_title::{AeTitle, AeTitleError};
+pub use identity::{Identity, IdentityKind};
 pub use sop_class::{STORAGE_COMMITMENT, VERIFICATION, is_storage};
 pub use status::Status;
 pub use transfer_syntax::{Encoding, TransferSyntax};

@@ -1,9 +1,8 @@
 //! A unique identifier (PS3.5 section 9): digits and dots, 64 characters at most.
 
-use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use super::text::wrapped_text;
 
 /// A checked UID. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -69,46 +68,9 @@ impl Uid {
             }
         }
     }
-
-    /// The text, without padding.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
-impl fmt::Display for Uid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for Uid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::str::FromStr for Uid {
-    type Err = UidError;
-
-    fn from_str(text: &str) -> Result<Self, UidError> {
-        Self::parse(text)
-    }
-}
-
-impl Serialize for Uid {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
-impl<'de> Deserialize<'de> for Uid {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Self::parse(&text).map_err(|error| serde::de::Error::custom(format!("{text:?}: {error}")))
-    }
-}
+wrapped_text!(Uid, UidError);
 
 #[cfg(test)]
 mod tests {

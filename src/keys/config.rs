@@ -39,11 +39,11 @@ impl ArchiveMode {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum UnlockMethod {
-    /// A passphrase in a systemd credential: the first line of the file `credential` in `$CREDENTIALS_DIRECTORY`.
+    /// 32 random bytes in a systemd credential: the file `credential` in `$CREDENTIALS_DIRECTORY`.
     #[default]
-    PassphraseCredential,
-    /// 32 random bytes in a systemd credential.
     Credential,
+    /// A passphrase in a systemd credential, in its first line.
+    PassphraseCredential,
     /// A passphrase, the first line of `passphrase_file`.
     PassphraseFile,
     /// A passphrase, asked for at the terminal.
@@ -64,10 +64,10 @@ pub struct Config {
     pub archive: ArchiveMode,
     /// The recipients every content key is wrapped for, by name; each must have a key. Default `["site"]`.
     pub recipients: Vec<RecipientName>,
-    /// What opens the private keys: `passphrase-credential`, `credential`, `passphrase-file`, `prompt`, `token` or
-    /// `locked`. Default `passphrase-credential`.
+    /// What opens the private keys: `credential`, `passphrase-credential`, `passphrase-file`, `prompt`, `token` or
+    /// `locked`. Default `credential`.
     pub unlock: UnlockMethod,
-    /// Name of the systemd credential. Default `sealgate.passphrase`.
+    /// Name of the systemd credential. Default `sealgate-kek`.
     pub credential: String,
     /// File with the passphrase in its first line, mode 0600. No default.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,7 +87,7 @@ impl Default for Config {
             archive: ArchiveMode::default(),
             recipients: vec![RecipientName::site()],
             unlock: UnlockMethod::default(),
-            credential: "sealgate.passphrase".into(),
+            credential: "sealgate-kek".into(),
             passphrase_file: None,
             argon2: Argon2Cost::default(),
             pkcs11: Pkcs11Config::default(),

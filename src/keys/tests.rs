@@ -186,7 +186,7 @@ fn every_fault_gets_the_answer_in_its_name() {
     let vector: serde_json::Value =
         serde_json::from_str(include_str!("../../testdata/keys/wrap-ecdh-p256.json")).unwrap();
     let field = |name: &str| hex::decode(vector[name].as_str().unwrap()).unwrap();
-    let private = super::PrivateKeyBytes::new(field("private_key").to_vec());
+    let private = super::secret::PrivateKeyBytes::new(field("private_key").to_vec());
     let private = LocalKek::parse(Algorithm::EcdhP256, &private).unwrap();
     let public = PublicKek::parse(Algorithm::EcdhP256, &field("public_key")).unwrap();
     let binding = Binding {

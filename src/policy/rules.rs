@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::peer::{AddressPattern, Peer, Right};
+use super::peer::{AddressPattern, CertificateName, Peer, Right};
 use super::route::{Destination, Instance, Route};
-use crate::dicom::AeTitle;
+use crate::dicom::{AeTitle, Identity, IdentityKind};
 
 /// The addresses that host names of the rules stood for when they were last resolved.
 pub type HostTable = BTreeMap<String, BTreeSet<IpAddr>>;
@@ -60,6 +60,11 @@ pub enum RulesError {
         /// The address or network they share.
         address: String,
     },
+    /// A certificate that could never be recognised.
+    #[error(
+        "peer {0:?} has a certificate fingerprint that is not 64 hexadecimal digits: give the SHA-256 of the certificate"
+    )]
+    BadFingerprint(String),
     /// A peer restricted to a title that nobody answers to.
     #[error("peer {peer:?} may call {title}, which is none of the gateway's AE titles")]
     UnknownCalled {
@@ -92,6 +97,8 @@ pub struct Caller<'a> {
     pub called: &'a AeTitle,
     /// The address the connection comes from.
     pub address: IpAddr,
+    /// The user it claims to call for, if it names one.
+    pub identity: Option<&'a Identity>,
 }
 
 /// Why there is no permit.
@@ -130,6 +137,7 @@ pub enum Refusal {
 #[derive(Debug, Clone)]
 pub struct Permit {
     peer: Arc<Peer>,
+    claims: Option<IdentityKind>,
 }
 
 impl Permit {
@@ -137,6 +145,12 @@ impl Permit {
     #[must_use]
     pub fn peer(&self) -> &Peer {
         &self.peer
+    }
+
+    /// How the caller identified its user, if it did. Nothing has verified it, so no right rests on it.
+    #[must_use]
+    pub fn claims(&self) -> Option<IdentityKind> {
+        self.claims
     }
 
     /// Whether it covers `right`.
@@ -247,7 +261,7 @@ impl Rules {
         if !is_ours || !(peer.called.is_empty() || peer.called.contains(caller.called)) {
             return Err(Refusal::WrongCalled { peer: peer.name.clone(), title: caller.called.clone() });
         }
-        Ok(Permit { peer: Arc::clone(peer) })
+        Ok(Permit { peer: Arc::clone(peer), claims: caller.identity.map(|identity| identity.kind) })
     }
 
     /// The first route that takes the instance.
@@ -282,6 +296,11 @@ fn check_peers(titles: &[AeTitle], peers: &[Peer]) -> Result<(), RulesError> {
     for (index, peer) in peers.iter().enumerate() {
         if peer.addresses.is_empty() {
             return Err(RulesError::NoAddress(peer.name.clone()));
+        }
+        if let Some(CertificateName::Fingerprint(digits)) = &peer.certificate
+            && !(digits.len() == 64 && digits.bytes().all(|b| b.is_ascii_hexdigit()))
+        {
+            return Err(RulesError::BadFingerprint(peer.name.clone()));
         }
         if let Some(title) = peer.called.iter().find(|title| !titles.contains(title)) {
             return Err(RulesError::UnknownCalled { peer: peer.name.clone(), title: title.clone() });
@@ -359,11 +378,8 @@ mod tests {
 
     fn ask(rules: &Rules, calling: &str, called: &str, address: &str) -> Result<Permit, Refusal> {
         let (calling, called) = (title(calling), title(called));
-        rules.admit(Caller {
-            calling: &calling,
-            called: &called,
-            address: address.parse().expect("an address"),
-        })
+        let address = address.parse().expect("an address");
+        rules.admit(Caller { calling: &calling, called: &called, address, identity: None })
     }
 
     #[test]
@@ -430,6 +446,24 @@ mod tests {
             permit.require(Right::Open),
             Err(Refusal::NoRight { peer: "ct".into(), right: Right::Open })
         );
+    }
+
+    #[test]
+    fn a_claimed_user_is_known_and_gives_no_right() {
+        let rules = rules(&[peer("ws", "WS", &["192.0.2.1"], &[Right::Echo])]).expect("good");
+        let identity = Identity {
+            kind: IdentityKind::NameAndPasscode,
+            primary: b"root".to_vec().into(),
+            secondary: b"secret".to_vec().into(),
+            wants_answer: false,
+        };
+        let (calling, called) = (title("WS"), title("SEALGATE"));
+        let address = "192.0.2.1".parse().expect("an address");
+        let asked = Caller { calling: &calling, called: &called, address, identity: Some(&identity) };
+        let permit = rules.admit(asked).expect("let in");
+        assert_eq!(permit.claims(), Some(IdentityKind::NameAndPasscode));
+        assert!(permit.require(Right::Open).is_err());
+        assert_eq!(format!("{identity:?}"), "Identity(NameAndPasscode, secret)");
     }
 
     #[test]

@@ -3,10 +3,10 @@
 mod c_echo;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tracing::{debug, info};
+use tracing::{debug, error, info};
 
-use crate::association::{Association, Command, Error, Message, field};
-use crate::dicom::{Status, is_storage};
+use crate::association::{Association, Command, Error, Message, element, field};
+use crate::dicom::{Status, VERIFICATION, is_storage};
 
 /// Answers messages until the association ends. Whatever the peer sends, the process goes on.
 pub async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send>(mut association: Association<S>) {
@@ -26,7 +26,11 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send>(mut association: As
 }
 
 async fn end<S: AsyncRead + AsyncWrite + Unpin + Send>(association: Association<S>, error: &Error) {
-    info!(peer = association.peer(), %error, "association ended");
+    if error.is_ours() {
+        error!(peer = association.peer(), %error, "association ended by a mistake of ours");
+    } else {
+        info!(peer = association.peer(), %error, "association ended");
+    }
     association.end(error).await;
 }
 
@@ -36,22 +40,40 @@ async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
     message: &Message,
 ) -> Result<(), Error> {
     let command = &message.command;
-    match command.field() {
-        field::C_ECHO => c_echo::answer(association, message).await,
+    if command.field() & field::RESPONSE != 0 {
         // A response to nothing we asked: PS3.7 has no answer to it, and it changes nothing.
-        response if response & field::RESPONSE != 0 => {
-            debug!(peer = association.peer(), ?command, "a response that nobody waits for");
-            Ok(())
+        debug!(peer = association.peer(), ?command, "a response that nobody waits for");
+        return Ok(());
+    }
+    match Service::of(message).and_then(|service| addressed(message).map(|()| service)) {
+        Ok(Service::Echo) => c_echo::answer(association, message).await,
+        Err((status, comment)) => refuse(association, message, status, comment).await,
+    }
+}
+
+/// What a request is refused with before any service sees it.
+type Refusal = (Status, &'static str);
+
+/// The services there are.
+#[derive(Debug, Clone, Copy)]
+enum Service {
+    Echo,
+}
+
+impl Service {
+    /// The service that a command belongs to on its context.
+    fn of(message: &Message) -> Result<Self, Refusal> {
+        let class = message.context.abstract_syntax.as_str();
+        match message.command.field() {
+            field::C_ECHO if class == VERIFICATION => Ok(Self::Echo),
+            field::C_STORE if is_storage(class) => {
+                Err((Status::SOP_CLASS_NOT_SUPPORTED, "this gateway does not store yet"))
+            }
+            known if is_operation(known) => {
+                Err((Status::SOP_CLASS_NOT_SUPPORTED, "no such operation on this context"))
+            }
+            _ => Err((Status::UNRECOGNIZED_OPERATION, "no such operation")),
         }
-        field::C_STORE if is_storage(message.context.abstract_syntax.as_str()) => {
-            let comment = "this gateway does not store yet";
-            refuse(association, message, Status::SOP_CLASS_NOT_SUPPORTED, comment).await
-        }
-        known if is_operation(known) => {
-            let comment = "no such operation on this context";
-            refuse(association, message, Status::SOP_CLASS_NOT_SUPPORTED, comment).await
-        }
-        _ => refuse(association, message, Status::UNRECOGNIZED_OPERATION, "no such operation").await,
     }
 }
 
@@ -59,8 +81,39 @@ async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
 fn is_operation(field: u16) -> bool {
     matches!(
         field,
-        0x0001 | 0x0010 | 0x0020 | 0x0021 | 0x0030 | 0x0100 | 0x0110 | 0x0120 | 0x0130 | 0x0140 | 0x0150
+        field::C_STORE
+            | field::C_GET
+            | field::C_FIND
+            | field::C_MOVE
+            | field::C_ECHO
+            | field::N_EVENT_REPORT
+            | field::N_GET
+            | field::N_SET
+            | field::N_ACTION
+            | field::N_CREATE
+            | field::N_DELETE
     )
+}
+
+/// Whether a request says for itself what every request has to, and says the same as its context.
+fn addressed(message: &Message) -> Result<(), Refusal> {
+    let (command, context) = (&message.command, &message.context);
+    if command.message_id().is_none() {
+        return Err((Status::MISTYPED_ARGUMENT, "Message ID (0000,0110) is missing or no US"));
+    }
+    let class =
+        command.uid(element::AFFECTED_SOP_CLASS).or_else(|| command.uid(element::REQUESTED_SOP_CLASS));
+    match class {
+        Some(Ok(class)) if class != context.abstract_syntax => {
+            Err((Status::SOP_CLASS_NOT_SUPPORTED, "the SOP class is not that of the context"))
+        }
+        // PS3.7 D.3.3.4: the requestor took this context for the other role only.
+        Some(Ok(_)) if !context.roles.scu => {
+            Err((Status::SOP_CLASS_NOT_SUPPORTED, "the SCU role was not agreed on"))
+        }
+        Some(Ok(_)) => Ok(()),
+        Some(Err(_)) | None => Err((Status::MISTYPED_ARGUMENT, "the SOP class UID is missing or no UID")),
+    }
 }
 
 /// Answers with a failure after skipping the data set, so that the peer is not left writing it.

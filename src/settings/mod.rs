@@ -7,13 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::dicom::{AeTitle, Uid};
 use crate::policy::{Destination, Peer, Route, Rules};
+use crate::seal::Suite;
 use crate::{app, association, keys, telemetry};
 
 pub use error::SettingsError;
 pub use load::{Source, load};
-
-/// Suites that an instance can be sealed with.
-pub const SUITES: &[&str] = &["deepkeygen"];
 
 /// Everything that can be configured. `conf/gateway.toml` says what each key does.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -63,12 +61,12 @@ impl Settings {
         self.log.check().map_err(SettingsError::value)?;
         self.keys.check().map_err(SettingsError::value)?;
         for route in &self.routes {
-            if !SUITES.contains(&route.suite.as_str()) {
+            if Suite::from_name(&route.suite).is_none() {
                 return Err(SettingsError::Value(format!(
                     "route {:?} has the suite {:?}, which is not one of: {}",
                     route.name,
                     route.suite,
-                    SUITES.join(", ")
+                    Suite::ALL.iter().map(|suite| suite.name()).collect::<Vec<_>>().join(", ")
                 )));
             }
         }

@@ -1,8 +1,14 @@
 //! The one integration test binary; each module is a subject.
+#![allow(
+    clippy::unwrap_used,
+    reason = "the lint knows tests by their attribute, and their helpers have none"
+)]
 
 mod architecture;
+mod association;
 mod gateway;
 mod hostile;
+mod inspect;
 mod keys;
 mod process;
 mod scan;

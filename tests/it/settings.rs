@@ -137,6 +137,11 @@ fn a_bad_value_is_named_with_its_key() {
             "fly",
             "echo",
         ),
+        (
+            "[[peers]]\nname = \"a\"\ntitle = \"A\"\naddresses = [\"10.0.0.1\"]\ncertificate = { fingerprint = \"12\" }",
+            "\"a\"",
+            "64 hexadecimal digits",
+        ),
         ("[[routes]]\nname = \"r\"\ndestinations = [\"nowhere\"]", "\"nowhere\"", "not there"),
         ("[[destinations]]\nname = \"d\"\naddress = \"pacs:104\"", "pacs:104", "AE@host:port"),
     ];
@@ -144,6 +149,17 @@ fn a_bad_value_is_named_with_its_key() {
         let said = error(config, &[], &[]);
         assert!(said.contains(key) && said.contains(reason), "{config}\n{said}");
     }
+}
+
+#[test]
+fn a_peer_can_be_known_by_its_certificate() {
+    let peer = |certificate: &str| {
+        let peer = "[[peers]]\nname = \"a\"\ntitle = \"A\"\naddresses = [\"10.0.0.1\"]";
+        json(&format!("{peer}\ncertificate = {certificate}"), &[], &[])["peers"][0]["certificate"].clone()
+    };
+    assert_eq!(peer("{ subject = \"CN=ct1,O=Hospital\" }")["subject"], "CN=ct1,O=Hospital");
+    let fingerprint = "0123456789abcdef".repeat(4);
+    assert_eq!(peer(&format!("{{ fingerprint = \"{fingerprint}\" }}"))["fingerprint"], fingerprint.as_str());
 }
 
 #[test]

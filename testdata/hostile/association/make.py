@@ -112,6 +112,8 @@ FILES = {
     "calling-title-not-ascii.reject-1-1-3": rq(calling=b"T\xc3\x84STER"),
     "called-title-unknown.reject-1-1-7": rq(called=b"PACS"),
     "called-title-blank.reject-1-1-7": rq(called=b""),
+    "protocol-version-2-with-another-layout.reject-1-2-2": pdu(1, b"\0\2" + bytes(66) + b"\x99" * 9),
+    "protocol-versions-1-and-2.accept.status-0000.released": rq(version=3) + GOOD + RELEASE,
     # Items of an association request.
     "application-context-twice.abort-2-6": with_items(item(0x10, APPLICATION), context(), user()),
     "user-information-twice.abort-2-6": with_items(context(), user(), user()),
@@ -150,6 +152,26 @@ FILES = {
     "unknown-items.accept.status-0000.released":
         with_items(item(0x77, b"?" * 9), context(extra=item(0x41, b"x")), user(item(0x7F, b"y"))) + GOOD + RELEASE,
     "operations-window-of-2-bytes.abort-2-6": with_items(context(), user(item(0x53, b"\0\1"))),
+    "operations-window-twice.abort-2-6": with_items(context(), user(item(0x53, b"\0\1\0\1"), item(0x53, bytes(4)))),
+    "maximum-length-empty.abort-2-6": with_items(context(), item(0x50, item(0x51, b"") + item(0x52, b"1.2.3.4"))),
+    "maximum-length-twice.abort-2-6": with_items(context(), user(item(0x51, struct.pack(">I", 4096)))),
+    "identity-twice.abort-2-6": with_items(context(), user(item(0x58, b"\1\0\0\2me\0\0"), item(0x58, b"\1\0\0\3you\0\0"))),
+    "identity-passcode-beyond-its-item.abort-2-6":
+        with_items(context(), user(item(0x58, b"\2\0\0\2me" + struct.pack(">H", 99) + b"pass"))),
+    "identity-with-bytes-behind-it.abort-2-6": with_items(context(), user(item(0x58, b"\2\0\0\2me\0\4pass!"))),
+    "roles-neither.accept.abort-2-5":
+        with_items(context(), user(item(0x54, struct.pack(">H", len(VERIFICATION)) + VERIFICATION + b"\0\0"))) + GOOD,
+    "roles-not-offered.accept.abort-2-5":
+        with_items(context(), user(item(0x54, struct.pack(">H", len(VERIFICATION)) + VERIFICATION + b"\0\1"))) + GOOD,
+    "user-information-missing.accept.status-0000.released": with_items(context()) + GOOD + RELEASE,
+    "context-result-in-a-request.accept.status-0000.released":
+        with_items(context(), item(0x21, b"\7\0\0\0" + item(0x40, IMPLICIT)), user()) + GOOD + RELEASE,
+    "contexts-128.accept.status-0000.released":
+        with_items(*(context(n) for n in range(1, 256, 2)), user()) + GOOD + RELEASE,
+    "uids-padded-with-nul.accept.status-0000.released":
+        with_items(context(abstract=(VERIFICATION + b"\0",), transfer=(IMPLICIT + b"\0",)), user()) + GOOD + RELEASE,
+    "transfer-syntaxes-by-the-thousand.accept.status-0000.released":
+        with_items(context(transfer=(IMPLICIT,) + (b"",) * 2000), user()) + GOOD + RELEASE,
     # Fragments.
     "pdv-of-0-bytes.accept.abort-2-5": rq() + data(pdv(b"", length=0)),
     "pdv-of-1-byte.accept.abort-2-5": rq() + data(struct.pack(">IB", 1, 1)),
@@ -165,6 +187,19 @@ FILES = {
     "command-inside-a-data-set.accept.abort-2-5":
         rq() + data(pdv(echo(kind=1)), pdv(b"\0" * 8, control=0), pdv(echo())),
     "data-set-on-another-context.accept.abort-2-5": rq() + data(pdv(echo(kind=1)), pdv(b"\0" * 8, 3, 2)),
+    "data-set-behind-an-echo.accept.status-0000.abort-2-5": rq() + data(pdv(echo()), pdv(b"\0" * 8, control=2)),
+    "control-bits-reserved.accept.status-0000.released": rq() + data(pdv(echo(), control=0xFF)) + RELEASE,
+    "pdv-empty-at-the-end.accept.status-0000.released": rq() + data(pdv(echo(), control=1), pdv(b"")) + RELEASE,
+    "echoes-two-in-one-pdu.accept.status-0000.status-0000.released": rq() + data(pdv(echo()), pdv(echo())) + RELEASE,
+    # Ends in the wrong place.
+    "abort-of-0-bytes.accept": rq() + pdu(7, b""),
+    "abort-of-4-gigabytes.accept": rq() + pdu(7, b"", 0xFFFFFFFF),
+    "abort-inside-a-data-set.accept": rq() + data(pdv(echo(kind=1)), pdv(b"\0" * 8, control=0)) + ABORT,
+    "release-of-3-bytes.accept.abort-2-6": rq() + pdu(5, bytes(3)),
+    "release-inside-a-command.accept.released": rq() + data(pdv(echo()[:30], control=1)) + RELEASE,
+    "release-inside-a-data-set.accept.released":
+        rq() + data(pdv(echo(kind=1)), pdv(b"\0" * 8, control=0)) + RELEASE,
+    "echo-behind-a-release.accept.released": rq() + RELEASE + GOOD,
     # Command sets.
     "command-element-of-4-gigabytes.accept.abort-2-6":
         rq() + data(pdv(us(0x0100, 0x0030) + element(0x0110, b"\7\0", 0xFFFFFFF0))),
@@ -175,11 +210,32 @@ FILES = {
     "command-field-twice.accept.abort-2-6": rq() + data(pdv(echo(extra=[us(0x0100, 1)]))),
     "command-empty.accept.abort-2-6": rq() + data(pdv(b"")),
     "command-that-never-ends.accept.abort-2-6": rq() + NEVER_ENDS,
+    "command-of-empty-fragments.accept.abort-2-6": rq() + data(*[pdv(b"", control=1)] * 2800),
+    "command-element-of-undefined-length.accept.abort-2-6":
+        rq() + data(pdv(echo(extra=[element(0x0902, b"AB", 0xFFFFFFFF)]))),
+    "command-with-a-private-element.accept.abort-2-6":
+        rq() + data(pdv(echo(extra=[element(0x0010, b"SECRET", group=9)]))),
+    "command-in-big-endian.accept.abort-2-6": rq() + data(pdv(struct.pack(">HHIH", 0, 0x0100, 2, 0x0030))),
+    "command-in-explicit-vr.accept.abort-2-6": rq() + data(pdv(b"\0\0\0\1US\2\0\x30\0" b"\0\0\x10\1US\2\0\7\0")),
+    "command-group-length-of-4-gigabytes.accept.status-0000.released":
+        rq() + data(pdv(element(0, b"\xff" * 4) + echo()[12:])) + RELEASE,
     "command-unknown.accept.status-0211.released": rq() + data(pdv(echo(field=0x0077))) + RELEASE,
     "command-for-another-service.accept.status-0122.released": rq() + data(pdv(echo(field=0x0020))) + RELEASE,
     "echo-for-another-class.accept.status-0122.released": rq() + data(pdv(echo(sop=CT + b"\0"))) + RELEASE,
     "echo-on-a-storage-context.accept.status-0122.released": rq() + data(pdv(echo(), number=3)) + RELEASE,
     "echo-without-message-id.accept.status-0212.released": rq() + data(pdv(echo(message=b""))) + RELEASE,
+    "echo-with-a-message-id-of-4-bytes.accept.status-0212.released":
+        rq() + data(pdv(echo(message=element(0x0110, b"\7\0\0\0")))) + RELEASE,
+    "echo-without-a-class.accept.status-0212.released":
+        rq() + data(pdv(command(us(0x0100, 0x0030), us(0x0110, 7), us(0x0800, 0x0101)))) + RELEASE,
+    "echo-for-a-class-like-a-path.accept.status-0212.released":
+        rq() + data(pdv(echo(sop=b"../../etc/passwd"))) + RELEASE,
+    "echo-for-a-class-of-a-thousand-bytes.accept.status-0212.released":
+        rq() + data(pdv(echo(sop=b"1." * 500))) + RELEASE,
+    "echo-without-a-data-set-type.accept.status-0000.released":
+        rq() + data(pdv(command(element(0x0002, VERIFICATION + b"\0"), us(0x0100, 0x0030), us(0x0110, 7)))) + RELEASE,
+    "store-not-offered-yet.accept.status-0122.released":
+        rq() + data(pdv(echo(field=1, sop=CT + b"\0", kind=1), number=3), pdv(b"\0" * 999, 3, 0), pdv(b"", 3, 2)) + RELEASE,
     "echo-with-a-data-set.accept.status-0000.released":
         rq() + data(pdv(echo(kind=1)), pdv(b"\0" * 4000, control=0)) + data(pdv(b"", control=2)) + RELEASE,
     "response-unasked.accept.status-0000.released": rq() + data(pdv(echo(field=0x8030))) + GOOD + RELEASE,

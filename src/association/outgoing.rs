@@ -1,0 +1,98 @@
+//! A message on its way out: cut into PDUs that the peer takes, the command in one write with the start of the data.
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::command::Command;
+use super::error::Error;
+use super::established::Association;
+use super::pdv::{self, PDV_OVERHEAD};
+
+/// Larger PDUs are not sent, whatever the peer takes: they cost memory and gain nothing.
+const SEND_PDU_BYTES_MAX: u32 = 256 * 1024;
+
+/// A message that was begun. If it is dropped before its end, nothing can be sent behind it but an A-ABORT.
+pub struct Outgoing<'a, S> {
+    association: &'a mut Association<S>,
+    context: u8,
+    /// The command until the first data is there, then the PDU that is being filled.
+    ready: Vec<u8>,
+    /// Where in it that PDU begins. It goes out when more comes, or as the last one.
+    pdu_at: usize,
+    fragment_bytes_max: usize,
+    has_data: bool,
+}
+
+impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Outgoing<'a, S> {
+    pub(super) fn command_only(
+        association: &'a mut Association<S>,
+        context: u8,
+        command: &Command,
+    ) -> Result<Self, Error> {
+        if association.half_sent {
+            return Err(Error::HalfSent);
+        }
+        let max = match association.agreement.peer_pdu_bytes_max {
+            0 => SEND_PDU_BYTES_MAX,
+            max => max.min(SEND_PDU_BYTES_MAX),
+        };
+        // PS3.8 annex E.1: fragments have an even number of bytes.
+        let fragment_bytes_max =
+            (usize::try_from(max).unwrap_or(usize::MAX).saturating_sub(PDV_OVERHEAD) & !1).max(2);
+        let mut ready = Vec::new();
+        let bytes = command.write();
+        let mut pieces = bytes.chunks(fragment_bytes_max).peekable();
+        while let Some(piece) = pieces.next() {
+            pdv::write(&mut ready, context, true, pieces.peek().is_none(), piece);
+        }
+        Ok(Self { association, context, pdu_at: ready.len(), ready, fragment_bytes_max, has_data: false })
+    }
+
+    pub(super) fn with_data(
+        association: &'a mut Association<S>,
+        context: u8,
+        command: &Command,
+    ) -> Result<Self, Error> {
+        let mut outgoing = Self { has_data: true, ..Self::command_only(association, context, command)? };
+        outgoing.ready.extend_from_slice(&[0; pdv::HEADER_BYTES]);
+        Ok(outgoing)
+    }
+
+    /// Appends to the data set. Returns when the peer took what had to go out.
+    pub async fn write(&mut self, mut data: &[u8]) -> Result<(), Error> {
+        while !data.is_empty() {
+            if self.room() == 0 {
+                self.flush(false).await?;
+            }
+            let (now, later) = data.split_at(self.room().min(data.len()));
+            self.ready.extend_from_slice(now);
+            data = later;
+        }
+        Ok(())
+    }
+
+    /// Sends what is left, as the end of the message.
+    pub async fn finish(mut self) -> Result<(), Error> {
+        if self.has_data {
+            return self.flush(true).await;
+        }
+        self.association.framed.write(&self.ready).await
+    }
+
+    /// What still fits into the fragment that is being filled.
+    fn room(&self) -> usize {
+        let used = self.ready.len().saturating_sub(self.pdu_at).saturating_sub(pdv::HEADER_BYTES);
+        self.fragment_bytes_max.saturating_sub(used)
+    }
+
+    async fn flush(&mut self, is_last: bool) -> Result<(), Error> {
+        if let Some(pdu) = self.ready.get_mut(self.pdu_at..) {
+            pdv::fill_header(pdu, self.context, false, is_last);
+        }
+        self.association.half_sent = true;
+        self.association.framed.write(&self.ready).await?;
+        self.association.half_sent = !is_last;
+        self.pdu_at = 0;
+        self.ready.truncate(pdv::HEADER_BYTES);
+        Ok(())
+    }
+}

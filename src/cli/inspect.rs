@@ -1,0 +1,72 @@
+//! `sealgate inspect`: says what DICOM files are, and which of them are sealed.
+
+use std::fs::File;
+
+use clap::Args;
+use serde_json::json;
+
+use super::Exit;
+use super::batch::{Inputs, Outcome};
+use crate::seal::{self, InspectError, Inspection, Seal};
+
+/// Say what DICOM files are, and which of them are sealed
+#[derive(Debug, Args)]
+#[command(after_help = "Example: sealgate inspect --json archive/2026/ | grep '\"sealed\":false'\n\n\
+    \"sealed\" is what the pixels claim; only opening them verifies it.")]
+pub(super) struct Inspect {
+    #[command(flatten)]
+    inputs: Inputs,
+}
+
+impl Inspect {
+    pub(super) fn run(self) -> Exit {
+        self.inputs.run("inspecting", |input| {
+            let inspection = seal::inspect(File::open(&input.path)?)?;
+            Ok::<_, InspectError>(Outcome { fields: fields(&inspection), sentence: sentence(&inspection) })
+        })
+    }
+}
+
+fn fields(found: &Inspection) -> serde_json::Value {
+    let image = found.image.as_ref().map(|image| {
+        json!({
+            "rows": image.rows, "columns": image.columns, "frames": image.frames, "samples": image.samples,
+            "bits_allocated": image.bits_allocated, "bits_stored": image.bits_stored,
+            "photometric": image.photometric,
+        })
+    });
+    let mut fields = json!({
+        "transfer_syntax": found.transfer_syntax, "sop_class": found.sop_class, "sop_instance": found.sop_instance,
+        "data_set_bytes": found.data_set_bytes, "image": image, "sealed": matches!(found.seal, Seal::Sealed(_)),
+    });
+    match found.seal {
+        Seal::Sealed(header) => {
+            fields["suite"] = header.suite.name().into();
+            fields["key_id"] = header.key_id.to_string().into();
+            fields["stream_bytes"] = header.stream_bytes.into();
+        }
+        Seal::Unusable(error) => fields["seal_error"] = error.to_string().into(),
+        Seal::NoPixels | Seal::Clear => {}
+    }
+    fields
+}
+
+fn sentence(found: &Inspection) -> String {
+    let image = found.image.as_ref().map_or_else(
+        || "no image".to_owned(),
+        |image| {
+            let frames = if image.frames > 1 { format!(", {} frames", image.frames) } else { String::new() };
+            format!(
+                "{} x {} {}-bit {}{frames}",
+                image.columns, image.rows, image.bits_stored, image.photometric
+            )
+        },
+    );
+    let seal = match found.seal {
+        Seal::NoPixels => "nothing to seal".to_owned(),
+        Seal::Clear => "in clear".to_owned(),
+        Seal::Sealed(header) => format!("sealed with {}, key {}", header.suite, header.key_id),
+        Seal::Unusable(error) => format!("sealed, but {error}"),
+    };
+    format!("{image}, {seal}")
+}

@@ -1,0 +1,148 @@
+//! What a DICOM file is, from one pass through it: its class, its image, and whether it is sealed.
+
+use std::io::{self, Read};
+
+use dicom_core::Tag;
+
+use super::element::{PIXEL_DATA, is_pixel_data};
+use super::header::{HEADER_BYTES, Header, HeaderError};
+use super::scan::part10::{self, FrontError};
+use super::scan::{Element, Event, Image, ImageAttributes, Limits, ScanError, Scanner};
+use crate::dicom::{TransferSyntax, Uid};
+
+const SOP_CLASS: Tag = Tag(0x0008, 0x0016);
+const SOP_INSTANCE: Tag = Tag(0x0008, 0x0018);
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// What was found in a file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Inspection {
+    /// The transfer syntax of the file.
+    pub transfer_syntax: Uid,
+    /// SOP Class UID, if it has a good one.
+    pub sop_class: Option<Uid>,
+    /// SOP Instance UID, if it has a good one.
+    pub sop_instance: Option<Uid>,
+    /// Bytes of the data set.
+    pub data_set_bytes: u64,
+    /// The image, if there are pixels.
+    pub image: Option<Image>,
+    /// Whether the pixels begin like those of a sealed image, and what they claim.
+    pub seal: Seal,
+}
+
+/// Whether an instance is sealed. It is a claim: only a key can verify it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seal {
+    /// There are no pixels that could be.
+    NoPixels,
+    /// The pixels are those of an ordinary image.
+    Clear,
+    /// The pixels begin with a fixed header.
+    Sealed(Header),
+    /// They begin with one that this program cannot use.
+    Unusable(HeaderError),
+}
+
+/// Why a file cannot be inspected.
+#[derive(Debug, thiserror::Error)]
+pub enum InspectError {
+    /// It cannot be read.
+    #[error("it cannot be read: {0}")]
+    Io(#[from] io::Error),
+    /// It is not a DICOM file, or a damaged one.
+    #[error(transparent)]
+    Scan(#[from] ScanError),
+    /// Its transfer syntax has no pixels in the file, or is none.
+    #[error("transfer syntax {0} is not one that this program takes")]
+    TransferSyntax(Uid),
+}
+
+impl From<FrontError> for InspectError {
+    fn from(error: FrontError) -> Self {
+        match error {
+            FrontError::Io(error) => Self::Io(error),
+            FrontError::Scan(error) => Self::Scan(error),
+        }
+    }
+}
+
+/// Reads a file from its first byte to its last, holding no more of it than the scanner does.
+pub fn inspect(mut file: impl Read) -> Result<Inspection, InspectError> {
+    let limits = Limits::default();
+    let (front, mut piece) = part10::read(&mut file, &limits, None)?;
+    let syntax = TransferSyntax::by_uid(front.transfer_syntax.as_str())
+        .ok_or_else(|| InspectError::TransferSyntax(front.transfer_syntax.clone()))?;
+    let mut scanner = Scanner::new(syntax.encoding, limits, None);
+    let mut finding = Finding::new(ImageAttributes::new(syntax.encoding));
+    loop {
+        scanner.push(&piece, &mut |event| finding.take(&event))?;
+        piece.clear();
+        if file.by_ref().take(PIECE_BYTES as u64).read_to_end(&mut piece)? == 0 {
+            break;
+        }
+    }
+    scanner.finish()?;
+    finding.conclude(front.transfer_syntax, scanner.position())
+}
+
+/// What is gathered on the way.
+struct Finding {
+    attributes: ImageAttributes,
+    sop_class: Option<Uid>,
+    sop_instance: Option<Uid>,
+    has_pixels: bool,
+    in_pixel_data: bool,
+    first_pixels: Vec<u8>,
+}
+
+impl Finding {
+    fn new(attributes: ImageAttributes) -> Self {
+        Self {
+            attributes,
+            sop_class: None,
+            sop_instance: None,
+            has_pixels: false,
+            in_pixel_data: false,
+            first_pixels: Vec::with_capacity(HEADER_BYTES),
+        }
+    }
+
+    fn take(&mut self, event: &Event<'_>) -> Result<(), ScanError> {
+        match event {
+            Event::Element(element) => return self.take_element(element),
+            Event::Begin(head) => {
+                self.in_pixel_data = head.tag == PIXEL_DATA;
+                self.has_pixels |= is_pixel_data(head.tag);
+            }
+            Event::Bytes(bytes) if self.in_pixel_data => {
+                let missing = HEADER_BYTES.saturating_sub(self.first_pixels.len());
+                self.first_pixels.extend_from_slice(bytes.get(..missing).unwrap_or(bytes));
+            }
+            Event::Bytes(_) => {}
+            Event::End(_) => self.in_pixel_data = false,
+        }
+        Ok(())
+    }
+
+    fn take_element(&mut self, element: &Element<'_>) -> Result<(), ScanError> {
+        match element.tag {
+            SOP_CLASS => self.sop_class = Uid::from_wire(element.value).ok(),
+            SOP_INSTANCE => self.sop_instance = Uid::from_wire(element.value).ok(),
+            _ => {}
+        }
+        self.attributes.take(element)
+    }
+
+    fn conclude(self, transfer_syntax: Uid, data_set_bytes: u64) -> Result<Inspection, InspectError> {
+        let seal = match self.first_pixels.first_chunk().map(Header::read) {
+            _ if !self.has_pixels => Seal::NoPixels,
+            None | Some(Err(HeaderError::NotSealed)) => Seal::Clear,
+            Some(Ok(header)) => Seal::Sealed(header),
+            Some(Err(error)) => Seal::Unusable(error),
+        };
+        let image = if self.has_pixels { Some(self.attributes.image()?) } else { None };
+        let Self { sop_class, sop_instance, .. } = self;
+        Ok(Inspection { transfer_syntax, sop_class, sop_instance, data_set_bytes, image, seal })
+    }
+}

@@ -1,0 +1,53 @@
+//! The suites: which inner layer lies under the standard seal, by number on the wire and by name in the configuration.
+
+use std::fmt;
+
+/// How an instance is sealed. A number that is not here is refused, never guessed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Suite {
+    /// No inner layer; the key image conditions the content key.
+    DeepKeyGen,
+}
+
+/// A suite that this version does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("suite {0} is unknown: it was sealed by a newer version, or the header was changed")]
+pub struct UnknownSuite(pub u16);
+
+impl Suite {
+    /// Every suite there is.
+    pub const ALL: &[Self] = &[Self::DeepKeyGen];
+
+    /// Its number in the sealed form.
+    #[must_use]
+    pub const fn id(self) -> u16 {
+        match self {
+            Self::DeepKeyGen => 1,
+        }
+    }
+
+    /// Its name in the configuration.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::DeepKeyGen => "deepkeygen",
+        }
+    }
+
+    /// The suite with this number.
+    pub fn from_id(id: u16) -> Result<Self, UnknownSuite> {
+        Self::ALL.iter().copied().find(|suite| suite.id() == id).ok_or(UnknownSuite(id))
+    }
+
+    /// The suite with this name, if there is one.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|suite| suite.name() == name)
+    }
+}
+
+impl fmt::Display for Suite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
