@@ -176,9 +176,12 @@ fn another_private_key_does_not_open() {
 #[test]
 fn there_is_no_wrap_for_nobody_nor_for_too_many() {
     let (_, public) = pair(Algorithm::EcdhP256);
-    let wrap = |count| wrap::wrap(&ContentKey::new([9; 32]), &binding(), std::iter::repeat_n(&public, count));
-    assert!(matches!(wrap(0), Err(KeysError::Recipient(_))));
-    assert!(matches!(wrap(9), Err(KeysError::Recipient(_))));
+    let many: Vec<_> = (0..9).map(|_| pair(Algorithm::EcdhP256).1).collect();
+    let wrap = |keks: Vec<&PublicKek>| wrap::wrap(&ContentKey::new([9; 32]), &binding(), keks);
+    assert!(matches!(wrap(vec![]), Err(KeysError::Recipient(_))));
+    assert!(matches!(wrap(many.iter().collect()), Err(KeysError::Recipient(_))));
+    assert!(matches!(wrap(vec![&public, &many[0], &public]), Err(KeysError::Recipient(_))));
+    assert!(wrap(many.iter().take(8).collect()).is_ok());
 }
 
 #[test]
