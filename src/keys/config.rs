@@ -1,5 +1,6 @@
 //! What an operator can set about keys.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -7,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::keys::error::KeysError;
 use crate::keys::keyring::RecipientName;
 use crate::keys::keyring::sealed::Argon2Cost;
+use crate::keys::record::RECIPIENTS_MAX;
 
 /// Where wrapped content keys are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -39,11 +41,11 @@ impl ArchiveMode {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum UnlockMethod {
-    /// A passphrase in a systemd credential: the first line of the file `credential` in `$CREDENTIALS_DIRECTORY`.
+    /// 32 random bytes in a systemd credential: the file `credential` in `$CREDENTIALS_DIRECTORY`.
     #[default]
-    PassphraseCredential,
-    /// 32 random bytes in a systemd credential.
     Credential,
+    /// A passphrase in a systemd credential, in its first line.
+    PassphraseCredential,
     /// A passphrase, the first line of `passphrase_file`.
     PassphraseFile,
     /// A passphrase, asked for at the terminal.
@@ -64,10 +66,10 @@ pub struct Config {
     pub archive: ArchiveMode,
     /// The recipients every content key is wrapped for, by name; each must have a key. Default `["site"]`.
     pub recipients: Vec<RecipientName>,
-    /// What opens the private keys: `passphrase-credential`, `credential`, `passphrase-file`, `prompt`, `token` or
-    /// `locked`. Default `passphrase-credential`.
+    /// What opens the private keys: `credential`, `passphrase-credential`, `passphrase-file`, `prompt`, `token` or
+    /// `locked`. Default `credential`.
     pub unlock: UnlockMethod,
-    /// Name of the systemd credential. Default `sealgate.passphrase`.
+    /// Name of the systemd credential. Default `sealgate-kek`.
     pub credential: String,
     /// File with the passphrase in its first line, mode 0600. No default.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,7 +89,7 @@ impl Default for Config {
             archive: ArchiveMode::default(),
             recipients: vec![RecipientName::site()],
             unlock: UnlockMethod::default(),
-            credential: "sealgate.passphrase".into(),
+            credential: "sealgate-kek".into(),
             passphrase_file: None,
             argon2: Argon2Cost::default(),
             pkcs11: Pkcs11Config::default(),
@@ -165,6 +167,12 @@ impl Config {
         if self.recipients.is_empty() {
             return refuse("`recipients` is empty; name at least one, such as \"site\"");
         }
+        if self.recipients.len() > RECIPIENTS_MAX {
+            return refuse("`recipients` has more than 8 names, which is as many as a key record holds");
+        }
+        if self.recipients.iter().collect::<HashSet<_>>().len() < self.recipients.len() {
+            return refuse("`recipients` has the same name twice");
+        }
         if self.unlock == UnlockMethod::PassphraseFile && self.passphrase_file.is_none() {
             return refuse("`unlock` is `passphrase-file`, and `passphrase_file` is not set");
         }
@@ -190,8 +198,10 @@ mod tests {
 
     #[test]
     fn refuses_settings_that_contradict_each_other() {
-        let cases: [fn(&mut Config); 6] = [
+        let cases: [fn(&mut Config); 8] = [
             |c| c.recipients.clear(),
+            |c| c.recipients.push(RecipientName::site()),
+            |c| c.recipients = (0..9).map(|n| format!("n{n}").parse().unwrap()).collect(),
             |c| c.unlock = UnlockMethod::PassphraseFile,
             |c| c.unlock = UnlockMethod::Token,
             |c| c.store.commit_records_max = 0,

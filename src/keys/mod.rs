@@ -33,6 +33,6 @@ pub use keyring::{
     UnlockSecrets,
 };
 pub use record::{KeyRecord, RECIPIENTS_MAX, RECORD_BYTES_MAX, Recipient, RecordError};
-pub use secret::{Credential, Passphrase, PrivateKeyBytes, SharedSecret};
+pub use secret::{Credential, Passphrase};
 pub use store::{KeyStore, SqliteStore};
 pub use wrap::{Binding, wrap};

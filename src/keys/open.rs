@@ -90,7 +90,7 @@ impl Config {
         env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from).ok_or_else(|| {
             KeysError::Secret(format!(
                 "the credential {:?} is wanted, and CREDENTIALS_DIRECTORY is not set: systemd sets it for a unit with \
-                 LoadCredential=; at a terminal use `--set keys.unlock=prompt`",
+                 LoadCredential=; at a terminal set it to the folder that has the credential, such as /etc/credstore",
                 self.credential
             ))
         })

@@ -15,7 +15,7 @@ const PASSPHRASE_BYTES_MAX: u64 = 1024;
 const PASSPHRASE_CHARACTERS_MIN: usize = 12;
 
 /// What a KEM or a key agreement yields.
-pub struct SharedSecret(Zeroizing<Vec<u8>>);
+pub(crate) struct SharedSecret(Zeroizing<Vec<u8>>);
 
 impl SharedSecret {
     pub(crate) fn new(bytes: &[u8]) -> Self {
@@ -28,12 +28,11 @@ impl SharedSecret {
 }
 
 /// A private key in its stored encoding, between generation or unsealing and use.
-pub struct PrivateKeyBytes(Zeroizing<Vec<u8>>);
+pub(crate) struct PrivateKeyBytes(Zeroizing<Vec<u8>>);
 
 impl PrivateKeyBytes {
     /// Takes the encoding in.
-    #[must_use]
-    pub fn new(bytes: Vec<u8>) -> Self {
+    pub(crate) fn new(bytes: Vec<u8>) -> Self {
         Self(Zeroizing::new(bytes))
     }
 

@@ -176,9 +176,12 @@ fn another_private_key_does_not_open() {
 #[test]
 fn there_is_no_wrap_for_nobody_nor_for_too_many() {
     let (_, public) = pair(Algorithm::EcdhP256);
-    let wrap = |count| wrap::wrap(&ContentKey::new([9; 32]), &binding(), std::iter::repeat_n(&public, count));
-    assert!(matches!(wrap(0), Err(KeysError::Recipient(_))));
-    assert!(matches!(wrap(9), Err(KeysError::Recipient(_))));
+    let many: Vec<_> = (0..9).map(|_| pair(Algorithm::EcdhP256).1).collect();
+    let wrap = |keks: Vec<&PublicKek>| wrap::wrap(&ContentKey::new([9; 32]), &binding(), keks);
+    assert!(matches!(wrap(vec![]), Err(KeysError::Recipient(_))));
+    assert!(matches!(wrap(many.iter().collect()), Err(KeysError::Recipient(_))));
+    assert!(matches!(wrap(vec![&public, &many[0], &public]), Err(KeysError::Recipient(_))));
+    assert!(wrap(many.iter().take(8).collect()).is_ok());
 }
 
 #[test]
@@ -186,7 +189,7 @@ fn every_fault_gets_the_answer_in_its_name() {
     let vector: serde_json::Value =
         serde_json::from_str(include_str!("../../testdata/keys/wrap-ecdh-p256.json")).unwrap();
     let field = |name: &str| hex::decode(vector[name].as_str().unwrap()).unwrap();
-    let private = super::PrivateKeyBytes::new(field("private_key").to_vec());
+    let private = super::secret::PrivateKeyBytes::new(field("private_key").to_vec());
     let private = LocalKek::parse(Algorithm::EcdhP256, &private).unwrap();
     let public = PublicKek::parse(Algorithm::EcdhP256, &field("public_key")).unwrap();
     let binding = Binding {

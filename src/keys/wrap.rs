@@ -1,5 +1,7 @@
 //! Wrapping a content key for recipients, and unwrapping it again (`docs/FORMAT.md`, "Wrap").
 
+use std::collections::HashSet;
+
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::hmac;
 use zeroize::Zeroizing;
@@ -45,6 +47,11 @@ pub fn wrap<'a>(
             "{count} recipients, a key is wrapped for 1 to {RECIPIENTS_MAX}"
         )));
     }
+    if let Some(twice) = first_twice(&recipients) {
+        return Err(KeysError::Recipient(format!(
+            "key encryption key {twice} is named twice as a recipient"
+        )));
+    }
     let mut record =
         KeyRecord { key_id: binding.key_id, suite: binding.suite, recipients, seal: [0; SEAL_LENGTH] };
     record.seal = seal_of(&record, content_key)?;
@@ -73,6 +80,12 @@ pub(crate) fn unwrap(
     // Covers what no wrap covers: the list of recipients and the other recipients' parts.
     hmac::verify(&seal_key(&content_key)?, &record.sealed_part(), &record.seal).map_err(|_| tampered())?;
     Ok(content_key)
+}
+
+/// A KEK id that occurs twice: no reader would take the record.
+fn first_twice(recipients: &[Recipient]) -> Option<KekId> {
+    let mut seen = HashSet::new();
+    recipients.iter().map(|recipient| recipient.kek).find(|kek| !seen.insert(*kek))
 }
 
 /// HMAC-SHA-256 over everything before the seal, under a key that only the content key gives.

@@ -24,8 +24,8 @@ impl Site {
         let config = format!(
             "[keys]\nfolder = \"{}\"\nunlock = \"passphrase-file\"\npassphrase_file = \"{}\"\n\
              [keys.argon2]\nmemory_mebibytes = 19\npasses = 2\nlanes = 1\n",
-            text(&folder.path().join("keys")),
-            text(&passphrase)
+            folder.path().join("keys").display(),
+            passphrase.display(),
         );
         fs::write(folder.path().join("gateway.toml"), config).unwrap();
         Self(folder)
@@ -150,24 +150,28 @@ fn mistakes_are_told_with_what_to_do() {
 }
 
 #[test]
-fn the_passphrase_comes_from_a_systemd_credential_by_default() {
-    let site = Site::new();
-    let credential = site.path("sealgate.passphrase");
-    fs::copy(site.path("passphrase"), &credential).unwrap();
-    // As systemd makes it: the service's user has access by an ACL, which shows as group bits.
-    fs::set_permissions(&credential, fs::Permissions::from_mode(0o440)).unwrap();
-    fs::write(site.path("gateway.toml"), format!("[keys]\nfolder = \"{}\"\n", text(&site.path("keys"))))
-        .unwrap();
-    assert!(site.error(&["init"]).contains("keys.unlock=prompt"));
-    for arguments in [&["keys", "init"][..], &["keys", "verify"]] {
-        let output = Command::new(env!("CARGO_BIN_EXE_sealgate"))
-            .args(arguments)
-            .arg("--config")
-            .arg(site.path("gateway.toml"))
-            .env("CREDENTIALS_DIRECTORY", site.0.path())
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{arguments:?}: {output:?}");
+fn a_systemd_credential_is_a_key_or_a_passphrase() {
+    for (content, unlock) in
+        [(&[7; 32][..], "credential"), (b"a passphrase of the tests\n", "passphrase-credential")]
+    {
+        let site = Site::new();
+        let credential = site.path("sealgate-kek");
+        fs::write(&credential, content).unwrap();
+        // As systemd makes it: the service's user has access by an ACL, which shows as group bits.
+        fs::set_permissions(&credential, fs::Permissions::from_mode(0o440)).unwrap();
+        let config = format!("[keys]\nfolder = \"{}\"\nunlock = \"{unlock}\"\n", text(&site.path("keys")));
+        fs::write(site.path("gateway.toml"), config).unwrap();
+        assert!(site.error(&["init"]).contains("CREDENTIALS_DIRECTORY is not set"));
+        for arguments in [&["keys", "init"][..], &["keys", "verify"]] {
+            let output = Command::new(env!("CARGO_BIN_EXE_sealgate"))
+                .args(arguments)
+                .arg("--config")
+                .arg(site.path("gateway.toml"))
+                .env("CREDENTIALS_DIRECTORY", site.0.path())
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{arguments:?}: {output:?}");
+        }
     }
 }
 

@@ -48,22 +48,24 @@ fn child() {
     let (first, folder) = order.split_once(' ').unwrap();
     let (next, folder) = (AtomicU64::new(first.parse().unwrap()), Path::new(folder));
     let (store, keyring) = (store(folder).unwrap(), keyring(folder));
-    let write = || {
-        let number = next.fetch_add(1, Ordering::Relaxed);
-        let result = store.write(Write::Key(new_key(&keyring, number)));
-        let line = match &result {
-            Ok(_) => format!("ack {number}\n"),
-            Err(error) => format!("refused {number} {error}\n"),
-        };
-        // One write call each, so that lines stay whole.
-        std::io::stdout().lock().write_all(line.as_bytes()).unwrap();
-        result.is_ok()
-    };
     std::thread::scope(|scope| {
         for _ in 0..WRITERS {
-            scope.spawn(|| while write() {});
+            scope.spawn(|| while write_one(&store, &keyring, &next) {});
         }
     });
+}
+
+/// Writes one record and says on standard output what became of it; false when it was refused.
+fn write_one(store: &SqliteStore, keyring: &Keyring, next: &AtomicU64) -> bool {
+    let number = next.fetch_add(1, Ordering::Relaxed);
+    let written = store.write(Write::Key(new_key(keyring, number)));
+    let line = match &written {
+        Ok(_) => format!("ack {number}\n"),
+        Err(error) => format!("refused {number} {error}\n"),
+    };
+    // One write call each, so that lines stay whole.
+    std::io::stdout().lock().write_all(line.as_bytes()).unwrap();
+    written.is_ok()
 }
 
 fn acknowledged(line: &str) -> Option<u64> {

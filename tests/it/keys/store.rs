@@ -15,6 +15,9 @@ fn open(folder: &Path) -> SqliteStore {
     SqliteStore::open(&folder.join("store.sqlite"), &StoreConfig::default()).unwrap()
 }
 
+/// A way to damage a file.
+type Spoil = fn(&mut Vec<u8>);
+
 fn quiet(_: u64, _: u64) {}
 
 fn fill(store: &SqliteStore, keyring: &Keyring, numbers: std::ops::Range<u64>) {
@@ -28,9 +31,6 @@ fn meddle(folder: &Path, sql: &str) {
     let connection = rusqlite::Connection::open(folder.join("store.sqlite")).unwrap();
     connection.execute_batch(sql).unwrap();
 }
-
-/// A way to damage a file.
-type Spoil = fn(&mut Vec<u8>);
 
 #[test]
 fn what_was_stored_is_found_after_reopening() {
