@@ -25,10 +25,7 @@ pub use ending::Ending;
 pub use error::Error;
 pub use established::{Association, Message};
 pub use fields::{Priority, SubOperations};
-pub use negotiate::{
-    Admission, Context, Gatekeeper, IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Knock, Offer,
-    Roles,
-};
+pub use negotiate::{Admission, Context, Gatekeeper, Knock, Offer, Roles};
 pub use outgoing::Outgoing;
 pub use requestor::{Proposal, request, request_over};
 pub use slots::Slots;

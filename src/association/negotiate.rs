@@ -10,14 +10,12 @@ use dicom_ul::pdu::{
 };
 
 use super::codes::Rejection;
-use crate::dicom::{AeTitle, Identity, TransferSyntax, Uid};
+use crate::dicom::{
+    AeTitle, IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Identity, TransferSyntax, Uid,
+};
 
 /// The DICOM application context (PS3.7 annex A.2.1).
 pub(super) const APPLICATION_CONTEXT: &str = "1.2.840.10008.3.1.1.1";
-/// Our implementation class UID: a UUID of our own as PS3.5 annex B.2 makes a UID of it.
-pub const IMPLEMENTATION_CLASS_UID: &str = "2.25.319356651900048721231927874169036838714";
-/// Our implementation version name.
-pub const IMPLEMENTATION_VERSION_NAME: &str = "SEALGATE_0_1";
 /// PS3.7 D.3.3.3: the asynchronous operations window, which dicom-ul hands over unread.
 const OPERATIONS_WINDOW: u8 = 0x53;
 

@@ -12,6 +12,7 @@ mod inspect;
 mod keys;
 mod process;
 mod scan;
+mod seal;
 mod settings;
 mod wire;
 
