@@ -24,3 +24,5 @@ mod peers_echo;
 mod peers_format;
 #[cfg(feature = "peers")]
 mod peers_token;
+#[cfg(feature = "peers")]
+mod seal_command;
