@@ -12,6 +12,7 @@ mod inspect;
 mod keys;
 mod process;
 mod scan;
+mod services;
 mod settings;
 mod wire;
 
