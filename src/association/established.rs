@@ -225,13 +225,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Association<S> {
     }
 
     /// Ends the association for `error`, with the A-ABORT that belongs to it where one does.
-    pub async fn end(mut self, error: &Error) {
+    pub async fn end(self, error: &Error) {
         if let Some(abort) = error.abort() {
-            // The limit that has passed may be that of the whole association.
-            self.framed.begin_stage(Limit::from_now(self.config.artim_seconds, "to take an A-ABORT"));
-            if self.framed.write(&abort_pdu(abort)).await.is_ok() {
-                self.close().await;
-            }
+            self.abort(abort).await;
+        }
+    }
+
+    /// Breaks the association off.
+    pub async fn abort(mut self, abort: Abort) {
+        // The limit that has passed may be that of the whole association.
+        self.framed.begin_stage(Limit::from_now(self.config.artim_seconds, "to take an A-ABORT"));
+        if self.framed.write(&abort_pdu(abort)).await.is_ok() {
+            self.close().await;
         }
     }
 
