@@ -14,6 +14,7 @@ mod process;
 mod scan;
 mod seal;
 mod seal_golden;
+mod services;
 mod settings;
 mod wire;
 
