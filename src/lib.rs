@@ -25,3 +25,5 @@ pub mod seal;
 pub mod settings;
 /// The log, and later metrics and audit events.
 pub mod telemetry;
+/// TLS for every connection: certificates, trust, and what is made of them.
+pub mod tls;

@@ -2,6 +2,7 @@
 
 mod address;
 mod ae_title;
+mod certificate;
 mod identity;
 mod sop_class;
 mod status;
@@ -11,6 +12,7 @@ mod uid;
 
 pub use address::{AeAddress, AeAddressError};
 pub use ae_title::{AeTitle, AeTitleError};
+pub use certificate::{Certificate, Fingerprint, FingerprintError};
 pub use identity::{Identity, IdentityKind};
 pub use sop_class::{STORAGE_COMMITMENT, VERIFICATION, is_storage};
 pub use status::Status;
