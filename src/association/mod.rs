@@ -30,5 +30,5 @@ pub use negotiate::{
     Roles,
 };
 pub use outgoing::Outgoing;
-pub use requestor::{Proposal, request, request_over};
+pub use requestor::{Proposal, Transport, request, request_over, request_via};
 pub use slots::Slots;

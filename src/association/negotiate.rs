@@ -10,7 +10,7 @@ use dicom_ul::pdu::{
 };
 
 use super::codes::Rejection;
-use crate::dicom::{AeTitle, Identity, TransferSyntax, Uid};
+use crate::dicom::{AeTitle, Certificate, Identity, TransferSyntax, Uid};
 
 /// The DICOM application context (PS3.7 annex A.2.1).
 pub(super) const APPLICATION_CONTEXT: &str = "1.2.840.10008.3.1.1.1";
@@ -30,6 +30,8 @@ pub struct Knock {
     pub called: AeTitle,
     /// From where.
     pub address: IpAddr,
+    /// The verified certificate that the connection was made with; none on a plain one.
+    pub certificate: Option<Certificate>,
     /// As whom, if it says so.
     pub identity: Option<Identity>,
 }

@@ -6,8 +6,10 @@ use clap::Args;
 use serde_json::json;
 
 use super::{ConfigArgs, Exit, complain};
+use crate::app::Listener;
 use crate::policy::{Peer, Right, Route, Rules};
 use crate::settings::{self, Settings, SettingsError, Source};
+use crate::tls::ClientCertificates;
 
 /// Validate a configuration and say in plain words what it means
 #[derive(Debug, Args)]
@@ -50,7 +52,7 @@ fn as_json(source: &Source, settings: &Settings, rules: &Rules) -> serde_json::V
     json!({
         "ok": true,
         "source": name_of(source),
-        "listen": settings.app.listen,
+        "listeners": settings.listeners,
         "titles": rules.titles(),
         "peers": rules.peers().collect::<Vec<_>>(),
         "destinations": rules.destinations(),
@@ -70,7 +72,7 @@ fn in_words(source: &Source, settings: &Settings, rules: &Rules) -> String {
     say(format!("The configuration is good ({}).", name_of(source)));
     say(format!(
         "\nSealgate listens on {} and answers to {}.",
-        list(&settings.app.listen),
+        list(settings.listeners.iter().map(listener_in_words)),
         list(rules.titles())
     ));
     say("\nWho may call (everybody else is refused):".to_owned());
@@ -110,6 +112,22 @@ fn list<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
         [] => "nothing".to_owned(),
         [one] => one.clone(),
         [most @ .., last] => format!("{} and {last}", most.join(", ")),
+    }
+}
+
+fn listener_in_words(listener: &Listener) -> String {
+    let address = listener.address;
+    match (&listener.tls, listener.asks()) {
+        (None, _) => format!("{address} (plain)"),
+        (Some(name), ClientCertificates::Required) => {
+            format!("{address} (TLS {name}, with client certificates)")
+        }
+        (Some(name), ClientCertificates::Optional) => {
+            format!("{address} (TLS {name}, client certificates optional)")
+        }
+        (Some(name), ClientCertificates::None) => {
+            format!("{address} (TLS {name}, without client certificates)")
+        }
     }
 }
 

@@ -92,7 +92,8 @@ mod tests {
     #[test]
     fn what_is_no_fingerprint_is_refused() {
         let plain = "0123456789abcdef".repeat(4);
-        for text in ["", "12", &plain[1..], &plain.replace('0', "g"), &"1:".repeat(48)[1..], &"é".repeat(32)] {
+        for text in ["", "12", &plain[1..], &plain.replace('0', "g"), &"1:".repeat(48)[1..], &"é".repeat(32)]
+        {
             assert!(Fingerprint::parse(text).is_err(), "{text}");
         }
     }

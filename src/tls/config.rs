@@ -59,7 +59,9 @@ impl Place {
         let bad = || PlaceError(text.to_owned());
         match text.strip_prefix(CREDENTIAL) {
             // A credential is one file in one folder, and its name must not lead out of it.
-            Some(name) if name.is_empty() || name.starts_with('.') || name.contains(['/', '\0']) => Err(bad()),
+            Some(name) if name.is_empty() || name.starts_with('.') || name.contains(['/', '\0']) => {
+                Err(bad())
+            }
             Some(name) => Ok(Self::Credential(name.to_owned())),
             None if text.is_empty() || text.contains('\0') => Err(bad()),
             None => Ok(Self::File(PathBuf::from(text))),

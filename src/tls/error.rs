@@ -90,7 +90,9 @@ impl LoadError {
 #[derive(Debug, thiserror::Error)]
 pub enum HandshakeError {
     /// The peer speaks DICOM without TLS.
-    #[error("the peer speaks DICOM without TLS, and this listener takes TLS only: switch TLS on there, or use a plain port")]
+    #[error(
+        "the peer speaks DICOM without TLS, and this listener takes TLS only: switch TLS on there, or use a plain port"
+    )]
     PlainDicom,
     /// The peer speaks neither.
     #[error("the peer speaks no TLS, and this listener takes nothing else: its first byte is {0:02X}H")]
@@ -163,7 +165,9 @@ fn certificate_words(error: &CertificateError) -> String {
             "is not valid yet: compare the clocks".to_owned()
         }
         CertificateError::Revoked => "has been revoked".to_owned(),
-        CertificateError::UnknownIssuer => "was issued by nobody that `ca` of the tls profile names".to_owned(),
+        CertificateError::UnknownIssuer => {
+            "was issued by nobody that `ca` of the tls profile names".to_owned()
+        }
         CertificateError::UnknownRevocationStatus => {
             "has an issuer that no revocation list in `crls` of the tls profile is from".to_owned()
         }

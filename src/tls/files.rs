@@ -53,11 +53,7 @@ pub(super) fn read(place: &Place) -> Result<Zeroizing<Vec<u8>>, LoadError> {
 /// How the file looks now; nothing if it is not there.
 pub(super) fn stamp(place: &Place) -> Option<Stamp> {
     let metadata = fs::metadata(path_of(place).ok()?).ok()?;
-    Some(Stamp {
-        modified: metadata.modified().ok(),
-        bytes: metadata.len(),
-        inode: metadata.ino(),
-    })
+    Some(Stamp { modified: metadata.modified().ok(), bytes: metadata.len(), inode: metadata.ino() })
 }
 
 /// Whether everybody on the machine may read the file.

@@ -32,7 +32,13 @@ impl Material {
         let mut expiries = Vec::new();
         let mut note = |key, place: &Place, name, not_after| {
             let profile = profile.name.clone();
-            expiries.push(Expiry { profile, key, place: place.clone(), name, not_after: expiry::at(not_after) });
+            expiries.push(Expiry {
+                profile,
+                key,
+                place: place.clone(),
+                name,
+                not_after: expiry::at(not_after),
+            });
         };
         let identity = match (&profile.certificate, &profile.key) {
             (Some(certificate), Some(key)) => {

@@ -21,6 +21,8 @@ pub struct Profiles(BTreeMap<String, Arc<Loaded>>);
 struct Loaded {
     profile: Profile,
     stamps: Vec<Option<Stamp>>,
+    /// The files are not those that it was made of: they have changed since, and cannot be used.
+    is_stale: bool,
     servers: BTreeMap<ClientCertificates, Arc<ServerConfig>>,
     client: Option<Arc<ClientConfig>>,
     expiries: Vec<Expiry>,
@@ -119,17 +121,25 @@ impl Loaded {
             }
         }
         let client = material.client()?;
-        Ok(Self { profile: profile.clone(), stamps, servers, client, expiries: material.expiries })
+        Ok(Self {
+            profile: profile.clone(),
+            stamps,
+            is_stale: false,
+            servers,
+            client,
+            expiries: material.expiries,
+        })
     }
 
     fn is(&self, profile: &Profile, stamps: &[Option<Stamp>]) -> bool {
-        self.profile == *profile && self.stamps == stamps
+        !self.is_stale && self.profile == *profile && self.stamps == stamps
     }
 
     fn with_stamps(&self, stamps: Vec<Option<Stamp>>) -> Self {
         Self {
             profile: self.profile.clone(),
             stamps,
+            is_stale: true,
             servers: self.servers.clone(),
             client: self.client.clone(),
             expiries: self.expiries.clone(),

@@ -56,7 +56,7 @@ fn the_shipped_file_has_every_key_with_its_default() {
     let mut defaults =
         serde_json::to_value(sealgate::settings::Settings::default()).expect("it can be shown");
     let tables = defaults.as_object_mut().expect("a table");
-    for examples in ["peers", "destinations", "routes"] {
+    for examples in ["tls", "peers", "destinations", "routes"] {
         tables.remove(examples).expect("a list of tables");
     }
     let file = config::Config::builder()
@@ -73,7 +73,7 @@ fn the_shipped_file_has_every_key_with_its_default() {
 fn the_shipped_file_is_accepted_and_lets_only_this_machine_in() {
     let result = json(SHIPPED, &[], &[]);
     assert_eq!(result["ok"], true);
-    assert_eq!(result["listen"], serde_json::json!(["127.0.0.1:11112"]));
+    assert_eq!(result["listeners"], serde_json::json!([{ "address": "127.0.0.1:11112" }]));
     assert_eq!(result["peers"][0]["may"], serde_json::json!(["echo"]));
     assert_eq!(result["peers"].as_array().map(Vec::len), Some(1));
 }
@@ -113,7 +113,7 @@ fn an_unknown_key_is_named_with_the_nearest_known_one() {
     assert!(in_environment.contains("\"log.levle\""), "{in_environment}");
     assert!(in_environment.contains("did you mean \"level\"?"), "{in_environment}");
 
-    let in_flags = error("", &[], &["--set", "ap.listen=127.0.0.1:1"]);
+    let in_flags = error("", &[], &["--set", "ap.resolve_seconds=1"]);
     assert!(in_flags.contains("\"ap\"") && in_flags.contains("did you mean \"app\"?"), "{in_flags}");
 
     let peer = "[[peers]]\nname = \"a\"\ntitle = \"A\"\naddresses = [\"127.0.0.1\"]\nmya = [\"echo\"]\n";
@@ -128,7 +128,7 @@ fn a_bad_value_is_named_with_its_key() {
         ("[association]\nidle_seconds = \"soon\"", "association.idle_seconds", "soon"),
         ("[log]\nlevel = \"inof\"", "log level", "no level"),
         ("[log]\nformat = \"xml\"", "log.format", "xml"),
-        ("[app]\nlisten = []", "app.listen", "at least one"),
+        ("listeners = []", "listeners", "at least one"),
         ("[[peers]]\nname = \"a\"\ntitle = \"A\"\naddresses = [\"10.0.0.0/40\"]", "10.0.0.0/40", "network"),
         ("[[peers]]\nname = \"a\"\ntitle = \"A\"\naddresses = []", "\"a\"", "no addresses"),
         ("[[peers]]\nname = \"a\"\naddresses = [\"10.0.0.1\"]", "peers", "title"),
@@ -138,8 +138,8 @@ fn a_bad_value_is_named_with_its_key() {
             "echo",
         ),
         (
-            "[[peers]]\nname = \"a\"\ntitle = \"A\"\naddresses = [\"10.0.0.1\"]\ncertificate = { fingerprint = \"12\" }",
-            "\"a\"",
+            "[[peers]]\nname = \"a\"\ntitle = \"A\"\naddresses = [\"10.0.0.1\"]\ncertificates = [{ fingerprint = \"12\" }]",
+            "peers[0]",
             "64 hexadecimal digits",
         ),
         ("[[routes]]\nname = \"r\"\ndestinations = [\"nowhere\"]", "\"nowhere\"", "not there"),
@@ -152,14 +152,17 @@ fn a_bad_value_is_named_with_its_key() {
 }
 
 #[test]
-fn a_peer_can_be_known_by_its_certificate() {
-    let peer = |certificate: &str| {
-        let peer = "[[peers]]\nname = \"a\"\ntitle = \"A\"\naddresses = [\"10.0.0.1\"]";
-        json(&format!("{peer}\ncertificate = {certificate}"), &[], &[])["peers"][0]["certificate"].clone()
-    };
-    assert_eq!(peer("{ subject = \"CN=ct1,O=Hospital\" }")["subject"], "CN=ct1,O=Hospital");
+fn a_peer_can_be_known_by_its_certificates() {
+    let peer = "[[peers]]\nname = \"a\"\ntitle = \"A\"\naddresses = [\"10.0.0.1\"]";
     let fingerprint = "0123456789abcdef".repeat(4);
-    assert_eq!(peer(&format!("{{ fingerprint = \"{fingerprint}\" }}"))["fingerprint"], fingerprint.as_str());
+    let names = format!(
+        "{{ subject = \"CN=ct1,O=Hospital\" }}, {{ fingerprint = \"{fingerprint}\" }}, {{ common_name = \"ct1\" }}"
+    );
+    let result = json(&format!("{peer}\ncertificates = [{names}]"), &[], &[]);
+    let certificates = &result["peers"][0]["certificates"];
+    assert_eq!(certificates[0]["subject"], "CN=ct1,O=Hospital");
+    assert_eq!(certificates[1]["fingerprint"], fingerprint.as_str());
+    assert_eq!(certificates[2]["common_name"], "ct1");
 }
 
 #[test]
