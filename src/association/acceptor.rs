@@ -125,18 +125,28 @@ impl Acceptor {
                 debug!(address = %from.ip(), tls = connection.describe(), "TLS connection");
                 return Some(knock(connection));
             }
-            Some(Ok(Err(Refused { error, stream }))) => (Error::Tls(error), stream),
+            Some(Ok(Err(Refused { error, stream }))) => (Error::Tls(error), Some(stream)),
             Some(Err(slow)) => (slow, None),
             None => (Error::Ending, None),
         };
-        match stream {
-            // PS3.8 9.3.8: who speaks DICOM hears at once that nothing will come of it.
-            Some(stream) => knock(Connection::Plain(stream)).end(&error).await,
+        let Some(stream) = stream else {
+            info!(address = %from.ip(), %error, "no association");
+            return None;
+        };
+        let limit = Limit::from_now(REFUSED_SECONDS, "to hear why it was refused");
+        let told =
+            Knocking::new(Connection::Plain(stream), from, config, limit, REFUSED_SECONDS, &self.ending);
+        match error {
             // Who connects and says nothing, as port scans and load balancers do, is no event.
-            None if matches!(error, Error::Tls(HandshakeError::Closed(_))) => {
+            Error::Tls(HandshakeError::Closed(_)) => {
                 debug!(address = %from.ip(), %error, "no association");
             }
-            None => info!(address = %from.ip(), %error, "no association"),
+            // PS3.8 9.3.8: who speaks DICOM hears at once that nothing will come of it.
+            Error::Tls(HandshakeError::PlainDicom) => told.end(&error).await,
+            _ => {
+                info!(address = %from.ip(), %error, "no association");
+                told.close().await;
+            }
         }
         None
     }

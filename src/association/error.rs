@@ -10,7 +10,7 @@ use crate::tls::HandshakeError;
 pub enum Error {
     /// The connection failed.
     #[error("the connection failed: {0}")]
-    Io(#[from] io::Error),
+    Io(io::Error),
     /// There is no TLS connection.
     #[error(transparent)]
     Tls(#[from] HandshakeError),
@@ -78,6 +78,16 @@ pub enum Error {
     Ending,
 }
 
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        // TLS 1.3 has its handshake behind it on our side when the other side refuses our certificate.
+        match error.downcast::<HandshakeError>() {
+            Ok(tls) => Self::Tls(tls),
+            Err(error) => Self::Io(error),
+        }
+    }
+}
+
 impl Error {
     /// Whether the mistake is ours, and so belongs in the log as an error; all others are the peer's, or nobody's.
     #[must_use]
@@ -89,8 +99,8 @@ impl Error {
     #[must_use]
     pub fn abort(&self) -> Option<Abort> {
         match self {
-            // PS3.8 9.3.8: an A-ASSOCIATE-RQ where the start of TLS was due; in the middle of TLS nobody reads an A-ABORT.
-            Self::Tls(HandshakeError::PlainDicom) => Some(Abort::UnexpectedPdu),
+            // An A-ASSOCIATE-RQ where the start of TLS was due; in the middle of TLS nobody reads an A-ABORT.
+            Self::UnexpectedPdu { .. } | Self::Tls(HandshakeError::PlainDicom) => Some(Abort::UnexpectedPdu),
             Self::Tls(_)
             | Self::Io(_)
             | Self::Closed(_)
@@ -99,7 +109,6 @@ impl Error {
             | Self::Released(_) => None,
             Self::TooSlow { .. } | Self::NoContext(_) | Self::HalfSent | Self::Ending => Some(Abort::User),
             Self::UnknownPdu(_) => Some(Abort::UnrecognizedPdu),
-            Self::UnexpectedPdu { .. } => Some(Abort::UnexpectedPdu),
             Self::Misplaced(_) => Some(Abort::UnexpectedParameter),
             Self::PduTooLarge { .. } | Self::Malformed(_) | Self::Command(_) => Some(Abort::InvalidParameter),
         }

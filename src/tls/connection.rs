@@ -8,6 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsStream;
 
 use super::buffered::Buffered;
+use super::error::HandshakeError;
 use super::facts;
 use crate::dicom::Certificate;
 
@@ -31,6 +32,24 @@ impl<S> TlsConnection<S> {
             TlsStream::Server(stream) => stream.get_mut().0.widen(),
         }
         Self(Box::new(stream))
+    }
+
+    /// What is below TLS.
+    pub(super) fn into_inner(self) -> S {
+        match *self.0 {
+            TlsStream::Client(stream) => stream.into_inner().0.into_inner(),
+            TlsStream::Server(stream) => stream.into_inner().0.into_inner(),
+        }
+    }
+
+    /// The same error in our words, where it is one of TLS: an alert, or what is no TLS.
+    fn in_words(&self, error: io::Error) -> io::Error {
+        let is_tls = error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>);
+        if !is_tls {
+            return error;
+        }
+        let is_client = matches!(*self.0, TlsStream::Client(_));
+        io::Error::new(error.kind(), HandshakeError::from_io(&error, is_client))
     }
 
     /// The certificate that the peer showed and that was verified.
@@ -72,11 +91,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Connection<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, out),
-            Self::Tls(TlsConnection(stream)) => match ready!(Pin::new(stream).poll_read(cx, out)) {
+            Self::Tls(tls) => match ready!(Pin::new(&mut tls.0).poll_read(cx, out)) {
                 // RFC 8446 6.1: an end without close_notify may be a cut. Here it is an end like any other, because
                 // the upper layer knows a cut by itself: PDUs have lengths, and associations are released.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(())),
-                done => Poll::Ready(done),
+                done => Poll::Ready(done.map_err(|error| tls.in_words(error))),
             },
         }
     }

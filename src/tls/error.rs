@@ -112,7 +112,7 @@ pub enum HandshakeError {
     #[error("the peer showed no certificate, and this listener requires one")]
     NoCertificate,
     /// The peer refused us.
-    #[error("the peer ended the TLS handshake with the alert {alert}{hint}")]
+    #[error("the peer ended TLS with the alert {alert}{hint}")]
     Alert {
         /// The alert as RFC 8446 section 6 names it.
         alert: String,

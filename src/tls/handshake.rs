@@ -36,14 +36,9 @@ pub struct Client {
 pub struct Refused<S> {
     /// What was wrong.
     pub error: HandshakeError,
-    /// The connection, where the peer would understand an answer without TLS.
-    pub stream: Option<S>,
-}
-
-impl<S> From<HandshakeError> for Refused<S> {
-    fn from(error: HandshakeError) -> Self {
-        Self { error, stream: None }
-    }
+    /// The connection, to be closed in good order: with a reset the peer might lose the alert that it was sent. A
+    /// peer that speaks DICOM without TLS can be answered over it.
+    pub stream: S,
 }
 
 impl Server {
@@ -57,21 +52,27 @@ impl Server {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let mut stream = Buffered::new(stream);
-        match stream.first().await {
-            Ok(Some(HANDSHAKE_RECORD)) => {}
-            Ok(None) => return Err(HandshakeError::Closed("").into()),
+        let refused = match stream.first().await {
+            Ok(Some(HANDSHAKE_RECORD)) => None,
+            Ok(None) => Some(HandshakeError::Closed("")),
             // PS3.8 table 9-10 and on: the types of PDU there are.
-            Ok(Some(1..=7)) => {
-                return Err(Refused { error: HandshakeError::PlainDicom, stream: Some(stream.into_inner()) });
-            }
-            Ok(Some(other)) => return Err(HandshakeError::NotTls(other).into()),
-            Err(error) => return Err(HandshakeError::Failed(error.to_string()).into()),
+            Ok(Some(1..=7)) => Some(HandshakeError::PlainDicom),
+            Ok(Some(other)) => Some(HandshakeError::NotTls(other)),
+            Err(error) => Some(HandshakeError::Failed(error.to_string())),
+        };
+        if let Some(error) = refused {
+            return Err(Refused { error, stream: stream.into_inner() });
         }
-        let accepted = TlsAcceptor::from(Arc::clone(&self.config)).accept(stream).await;
-        let accepted = accepted.map_err(|error| HandshakeError::from_io(&error, false))?;
+        let accepting = TlsAcceptor::from(Arc::clone(&self.config)).accept(stream).into_fallible();
+        let accepted = accepting.await.map_err(|(error, stream)| {
+            let error = HandshakeError::from_io(&error, false);
+            Refused { error, stream: stream.into_inner() }
+        })?;
         let tls = TlsConnection::new(accepted.into());
-        check_dates(&tls)?;
-        Ok(Connection::Tls(tls))
+        match check_dates(&tls) {
+            Ok(()) => Ok(Connection::Tls(tls)),
+            Err(error) => Err(Refused { error, stream: tls.into_inner() }),
+        }
     }
 }
 

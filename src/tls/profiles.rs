@@ -90,6 +90,7 @@ impl Profiles {
     }
 
     /// For calls; nothing if the profile is not there or has no `ca`.
+    #[must_use]
     pub fn client(&self, name: &str, server_name: Option<&str>) -> Option<Result<Client, HandshakeError>> {
         let config = self.0.get(name)?.client.as_ref()?;
         Some(Client::new(Arc::clone(config), name.into(), server_name))

@@ -1,8 +1,11 @@
 //! The configuration: the shipped file, the layers over it, and what is said about mistakes.
 
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
 
 use serde_json::Value;
+
+use crate::tls::pki::{Pki, Wanted};
 
 fn check(config: &str, environment: &[(&str, &str)], arguments: &[&str]) -> Output {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -87,7 +90,21 @@ fn the_examples_in_comments_of_the_shipped_file_are_accepted_too() {
     };
     let examples =
         SHIPPED.lines().map(|line| line.strip_prefix("# ").filter(|text| is_code(text)).unwrap_or(line));
-    let result = json(&examples.collect::<Vec<_>>().join("\n"), &[], &[]);
+    // The files that the examples name, from a CA of the test.
+    let pki = Pki::new();
+    pki.revoke(&[], 10);
+    let folder = pki.folder().to_str().expect("a plain path");
+    std::fs::copy(pki.path("gateway.key"), pki.path("gateway-key")).expect("copied");
+    let config = examples.collect::<Vec<_>>().join("\n").replace("/etc/sealgate/tls", folder);
+    let result = json(&config, &[("CREDENTIALS_DIRECTORY", folder)], &[]);
+    assert_eq!(result["listeners"][1]["tls"], "hospital");
+    let names: Vec<_> = result["certificates"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|entry| entry["name"].clone())
+        .collect();
+    assert_eq!(names, ["CN=gateway,O=Clinic", "CN=Test CA", "CN=Test CA"]);
     assert_eq!(result["routes"][0]["destinations"], serde_json::json!(["archive"]));
     assert_eq!(result["peers"].as_array().map(Vec::len), Some(2));
 }
@@ -202,4 +219,59 @@ fn check_warns_of_what_is_allowed_but_odd() {
     let config = "[[peers]]\nname = \"any\"\ntitle = \"ANY\"\naddresses = [\"0.0.0.0/0\"]\n";
     let warnings = json(config, &[], &[])["warnings"].to_string();
     assert!(warnings.contains("from any address") && warnings.contains("may do nothing"), "{warnings}");
+}
+
+#[test]
+fn check_lists_what_is_weak_about_tls() {
+    let pki = Pki::new();
+    pki.issue("gateway", &Wanted { not_after: 10, ..Wanted::default() });
+    let listeners = "[[listeners]]\naddress = \"0.0.0.0:104\"\n\
+        [[listeners]]\naddress = \"0.0.0.0:2762\"\ntls = \"clinic\"\nclient_certificates = \"none\"\n\
+        [[listeners]]\naddress = \"0.0.0.0:2763\"\ntls = \"clinic\"\nclient_certificates = \"optional\"\n\
+        [[listeners]]\naddress = \"0.0.0.0:2764\"\ntls = \"clinic\"\n";
+    let rest = "[[peers]]\nname = \"ct\"\ntitle = \"CT\"\naddresses = [\"192.0.2.1\"]\nmay = [\"echo\"]\n\
+        [[destinations]]\nname = \"pacs\"\naddress = \"PACS@pacs.example:104\"\n\
+        [[routes]]\nname = \"r\"\ndestinations = [\"pacs\"]\n";
+    let config = format!("{listeners}{}{rest}", pki.profile(""));
+    let open = |mode| {
+        let key = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(pki.path("gateway.key"), key).expect("changed");
+        json(&config, &[], &[])["warnings"].to_string()
+    };
+    let warnings = open(0o644);
+    for weak in [
+        "Listener 0.0.0.0:104 takes plain DICOM",
+        "Listener 0.0.0.0:2762 asks callers for no certificate",
+        "Listener 0.0.0.0:2763 takes callers without a certificate too",
+        "Peer ct is bound to no certificate",
+        "Destination pacs is called without TLS",
+        "Everybody on this machine can read the private key",
+        "CN=gateway,O=Clinic",
+    ] {
+        assert!(warnings.contains(weak), "{weak}: {warnings}");
+    }
+    assert!(!warnings.contains("2764"), "{warnings}");
+    assert!(!open(0o640).contains("private key"));
+}
+
+#[test]
+fn tls_that_could_not_work_is_named_before_any_file_is_read() {
+    let tls = "[[tls]]\nname = \"clinic\"\nca = \"/nowhere/ca.pem\"\n";
+    let listener = "[[listeners]]\naddress = \"127.0.0.1:2762\"\n";
+    let cases = [
+        (format!("{listener}tls = \"clinc\"\n{tls}"), "did you mean \"clinic\"?"),
+        (format!("{listener}tls = \"clinic\"\n{tls}"), "has no certificate and key"),
+        (format!("{listener}client_certificates = \"required\"\n"), "client_certificates without tls"),
+        (format!("{tls}{tls}"), "there twice"),
+        (format!("{tls}key = \"/k\"\n"), "a key without its certificate"),
+        (format!("{tls}crls = [\"credential:../x\"]\n"), "systemd credential"),
+        (
+            "[[destinations]]\nname = \"d\"\naddress = \"D@h:1\"\nserver_name = \"h\"\n".to_owned(),
+            "server_name without tls",
+        ),
+    ];
+    for (config, words) in cases {
+        let said = error(&config, &[], &[]);
+        assert!(said.contains(words), "{config}\n{said}");
+    }
 }
