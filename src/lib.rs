@@ -27,3 +27,5 @@ pub mod settings;
 pub mod spool;
 /// The log, and later metrics and audit events.
 pub mod telemetry;
+/// TLS for every connection: certificates, trust, and what is made of them.
+pub mod tls;

@@ -25,8 +25,13 @@ impl Gatekeeper for Gate {
     fn admit(&self, knock: &Knock) -> Result<Admission, Rejection> {
         let state = self.live.now();
         let identity = knock.identity.as_ref();
-        let caller =
-            Caller { calling: &knock.calling, called: &knock.called, address: knock.address, identity };
+        let caller = Caller {
+            calling: &knock.calling,
+            called: &knock.called,
+            address: knock.address,
+            certificate: knock.certificate.as_ref(),
+            identity,
+        };
         match state.rules.admit(caller) {
             Ok(permit) => {
                 if let Some(kind) = permit.claims() {
@@ -50,12 +55,14 @@ fn admission(permit: Permit, state: &State) -> Admission {
     }
 }
 
-/// A wrong address gets the answer of an unknown title: who guesses titles learns nothing from it.
+/// A wrong address or certificate gets the answer of an unknown title: who guesses titles learns nothing from it.
 fn code(refusal: &Refusal) -> Rejection {
     match refusal {
-        Refusal::UnknownCalling(_) | Refusal::WrongAddress { .. } | Refusal::NoRight { .. } => {
-            Rejection::CallingAeTitle
-        }
+        Refusal::UnknownCalling(_)
+        | Refusal::WrongAddress { .. }
+        | Refusal::NoCertificate { .. }
+        | Refusal::WrongCertificate { .. }
+        | Refusal::NoRight { .. } => Rejection::CallingAeTitle,
         Refusal::WrongCalled { .. } => Rejection::CalledAeTitle,
     }
 }

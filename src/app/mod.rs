@@ -1,5 +1,6 @@
 //! Builds the rooms, opens the doors, tells systemd, and ends in good order.
 
+mod certificates;
 mod config;
 mod doors;
 mod gate;
@@ -9,5 +10,5 @@ mod notify;
 mod serve;
 mod signals;
 
-pub use config::{Config, ConfigError};
+pub use config::{Config, ConfigError, Listener};
 pub use serve::{Ended, ServeError, serve};

@@ -5,16 +5,17 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::runtime;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use tracing::{error, info, warn};
 
 use super::doors::Doors;
 use super::live::{Live, State};
 use super::signals::{Signals, Wish};
-use super::{hosts, notify};
+use super::{certificates, hosts, notify};
 use crate::policy::{HostTable, Rules};
 use crate::settings::{self, Settings, SettingsError, Source};
 use crate::telemetry::{self, LevelError, LogHandle};
+use crate::tls::{LoadError, Profiles};
 
 /// How the gateway ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +34,7 @@ pub enum ServeError {
     Log(#[from] LevelError),
     /// A listener.
     #[error(
-        "cannot listen on {address}: {error}; choose another port in app.listen, or stop what uses this one"
+        "cannot listen on {address}: {error}; choose another port in listeners, or stop what uses this one"
     )]
     Listen {
         /// Where.
@@ -41,6 +42,9 @@ pub enum ServeError {
         /// What the system says.
         error: io::Error,
     },
+    /// Certificates, keys or trust.
+    #[error(transparent)]
+    Tls(#[from] LoadError),
     /// Threads or signals.
     #[error("the system refused {what}: {error}")]
     System {
@@ -76,8 +80,9 @@ struct Gateway {
 async fn run(mut gateway: Gateway, rules: Rules) -> Result<Ended, ServeError> {
     let mut signals = Signals::listen().map_err(|error| ServeError::System { what: "signals", error })?;
     let hosts = hosts::resolve(&rules, &HostTable::new()).await;
-    let live = Live::new(State::new(&gateway.settings, rules.with_hosts(hosts)));
-    let doors = Doors::open(&gateway.settings.app.listen, &live).await?;
+    let profiles = Profiles::load(&gateway.settings.tls, &Profiles::default())?;
+    let live = Live::new(State::new(&gateway.settings, rules.with_hosts(hosts), profiles));
+    let doors = Doors::open(&gateway.settings.listeners, &live).await?;
     notify::ready(&doors.status());
     steer(&mut gateway, &mut signals, &live, &doors).await;
     notify::stopping();
@@ -88,9 +93,10 @@ async fn run(mut gateway: Gateway, rules: Rules) -> Result<Ended, ServeError> {
 
 /// Follows signals and clocks until the first wish to end.
 async fn steer(gateway: &mut Gateway, signals: &mut Signals, live: &Live, doors: &Doors) {
-    let mut resolving = interval(Duration::from_secs(gateway.settings.app.resolve_seconds));
-    resolving.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    resolving.reset();
+    let mut resolving = clock(gateway.settings.app.resolve_seconds);
+    let mut tls_files = clock(gateway.settings.app.tls_files_seconds);
+    // The first tick is at once.
+    let mut ends = interval(Duration::from_secs(certificates::ENDS_SECONDS));
     // Without a watchdog the clock ticks once an hour, and nobody listens.
     let mut watchdog = interval(notify::watchdog_interval().unwrap_or(Duration::from_secs(3600)));
     loop {
@@ -104,13 +110,24 @@ async fn steer(gateway: &mut Gateway, signals: &mut Signals, live: &Live, doors:
                 }
             },
             _ = resolving.tick() => {
-                let rules = live.now().rules.clone();
-                let hosts = hosts::resolve(&rules, rules.hosts()).await;
-                live.replace(State::new(&gateway.settings, rules.with_hosts(hosts)));
+                let state = live.now();
+                let hosts = hosts::resolve(&state.rules, state.rules.hosts()).await;
+                let rules = state.rules.clone().with_hosts(hosts);
+                live.replace(state.next(&gateway.settings, rules, state.tls.clone()));
             }
+            _ = tls_files.tick() => certificates::refresh(live, &gateway.settings),
+            _ = ends.tick() => certificates::warn_of_ends(&live.now().tls),
             _ = watchdog.tick() => notify::alive(),
         }
     }
+}
+
+/// Ticks every so many seconds, for the first time after as many.
+fn clock(seconds: u64) -> Interval {
+    let mut clock = interval(Duration::from_secs(seconds));
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    clock.reset();
+    clock
 }
 
 /// Puts the configuration as it now stands in force, or leaves everything as it was.
@@ -120,22 +137,33 @@ async fn reload(gateway: &mut Gateway, live: &Live) {
         Ok(fresh) => fresh,
         Err(error) => return keep(&error),
     };
+    let state = live.now();
+    let profiles = match Profiles::load(&fresh.tls, &state.tls) {
+        Ok(profiles) => profiles,
+        Err(error) => return keep(&SettingsError::Value(error.to_string())),
+    };
     if let Err(error) = gateway.log.set_level(&fresh.log) {
         return keep(&SettingsError::Value(error.to_string()));
     }
     let started = &gateway.started;
     let unchanged = [
-        ("app.listen", fresh.app.listen == started.app.listen),
+        ("listeners", addresses(&fresh) == addresses(started)),
         ("app.resolve_seconds", fresh.app.resolve_seconds == started.app.resolve_seconds),
+        ("app.tls_files_seconds", fresh.app.tls_files_seconds == started.app.tls_files_seconds),
         ("log.format", fresh.log.format == started.log.format),
     ];
     for (key, _) in unchanged.iter().filter(|(_, same)| !same) {
         warn!(key, "this key differs from the one at the start, it takes effect with the next start");
     }
-    let hosts = hosts::resolve(&rules, live.now().rules.hosts()).await;
-    live.replace(State::new(&fresh, rules.with_hosts(hosts)));
+    let hosts = hosts::resolve(&rules, state.rules.hosts()).await;
+    live.replace(state.next(&fresh, rules.with_hosts(hosts), profiles));
+    certificates::warn_of_ends(&live.now().tls);
     info!(peers = fresh.peers.len(), routes = fresh.routes.len(), "configuration reloaded");
     gateway.settings = fresh;
+}
+
+fn addresses(settings: &Settings) -> Vec<SocketAddr> {
+    settings.listeners.iter().map(|listener| listener.address).collect()
 }
 
 fn keep(error: &SettingsError) {

@@ -87,7 +87,8 @@ impl Limit {
         if other.at < self.at { other } else { self }
     }
 
-    async fn bound<T>(self, work: impl Future<Output = T>) -> Result<T, Error> {
+    /// Waits for `work`, but not longer.
+    pub(super) async fn bound<T>(self, work: impl Future<Output = T>) -> Result<T, Error> {
         let Self { at, seconds, what } = self;
         timeout_at(at, work).await.map_err(|_| Error::TooSlow { what, seconds })
     }
@@ -121,6 +122,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
             pdu_seconds: config.pdu_seconds,
             send_seconds: config.send_seconds,
         }
+    }
+
+    /// What it reads from and writes to.
+    pub(super) fn stream(&self) -> &S {
+        &self.stream
     }
 
     /// Whether nothing of a next frame has come yet.

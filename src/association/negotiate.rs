@@ -11,7 +11,8 @@ use dicom_ul::pdu::{
 
 use super::codes::Rejection;
 use crate::dicom::{
-    AeTitle, IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Identity, TransferSyntax, Uid,
+    AeTitle, Certificate, IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Identity, TransferSyntax,
+    Uid,
 };
 
 /// The DICOM application context (PS3.7 annex A.2.1).
@@ -28,6 +29,8 @@ pub struct Knock {
     pub called: AeTitle,
     /// From where.
     pub address: IpAddr,
+    /// The verified certificate that the connection was made with; none on a plain one.
+    pub certificate: Option<Certificate>,
     /// As whom, if it says so.
     pub identity: Option<Identity>,
 }

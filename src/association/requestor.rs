@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use dicom_ul::pdu::{
     AssociationAC, AssociationRQ, Pdu, PresentationContextProposed, PresentationContextResultReason,
@@ -10,7 +9,6 @@ use dicom_ul::pdu::{
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
 
 use super::codes::Rejected;
 use super::config::Config;
@@ -21,6 +19,7 @@ use super::frame::{Framed, Limit, Phase, kind};
 use super::items::{self, CONTEXTS_MAX};
 use super::negotiate::{self, APPLICATION_CONTEXT, Agreement, Context, Roles};
 use crate::dicom::{AeAddress, AeTitle, TransferSyntax, Uid};
+use crate::tls::{Client, Connection};
 
 /// A presentation context to propose.
 #[derive(Debug, Clone)]
@@ -55,23 +54,49 @@ impl Proposal {
     }
 }
 
-/// Reaches `target` and associates as `calling`. Contexts that the peer refuses are simply not in the association; an
-/// association has room for 128 proposals, and further ones count as refused.
+/// How another node is reached.
+#[derive(Debug, Clone, Default)]
+pub enum Transport {
+    /// In clear.
+    #[default]
+    Plain,
+    /// Through TLS.
+    Tls(Client),
+}
+
+/// Reaches `target` in clear and associates as `calling`. Contexts that the peer refuses are simply not in the
+/// association; an association has room for 128 proposals, and further ones count as refused.
 pub async fn request(
     target: &AeAddress,
     calling: &AeTitle,
     proposals: &[Proposal],
     config: &Arc<Config>,
     ending: Ending,
-) -> Result<Association<TcpStream>, Error> {
-    let seconds = config.connect_seconds;
-    let slow = |_| Error::TooSlow { what: "to be reached", seconds };
-    let reached =
-        timeout(Duration::from_secs(seconds), TcpStream::connect((target.host.as_str(), target.port)));
-    let stream = reached.await.map_err(slow)??;
+) -> Result<Association<Connection<TcpStream>>, Error> {
+    request_via(&Transport::Plain, target, calling, proposals, config, ending).await
+}
+
+/// The same through TLS, where the transport says so.
+pub async fn request_via(
+    transport: &Transport,
+    target: &AeAddress,
+    calling: &AeTitle,
+    proposals: &[Proposal],
+    config: &Arc<Config>,
+    ending: Ending,
+) -> Result<Association<Connection<TcpStream>>, Error> {
+    let limit = Limit::from_now(config.connect_seconds, "to be reached");
+    let stream = limit.bound(TcpStream::connect((target.host.as_str(), target.port))).await??;
     // Or every message waits 40 ms for a delayed acknowledgement.
     stream.set_nodelay(true)?;
-    request_over(stream, target, calling, proposals, config, ending).await
+    let connection = match transport {
+        Transport::Plain => Connection::Plain(stream),
+        Transport::Tls(client) => {
+            let limit = Limit::from_now(config.connect_seconds, "for the TLS handshake");
+            limit.bound(client.connect(&target.host, stream)).await??
+        }
+    };
+    request_over(connection, target, calling, proposals, config, ending).await
 }
 
 /// The same over a connection that is there.

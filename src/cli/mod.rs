@@ -9,6 +9,7 @@ mod open;
 mod seal;
 mod serve;
 mod time;
+mod tls;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -95,7 +96,11 @@ const DEFAULT_CONFIG: &str = "/etc/sealgate/gateway.toml";
 impl ConfigArgs {
     fn source(&self) -> Source {
         let default = || Some(PathBuf::from(DEFAULT_CONFIG)).filter(|path| path.exists());
-        Source { file: self.config.clone().or_else(default), flags: self.overrides.clone() }
+        Source {
+            file: self.config.clone().or_else(default),
+            flags: self.overrides.clone(),
+            listen: Vec::new(),
+        }
     }
 }
 

@@ -17,6 +17,12 @@ pub struct Destination {
     /// The AE title Sealgate uses towards it; by default the first of the gateway's titles.
     #[serde(default)]
     pub calling: Option<AeTitle>,
+    /// The TLS profile to call it with; without one it is called in clear.
+    #[serde(default)]
+    pub tls: Option<String>,
+    /// The name its certificate has to be for, if not the host of the address.
+    #[serde(default)]
+    pub server_name: Option<String>,
 }
 
 /// Which instances go where, and how they are sealed. An empty list matches everything.

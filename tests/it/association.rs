@@ -11,6 +11,7 @@ use sealgate::association::{
     Rejection, Roles, element, field, request_over,
 };
 use sealgate::dicom::{AeAddress, AeTitle, Status, TransferSyntax, Uid, VERIFICATION};
+use sealgate::tls::Connection;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
 use tokio::time::timeout;
 
@@ -77,13 +78,17 @@ pub(crate) async fn call<S: AsyncRead + AsyncWrite + Unpin + Send>(
     request_over(stream, &target, &calling, proposals, config, Ending::never()).await
 }
 
+/// What both ends speak over.
+pub(crate) type Wire = Connection<DuplexStream>;
+
 /// Both ends of an association; the acceptor takes PDUs of `pdu_bytes_max`.
 pub(crate) async fn pair(
     proposals: &[Proposal],
     offered: Roles,
     pdu_bytes_max: u32,
-) -> (Association<DuplexStream>, Association<DuplexStream>) {
+) -> (Association<Wire>, Association<Wire>) {
     let (near, far) = duplex(1 << 16);
+    let near = Connection::Plain(near);
     let from = SocketAddr::from(([127, 0, 0, 1], 1));
     let acceptor = door(offered).0;
     let limits = config(16_384);
@@ -106,7 +111,7 @@ pub(crate) fn some_bytes(length: usize) -> Vec<u8> {
     (0..length).map(|i| u8::try_from(i * 7 % 251).expect("below 251")).collect()
 }
 
-pub(crate) async fn read_data(association: &mut Association<DuplexStream>) -> (Vec<u8>, usize) {
+pub(crate) async fn read_data(association: &mut Association<Wire>) -> (Vec<u8>, usize) {
     let (mut data, mut largest) = (Vec::new(), 0);
     while let Some(piece) = association.next_data().await.expect("data") {
         largest = largest.max(piece.len());

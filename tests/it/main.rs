@@ -16,6 +16,7 @@ mod seal;
 mod seal_golden;
 mod services;
 mod settings;
+mod tls;
 mod wire;
 
 #[cfg(feature = "peers")]
