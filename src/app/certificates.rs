@@ -22,7 +22,7 @@ pub(super) fn refresh(live: &Live, settings: &Settings) {
     for (name, error) in failed {
         error!(profile = name, %error, "a tls profile's files have changed and cannot be used, it stays as it was");
     }
-    let rules: Rules = state.rules.clone();
+    let rules = Rules::clone(&state.rules);
     live.replace(state.next(settings, rules, profiles));
 }
 

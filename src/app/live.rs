@@ -14,7 +14,7 @@ use crate::tls::{self, Profiles};
 /// One state of everything that a reload replaces as a whole.
 #[derive(Debug)]
 pub(super) struct State {
-    pub(super) rules: Rules,
+    pub(super) rules: Arc<Rules>,
     pub(super) limits: Arc<association::Config>,
     pub(super) private_classes: Arc<BTreeSet<Uid>>,
     /// The TLS profiles with what was read of them.
@@ -44,7 +44,7 @@ impl State {
             .iter()
             .map(|listener| DoorState { address: listener.address, server: server(listener, &tls) });
         Self {
-            rules,
+            rules: Arc::new(rules),
             limits: Arc::new(settings.association.clone()),
             private_classes: Arc::new(settings.private_storage_classes.iter().cloned().collect()),
             doors: doors.collect(),

@@ -105,6 +105,17 @@ pub enum SealError {
     Sink(#[from] io::Error),
 }
 
+/// What is known of an instance from when its pixels begin.
+#[derive(Debug, Clone, Copy)]
+pub struct Described<'a> {
+    /// What its pixels are.
+    pub image: &'a Image,
+    /// Study Instance UID, if there is a good one.
+    pub study: Option<&'a Uid>,
+    /// Series Instance UID, if there is a good one.
+    pub series: Option<&'a Uid>,
+}
+
 /// What is known of an instance once it is sealed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sealed {
@@ -245,6 +256,14 @@ impl<S: Sink, K: FnMut(&Claim) -> Option<ContentKey>> Sealer<S, K> {
         }
         let deflated = self.deflated;
         self.scanner.push(bytes, &mut |event| work.take(&event, deflated))
+    }
+
+    /// What the instance is, once it is certain that it will be sealed: there are pixels, and they are not sealed yet.
+    #[must_use]
+    pub fn described(&self) -> Option<Described<'_>> {
+        let Work { image, seen, header, .. } = &self.work;
+        let image = image.as_ref().filter(|_| header.is_none())?;
+        Some(Described { image, study: seen.study.as_ref(), series: seen.series.as_ref() })
     }
 
     /// The data set is over: completes the sealed instance. Without it, what the sink got is worth nothing.

@@ -9,7 +9,7 @@ use crate::dicom::{AeTitle, Uid};
 use crate::policy::{Destination, Peer, Route, Rules};
 use crate::seal::Suite;
 use crate::tls::{self, ClientCertificates, Profile};
-use crate::{app, association, keys, scu, telemetry};
+use crate::{app, association, flow, keys, scu, spool, telemetry};
 
 pub use error::SettingsError;
 pub use load::{Source, load};
@@ -32,6 +32,10 @@ pub struct Settings {
     pub scu: scu::Config,
     /// Certificates, keys and trust, for listeners and destinations.
     pub tls: Vec<Profile>,
+    /// What waits for the PACS, on the disk.
+    pub spool: spool::Config,
+    /// How it is forwarded and acknowledged.
+    pub forward: flow::Config,
     /// The log.
     pub log: telemetry::Config,
     /// Key encryption keys, and where wrapped keys are kept.
@@ -54,6 +58,8 @@ impl Default for Settings {
             association: association::Config::default(),
             scu: scu::Config::default(),
             tls: Vec::new(),
+            spool: spool::Config::default(),
+            forward: flow::Config::default(),
             log: telemetry::Config::default(),
             keys: keys::Config::default(),
             peers: Vec::new(),
@@ -71,6 +77,8 @@ impl Settings {
         self.check_tls().map_err(SettingsError::value)?;
         self.association.check().map_err(SettingsError::value)?;
         self.scu.check().map_err(SettingsError::value)?;
+        self.spool.check().map_err(SettingsError::value)?;
+        self.forward.check().map_err(SettingsError::value)?;
         self.log.check().map_err(SettingsError::value)?;
         self.keys.check().map_err(SettingsError::value)?;
         for route in &self.routes {
