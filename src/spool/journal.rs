@@ -8,8 +8,8 @@ use crate::spool::disk::{Disk, DiskFile};
 use crate::spool::error::SpoolError;
 use crate::spool::rounds::{Rounds, Ticket, locked};
 
-/// Zero bytes kept behind the last record, for about ten thousand changes on a full disk.
-const AHEAD_BYTES: u64 = 1 << 20;
+/// Zero bytes kept behind the last record, for about a thousand changes on a full disk.
+const AHEAD_BYTES: u64 = 128 << 10;
 
 /// The journal of an open spool.
 pub(crate) struct Journal {

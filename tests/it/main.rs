@@ -13,6 +13,7 @@ mod keys;
 mod process;
 mod scan;
 mod settings;
+mod spool;
 mod wire;
 
 #[cfg(feature = "peers")]
