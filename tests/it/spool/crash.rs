@@ -4,30 +4,30 @@ use std::path::Path;
 
 use sealgate::spool::Spool;
 
-use super::sim::{Cut, Fault, Omit, Sim};
+use super::sim::{Chance, Cut, Fault, Omit, Sim};
 use super::story::{Told, meta, open};
 
 /// Runs the story until it ends or fails.
-fn run(sim: &Sim) -> (Told, bool) {
+pub(crate) fn run(sim: &Sim) -> (Told, bool) {
     let mut told = Told::default();
     let ended = open(sim).and_then(|(spool, _)| told.story(&spool)).is_ok();
     (told, ended)
 }
 
 /// Opens what a crash left, and compares.
-fn check(told: &Told, after: &Sim) -> Result<(), String> {
+pub(crate) fn check(told: &Told, after: &Sim) -> Result<(), String> {
     let (spool, recovery) = open(after).map_err(|error| format!("it does not open: {error}"))?;
     told.compare(&spool, &recovery, after)?;
     goes_on(&spool)
 }
 
-fn goes_on(spool: &Spool) -> Result<(), String> {
+pub(crate) fn goes_on(spool: &Spool) -> Result<(), String> {
     let mut told = Told::default();
     let id = told.store(spool, meta("next", &["pacs"]), 1000).map_err(|error| error.to_string())?;
     told.done(spool, id, "pacs").map_err(|error| error.to_string())
 }
 
-fn calls_of_the_story() -> u64 {
+pub(crate) fn calls_of_the_story() -> u64 {
     let sim = Sim::new();
     assert!(run(&sim).1, "the story ends well when nothing fails");
     sim.calls()
@@ -78,6 +78,37 @@ fn a_crash_while_recovering_from_a_crash_loses_nothing_either() {
         }
     }
     assert!(tried > 500, "{tried}");
+}
+
+#[test]
+fn a_crash_among_many_writers_loses_nothing_acknowledged() {
+    let rounds = if std::env::var_os("SEALGATE_SOAK").is_some() { 5000 } else { 60 };
+    let mut chance = Chance(1);
+    let mut acknowledged = 0;
+    for round in 0..rounds {
+        let sim = Sim::new();
+        let (spool, _) = open(&sim).unwrap();
+        sim.set_fault(Fault::Crash(sim.calls() + 20 + chance.next() % 300));
+        let spool = &spool;
+        let store = |writer: u64| {
+            let mut told = Told::default();
+            let key = |number: u32| format!("{writer} {number}");
+            let mut numbers = 0..;
+            while told.store(&spool, meta(&key(numbers.next().unwrap()), &["pacs"]), 5000).is_ok() {}
+            told
+        };
+        let mut told = Told::default();
+        std::thread::scope(|scope| {
+            let writers: Vec<_> = (0..8).map(|writer| scope.spawn(move || store(writer))).collect();
+            writers.into_iter().for_each(|writer| told.join(writer.join().unwrap()));
+        });
+        acknowledged += told.kept().count();
+        for cut in cuts(round) {
+            let result = check(&told, &sim.after(cut));
+            assert!(result.is_ok(), "round {round}, {cut:?}: {result:?}");
+        }
+    }
+    assert!(acknowledged > 100, "{acknowledged}");
 }
 
 /// Whether some crash shows that a sync is missing.

@@ -2,5 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail the test too")]
 
 mod crash;
+mod damage;
+mod faults;
+mod folder;
+mod kill;
+mod limits;
+mod queue;
 mod sim;
 mod story;

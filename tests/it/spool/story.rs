@@ -97,6 +97,16 @@ impl Told {
         Ok(id)
     }
 
+    /// Takes in what another thread was told.
+    pub(crate) fn join(&mut self, other: Self) {
+        self.entries.extend(other.entries);
+    }
+
+    /// Every entry that was acknowledged and has not been let go.
+    pub(crate) fn kept(&self) -> impl Iterator<Item = EntryId> {
+        self.entries.iter().filter(|(_, known)| known.committed && !known.may_be_gone).map(|(id, _)| *id)
+    }
+
     fn known(&mut self, id: EntryId) -> &mut Known {
         self.entries.get_mut(&id).expect("it was stored")
     }
