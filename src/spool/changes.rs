@@ -189,7 +189,9 @@ mod tests {
 
     fn journal(changes: &[Change]) -> Vec<u8> {
         let mut bytes = HEADER.to_vec();
-        changes.iter().for_each(|change| change.encode(&mut bytes));
+        for change in changes {
+            change.encode(&mut bytes);
+        }
         bytes
     }
 

@@ -94,13 +94,15 @@ fn a_crash_among_many_writers_loses_nothing_acknowledged() {
             let mut told = Told::default();
             let key = |number: u32| format!("{writer} {number}");
             let mut numbers = 0..;
-            while told.store(&spool, meta(&key(numbers.next().unwrap()), &["pacs"]), 5000).is_ok() {}
+            while told.store(spool, meta(&key(numbers.next().unwrap()), &["pacs"]), 5000).is_ok() {}
             told
         };
         let mut told = Told::default();
         std::thread::scope(|scope| {
             let writers: Vec<_> = (0..8).map(|writer| scope.spawn(move || store(writer))).collect();
-            writers.into_iter().for_each(|writer| told.join(writer.join().unwrap()));
+            for writer in writers {
+                told.join(writer.join().unwrap());
+            }
         });
         acknowledged += told.kept().count();
         for cut in cuts(round) {

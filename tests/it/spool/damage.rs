@@ -11,6 +11,8 @@ fn entry_path(id: EntryId) -> PathBuf {
     Path::new("/sim/spool/entries").join(format!("{id}.entry"))
 }
 
+type Spoil = fn(&mut Vec<u8>);
+
 fn two_entries(sim: &Sim) -> (EntryId, EntryId) {
     let (spool, _) = open(sim).unwrap();
     let mut told = Told::default();
@@ -21,7 +23,7 @@ fn two_entries(sim: &Sim) -> (EntryId, EntryId) {
 #[test]
 fn a_damaged_entry_is_set_aside_at_the_start_and_kept() {
     let size = 150_000;
-    let cases: [(&str, fn(&mut Vec<u8>)); 8] = [
+    let cases: [(&str, Spoil); 8] = [
         ("the bytes from 65536 to 131072 do not fit their sum", |bytes| bytes[70_000] ^= 1),
         ("the bytes from 131072 to 150000 do not fit their sum", |bytes| bytes[149_999] ^= 0x80),
         ("the sum of its record does not fit", |bytes| bytes[150_040] ^= 1),

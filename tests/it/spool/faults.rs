@@ -56,10 +56,10 @@ fn an_error_at_any_call_of_the_start_loses_nothing() {
     let sim = Sim::new();
     let (told, _) = run(&sim);
     let left = sim.after(Cut::Nothing);
-    let (calls, _) = (left.after(Cut::All), ());
-    open(&calls).unwrap();
+    let sound = left.after(Cut::All);
+    open(&sound).unwrap();
     let mut opened = 0;
-    for at in 0..calls.calls() {
+    for at in 0..sound.calls() {
         let sim = left.after(Cut::All).with_fault(Fault::Eio(at));
         let Ok((spool, recovery)) = open(&sim) else {
             // It did not open, so nothing has happened: the next one finds everything.

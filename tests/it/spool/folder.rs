@@ -92,11 +92,9 @@ fn looking_while_entries_come_and_go_never_fails() {
         scope.spawn(|| {
             for number in 0..60 {
                 Told::default().store(&spool, meta(&number.to_string(), &["pacs"]), 100).unwrap();
-                if number % 2 == 1 {
-                    for job in spool.take("pacs", NOW, 2, Order::Any).unwrap() {
-                        job.done(NOW).unwrap();
-                    }
-                }
+                let due = if number % 2 == 1 { 2 } else { 0 };
+                let jobs = spool.take("pacs", NOW, due, Order::Any).unwrap();
+                jobs.into_iter().try_for_each(|job| job.done(NOW)).unwrap();
             }
             ended.store(true, std::sync::atomic::Ordering::Relaxed);
         });

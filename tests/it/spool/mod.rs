@@ -5,6 +5,8 @@ mod crash;
 mod damage;
 mod faults;
 mod folder;
+#[cfg(feature = "peers")]
+mod full;
 mod kill;
 mod limits;
 mod queue;

@@ -207,22 +207,17 @@ fn many_workers_deliver_everything_once() {
         store(&spool, meta(&number.to_string(), &["pacs", "backup"]));
     }
     let sent = Mutex::new(Vec::new());
+    let work = &|to: &'static str| {
+        while let Some(jobs) = spool.take(to, NOW, 3, Order::Any).ok().filter(|jobs| !jobs.is_empty()) {
+            for job in jobs {
+                sent.lock().unwrap().push((job.id(), to));
+                job.done(NOW).unwrap();
+            }
+        }
+    };
     std::thread::scope(|scope| {
         for worker in 0..8 {
-            let (spool, sent) = (&spool, &sent);
-            let to = if worker % 2 == 0 { "pacs" } else { "backup" };
-            scope.spawn(move || {
-                loop {
-                    let jobs = spool.take(to, NOW, 3, Order::Any).unwrap();
-                    if jobs.is_empty() {
-                        break;
-                    }
-                    for job in jobs {
-                        sent.lock().unwrap().push((job.id(), to));
-                        job.done(NOW).unwrap();
-                    }
-                }
-            });
+            scope.spawn(move || work(if worker % 2 == 0 { "pacs" } else { "backup" }));
         }
     });
     let mut sent = sent.into_inner().unwrap();

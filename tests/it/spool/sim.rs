@@ -147,7 +147,8 @@ impl Sim {
         let mut world = self.world();
         let inode = world.now[path].expect("a file");
         change(&mut world.inodes[inode].now);
-        world.inodes[inode].durable = world.inodes[inode].now.clone();
+        let inode = &mut world.inodes[inode];
+        inode.durable.clone_from(&inode.now);
     }
 
     /// The file system as it is found after the power came back.
@@ -176,11 +177,8 @@ impl Sim {
         let mut inodes = world.inodes.clone();
         for inode in &mut inodes {
             for (at, bytes) in std::mem::take(&mut inode.unsynced) {
-                for (number, piece) in bytes.chunks(512).enumerate() {
-                    if keep() {
-                        put(&mut inode.durable, at + number * 512, piece);
-                    }
-                }
+                let kept = bytes.chunks(512).enumerate().filter(|_| keep());
+                kept.for_each(|(number, piece)| put(&mut inode.durable, at + number * 512, piece));
             }
             inode.now = inode.durable.clone();
         }
