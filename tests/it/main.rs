@@ -17,6 +17,7 @@ mod seal_golden;
 mod services;
 mod settings;
 mod tls;
+mod spool;
 mod wire;
 
 #[cfg(feature = "peers")]
