@@ -17,10 +17,14 @@ mod settings;
 mod wire;
 
 #[cfg(feature = "peers")]
+mod peers;
+#[cfg(feature = "peers")]
 mod peers_disk;
 #[cfg(feature = "peers")]
 mod peers_echo;
 #[cfg(feature = "peers")]
 mod peers_format;
+#[cfg(feature = "peers")]
+mod peers_store;
 #[cfg(feature = "peers")]
 mod peers_token;
