@@ -25,6 +25,10 @@ mod peers_echo;
 #[cfg(feature = "peers")]
 mod peers_format;
 #[cfg(feature = "peers")]
+mod peers_query;
+#[cfg(feature = "peers")]
+mod peers_retrieve;
+#[cfg(feature = "peers")]
 mod peers_store;
 #[cfg(feature = "peers")]
 mod peers_token;

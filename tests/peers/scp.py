@@ -3,6 +3,7 @@
 --status, --comment   what every C-STORE is answered with
 --delay               seconds before each answer to C-STORE
 --matches             how many matches a C-FIND has; each has a Patient ID with its number and a name in ISO 2022
+--pad                 bytes of a comment in each match
 --find-status         the final status of C-FIND
 --commit              what storage commitment does: same (report on the same association), none
 --fail                a SOP Instance UID that is not committed
@@ -10,14 +11,13 @@
 
 import argparse
 import pathlib
+import threading
 import time
 
 from pydicom.dataset import Dataset
 from pydicom.uid import AllTransferSyntaxes
-from pynetdicom import AE, _config, evt
+from pynetdicom import AE, AllStoragePresentationContexts, _config, evt, sop_class
 from pynetdicom.sop_class import _NON_PATIENT_OBJECT_CLASSES, _STORAGE_CLASSES
-from pynetdicom.presentation import AllStoragePresentationContexts
-from pynetdicom import sop_class
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--port", type=int)
@@ -26,6 +26,7 @@ parser.add_argument("--status", type=int, default=0)
 parser.add_argument("--comment")
 parser.add_argument("--delay", type=float, default=0)
 parser.add_argument("--matches", type=int, default=3)
+parser.add_argument("--pad", type=int, default=0)
 parser.add_argument("--find-status", type=int, default=0)
 parser.add_argument("--commit", default="same")
 parser.add_argument("--fail")
@@ -74,6 +75,8 @@ def handle_find(event):
         match.PatientID = str(number)
         match.PatientName = "M\u00fcller^\u00c4nne"
         match.StudyInstanceUID = f"1.2.{number}"
+        if ARGS.pad:
+            match.PatientComments = "x" * ARGS.pad
         yield 0xFF01 if number % 2 else 0xFF00, match
     say("sent", ARGS.matches)
     if ARGS.find_status:
@@ -137,15 +140,15 @@ def handle_event_report(event):
 ae = AE(ae_title="PYNETDICOM")
 ae.maximum_pdu_size = 0
 ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = 60
-for uid in dict.fromkeys([c.abstract_syntax for c in AllStoragePresentationContexts] + list(_STORAGE_CLASSES.values()) + list(_NON_PATIENT_OBJECT_CLASSES.values())):
+CLASSES = [context.abstract_syntax for context in AllStoragePresentationContexts]
+CLASSES += [*_STORAGE_CLASSES.values(), *_NON_PATIENT_OBJECT_CLASSES.values()]
+for uid in dict.fromkeys(CLASSES):
     ae.add_supported_context(uid, AllTransferSyntaxes)
 for uid in FIND:
     ae.add_supported_context(uid)
 ae.add_supported_context(sop_class.Verification)
 ae.add_supported_context(sop_class.StorageCommitmentPushModel, scu_role=True, scp_role=True)
 ae.add_supported_context(sop_class.ModalityPerformedProcedureStep)
-
-import threading  # noqa: E402
 
 threading.Thread(target=report_forever, daemon=True).start()
 ae.start_server(

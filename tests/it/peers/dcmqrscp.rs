@@ -37,9 +37,7 @@ impl Dcmqrscp {
         let file = folder.path().join("dcmqrscp.cfg");
         fs::write(&file, config).expect("its configuration");
         let mut command = Command::new("dcmqrscp");
-        // Compressed instances are sent as they are to whoever takes them.
-        command.args(["-v", "-dhl", "+xi", "-c"]).arg(&file).current_dir(folder.path());
-        command.args(["--no-parallel-store"].iter().take(0));
+        command.args(["-v", "-dhl", "-c"]).arg(&file).current_dir(folder.path());
         let process = Process::start(&mut command, folder.path().join("log"), port);
         Self { process, folder, port }
     }

@@ -1,10 +1,12 @@
 //! Other people's nodes for tests: each a process on a free port in a folder of its own, ended by its id when dropped.
 
+pub(crate) mod archive;
 mod corpus;
 mod dcmqrscp;
 mod orthanc;
 mod pynetdicom;
 mod storescp;
+mod taker;
 
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -19,6 +21,7 @@ pub(crate) use dcmqrscp::Dcmqrscp;
 pub(crate) use orthanc::Orthanc;
 pub(crate) use pynetdicom::Pynetdicom;
 pub(crate) use storescp::StoreScp;
+pub(crate) use taker::{Taken, Taker};
 
 /// How long a peer may take to start on a loaded machine.
 const START: Duration = Duration::from_secs(60);
