@@ -21,11 +21,19 @@ mod spool;
 mod wire;
 
 #[cfg(feature = "peers")]
+mod peers;
+#[cfg(feature = "peers")]
 mod peers_disk;
 #[cfg(feature = "peers")]
 mod peers_echo;
 #[cfg(feature = "peers")]
 mod peers_format;
+#[cfg(feature = "peers")]
+mod peers_query;
+#[cfg(feature = "peers")]
+mod peers_retrieve;
+#[cfg(feature = "peers")]
+mod peers_store;
 #[cfg(feature = "peers")]
 mod peers_token;
 #[cfg(feature = "peers")]
