@@ -276,7 +276,8 @@ impl<S: Sink> Work<S> {
         }
         let image = self.attributes.image()?;
         let Some(header) = self.header.take() else { return Err(ScanError::Spent.into()) };
-        let (bytes, carrier) = header.finish(&image, self.binding.key_id, self.key_record.as_deref());
+        let (bytes, carrier) =
+            header.finish(&image, &self.binding.sop_class, self.binding.key_id, self.key_record.as_deref());
         if let Length::Defined(length) = head.length {
             self.check_room(&carrier, u64::from(length))?;
         }
