@@ -13,6 +13,7 @@ mod keys;
 mod process;
 mod scan;
 mod seal;
+mod seal_kinds;
 mod settings;
 mod wire;
 
