@@ -334,7 +334,8 @@ impl<S: Sink, K: FnMut(&Claim) -> Option<ContentKey>> Work<S, K> {
         let (Some(header), Some(image)) = (self.header.take(), &self.image) else {
             return Err(ScanError::Spent.into());
         };
-        let (bytes, carrier) = header.finish(image, self.binding.key_id, self.key_record.as_deref());
+        let (bytes, carrier) =
+            header.finish(image, &self.binding.sop_class, self.binding.key_id, self.key_record.as_deref());
         if let Length::Defined(length) = length {
             self.check_room(&carrier, u64::from(length))?;
         }

@@ -15,6 +15,7 @@ mod scan;
 mod seal;
 mod seal_golden;
 mod services;
+mod seal_kinds;
 mod settings;
 mod tls;
 mod spool;
@@ -34,6 +35,8 @@ mod peers_query;
 mod peers_retrieve;
 #[cfg(feature = "peers")]
 mod peers_store;
+#[cfg(feature = "peers")]
+mod peers_seal;
 #[cfg(feature = "peers")]
 mod peers_token;
 #[cfg(feature = "peers")]
