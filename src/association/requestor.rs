@@ -1,5 +1,6 @@
 //! The calling side: reaches another node and proposes an association.
 
+use std::io;
 use std::sync::Arc;
 
 use dicom_ul::pdu::{
@@ -30,6 +31,9 @@ pub struct Proposal {
     /// Roles to ask for, if other than the default.
     pub roles: Option<Roles>,
 }
+
+/// What a peer did that closed too early.
+const UNANSWERED: &str = "instead of answering the request for an association";
 
 /// How another node is reached.
 #[derive(Debug, Clone, Default)]
@@ -110,9 +114,18 @@ async fn hear<S: AsyncRead + AsyncWrite + Unpin>(
     request: &[u8],
     proposals: &[Proposal],
 ) -> Result<Agreement, Error> {
-    framed.write(request).await?;
-    let Some(frame) = framed.next(Phase::Answer, None).await? else {
-        return Err(Error::Closed("instead of answering the request for an association"));
+    let answer = match framed.write(request).await {
+        Ok(()) => framed.next(Phase::Answer, None).await,
+        Err(error) => Err(error),
+    };
+    let frame = match answer {
+        Ok(Some(frame)) => frame,
+        Ok(None) => return Err(Error::Closed(UNANSWERED)),
+        // Who closes with our request unread resets the connection: a node that takes TLS only, for one.
+        Err(Error::Io(error)) if error.kind() == io::ErrorKind::ConnectionReset => {
+            return Err(Error::Closed(UNANSWERED));
+        }
+        Err(error) => return Err(error),
     };
     match (frame.kind, &frame.body[..]) {
         (kind::ASSOCIATE_AC, body) => Ok(agree(proposals, &items::read_acceptance(body)?)),

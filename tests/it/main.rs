@@ -23,4 +23,6 @@ mod peers_echo;
 #[cfg(feature = "peers")]
 mod peers_format;
 #[cfg(feature = "peers")]
+mod peers_tls;
+#[cfg(feature = "peers")]
 mod peers_token;
