@@ -5,7 +5,6 @@ use std::time::SystemTime;
 use tracing::{error, info, warn};
 
 use super::live::Live;
-use crate::policy::Rules;
 use crate::settings::Settings;
 use crate::tls::{Profiles, Refreshed};
 
@@ -16,14 +15,14 @@ pub(super) const ENDS_SECONDS: u64 = 86_400;
 pub(super) fn refresh(live: &Live, settings: &Settings) {
     let state = live.now();
     let Some(Refreshed { profiles, changed, failed }) = state.tls.refresh() else { return };
+    let rules = state.rules.clone();
+    live.replace(state.next(settings, rules, profiles));
     for name in changed {
         info!(profile = name, "a tls profile's files have changed, new connections use them");
     }
     for (name, error) in failed {
         error!(profile = name, %error, "a tls profile's files have changed and cannot be used, it stays as it was");
     }
-    let rules: Rules = state.rules.clone();
-    live.replace(state.next(settings, rules, profiles));
 }
 
 /// Says which certificates and revocation lists end soon, or have ended.
