@@ -5,6 +5,8 @@ mod check;
 mod echo;
 mod inspect;
 mod keys;
+mod open;
+mod seal;
 mod serve;
 mod time;
 mod tls;
@@ -15,7 +17,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::settings::Source;
+use crate::keys::Archive;
+use crate::settings::{self, Settings, Source};
 
 /// A DICOM gateway that seals images on the way into the PACS and opens them on the way out.
 #[derive(Debug, Parser)]
@@ -35,6 +38,8 @@ enum Command {
     Echo(echo::Echo),
     Inspect(inspect::Inspect),
     Keys(keys::Keys),
+    Seal(seal::Seal),
+    Open(open::Open),
 }
 
 /// How a command ended, as the process's exit code says it.
@@ -68,6 +73,21 @@ struct ConfigArgs {
     /// Set a key over file and environment, such as `--set log.level=debug`
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
     overrides: Vec<(String, String)>,
+}
+
+/// The keyring and key store of a configuration, or the complaint that says why not.
+fn open_archive(config: &ConfigArgs) -> Result<(Settings, Archive), Exit> {
+    let settings = settings::load(&config.source()).map_err(|error| {
+        complain(error);
+        Exit::Configuration
+    })?;
+    match settings.keys.open_archive() {
+        Ok(archive) => Ok((settings, archive)),
+        Err(error) => {
+            complain(format_args!("{error}\n{}", error.advice()));
+            Err(Exit::Failed)
+        }
+    }
 }
 
 /// Where the configuration is when nobody says.
@@ -106,6 +126,8 @@ impl Cli {
             Command::Echo(command) => command.run(),
             Command::Inspect(command) => command.run(),
             Command::Keys(command) => command.run(),
+            Command::Seal(command) => command.run(),
+            Command::Open(command) => command.run(),
         }
     }
 }

@@ -26,11 +26,8 @@ pub async fn echo(
 ) -> Result<Echoed, Error> {
     let verification = Uid::parse(VERIFICATION).expect("a literal of digits and dots");
     let syntaxes = [TransferSyntax::IMPLICIT_LITTLE, TransferSyntax::EXPLICIT_LITTLE];
-    let proposal = Proposal {
-        abstract_syntax: verification,
-        transfer_syntaxes: syntaxes.into_iter().filter_map(TransferSyntax::by_uid).collect(),
-        roles: None,
-    };
+    let syntaxes = syntaxes.into_iter().filter_map(TransferSyntax::by_uid).collect();
+    let proposal = Proposal::new(verification, syntaxes);
     let start = Instant::now();
     let ending = Ending::never();
     let mut association =

@@ -3,13 +3,16 @@
 mod error;
 mod load;
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::dicom::{AeTitle, Uid};
+use crate::association::Transport;
+use crate::dicom::{AeAddress, AeTitle, Uid};
 use crate::policy::{Destination, Peer, Route, Rules};
 use crate::seal::Suite;
-use crate::tls::{self, ClientCertificates, Profile};
-use crate::{app, association, keys, telemetry};
+use crate::tls::{self, ClientCertificates, Profile, Profiles};
+use crate::{app, association, keys, scu, telemetry};
 
 pub use error::SettingsError;
 pub use load::{Source, load};
@@ -30,6 +33,8 @@ pub struct Settings {
     pub association: association::Config,
     /// Certificates, keys and trust, for listeners and destinations.
     pub tls: Vec<Profile>,
+    /// Limits on what we ask of other nodes.
+    pub scu: scu::Config,
     /// The log.
     pub log: telemetry::Config,
     /// Key encryption keys, and where wrapped keys are kept.
@@ -51,6 +56,7 @@ impl Default for Settings {
             app: app::Config::default(),
             association: association::Config::default(),
             tls: Vec::new(),
+            scu: scu::Config::default(),
             log: telemetry::Config::default(),
             keys: keys::Config::default(),
             peers: Vec::new(),
@@ -67,6 +73,7 @@ impl Settings {
         app::Listener::check_all(&self.listeners).map_err(SettingsError::value)?;
         self.check_tls().map_err(SettingsError::value)?;
         self.association.check().map_err(SettingsError::value)?;
+        self.scu.check().map_err(SettingsError::value)?;
         self.log.check().map_err(SettingsError::value)?;
         self.keys.check().map_err(SettingsError::value)?;
         for route in &self.routes {
@@ -98,6 +105,24 @@ impl Settings {
             }
         }
         Ok(())
+    }
+
+    /// How each destination is reached. `profiles` are those of these settings, loaded.
+    pub fn ways(&self, profiles: &Profiles) -> Result<HashMap<AeAddress, Transport>, SettingsError> {
+        let mut ways = HashMap::new();
+        for Destination { name, address, tls, server_name, .. } in &self.destinations {
+            let transport = match tls {
+                None => Transport::Plain,
+                Some(profile) => {
+                    let client = profiles.client(profile, server_name.as_deref());
+                    let client = client.expect("a profile that passed the check for calls makes a client");
+                    let wrong = |error| SettingsError::Value(format!("destination {name}: {error}"));
+                    Transport::Tls(client.map_err(wrong)?)
+                }
+            };
+            ways.insert(address.clone(), transport);
+        }
+        Ok(ways)
     }
 
     /// Choices that are allowed but that an administrator would want to hear about.

@@ -131,6 +131,12 @@ pub enum HandshakeError {
 }
 
 impl HandshakeError {
+    /// Whether it may go away although nobody changes anything: the network, and no certificate or name.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Closed(_) | Self::Failed(_))
+    }
+
     /// Sorts what tokio-rustls hands over.
     pub(super) fn from_io(error: &io::Error, is_client: bool) -> Self {
         if let Some(inner) = error.get_ref().and_then(|inner| inner.downcast_ref::<Rustls>()) {

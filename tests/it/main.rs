@@ -12,6 +12,9 @@ mod inspect;
 mod keys;
 mod process;
 mod scan;
+mod seal;
+mod seal_golden;
+mod services;
 mod settings;
 mod tls;
 mod wire;
@@ -26,3 +29,5 @@ mod peers_format;
 mod peers_tls;
 #[cfg(feature = "peers")]
 mod peers_token;
+#[cfg(feature = "peers")]
+mod seal_command;
