@@ -6,10 +6,17 @@ use tracing::{error, info, warn};
 
 use super::live::Live;
 use crate::settings::Settings;
-use crate::tls::{Profiles, Refreshed};
+use crate::tls::{LoadError, Profiles, Refreshed};
 
 /// How often the ends of certificates are looked at.
 pub(super) const ENDS_SECONDS: u64 = 86_400;
+
+/// Reads the files, and checks that they make what the settings use them for.
+pub(super) fn load(settings: &Settings, before: &Profiles) -> Result<Profiles, LoadError> {
+    let profiles = Profiles::load(&settings.tls, before)?;
+    settings.ways(&profiles)?;
+    Ok(profiles)
+}
 
 /// Takes in what has changed on disk since the last look. Associations that are there go on.
 pub(super) fn refresh(live: &Live, settings: &Settings) {

@@ -11,7 +11,7 @@ use crate::association::Transport;
 use crate::dicom::{AeAddress, AeTitle, Uid};
 use crate::policy::{Destination, Peer, Route, Rules};
 use crate::seal::Suite;
-use crate::tls::{self, ClientCertificates, Profile, Profiles};
+use crate::tls::{self, ClientCertificates, LoadError, Profile, Profiles};
 use crate::{app, association, keys, scu, telemetry};
 
 pub use error::SettingsError;
@@ -108,7 +108,7 @@ impl Settings {
     }
 
     /// How each destination is reached. `profiles` are those of these settings, loaded.
-    pub fn ways(&self, profiles: &Profiles) -> Result<HashMap<AeAddress, Transport>, SettingsError> {
+    pub fn ways(&self, profiles: &Profiles) -> Result<HashMap<AeAddress, Transport>, LoadError> {
         let mut ways = HashMap::new();
         for Destination { name, address, tls, server_name, .. } in &self.destinations {
             let transport = match tls {
@@ -116,7 +116,7 @@ impl Settings {
                 Some(profile) => {
                     let client = profiles.client(profile, server_name.as_deref());
                     let client = client.expect("a profile that passed the check for calls makes a client");
-                    let wrong = |error| SettingsError::Value(format!("destination {name}: {error}"));
+                    let wrong = |error| LoadError::Setup(format!("destination {name}: {error}"));
                     Transport::Tls(client.map_err(wrong)?)
                 }
             };
