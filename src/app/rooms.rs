@@ -2,16 +2,13 @@
 
 use std::sync::Arc;
 
-use tokio::net::TcpStream;
-use tokio::time::{Duration, timeout};
 use tracing::{error, info, warn};
 
 use super::live::Live;
 use super::serve::ServeError;
-use crate::association::Error;
 use crate::dicom::AeAddress;
 use crate::flow::Gateway;
-use crate::scu::{Dialer, Dialing, Failure, Pool, Wire};
+use crate::scu::{Dialer, Dialing, Failure, Pool};
 use crate::seal::SystemEntropy;
 use crate::settings::Settings;
 use crate::spool::{Recovery, Spool};
@@ -70,33 +67,10 @@ struct Dials(Live);
 impl Dialer for Dials {
     fn dial<'a>(&'a self, target: &'a AeAddress, seconds: u64) -> Dialing<'a> {
         Box::pin(async move {
-            let state = self.0.now();
-            let destination = state.rules.destinations().iter().find(|known| known.address == *target);
-            let profile = destination.and_then(|known| Some((known.tls.clone()?, known.server_name.clone())));
-            let client = match profile {
-                None => None,
-                Some((profile, server_name)) => {
-                    let client = state.tls.client(&profile, server_name.as_deref());
-                    let client =
-                        client.ok_or_else(|| Failure::Tls(format!("there is no TLS profile {profile:?}")))?;
-                    Some(client.map_err(|error| Failure::Tls(error.to_string()))?)
-                }
-            };
-            let reached = async {
-                let stream =
-                    TcpStream::connect((target.host.as_str(), target.port)).await.map_err(Error::Io)?;
-                // Or every message waits 40 ms for a delayed acknowledgement.
-                stream.set_nodelay(true).map_err(Error::Io)?;
-                match client {
-                    None => Ok(Box::new(stream) as Wire),
-                    Some(client) => {
-                        let secured = client.connect(&target.host, stream).await;
-                        Ok(Box::new(secured.map_err(|error| Failure::Tls(error.to_string()))?) as Wire)
-                    }
-                }
-            };
-            let slow = |_| Failure::TimedOut { what: "to reach the peer", seconds };
-            timeout(Duration::from_secs(seconds), reached).await.map_err(slow)?
+            let way = self.0.now().ways.get(target).cloned();
+            let way =
+                way.ok_or_else(|| Failure::Tls(format!("no destination has the address {target} any more")))?;
+            way.dial(target, seconds).await
         })
     }
 }

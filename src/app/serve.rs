@@ -90,7 +90,7 @@ struct Gateway {
 async fn run(mut gateway: Gateway, rules: Rules) -> Result<Ended, ServeError> {
     let mut signals = Signals::listen().map_err(|error| ServeError::System { what: "signals", error })?;
     let hosts = hosts::resolve(&rules, &HostTable::new()).await;
-    let profiles = Profiles::load(&gateway.settings.tls, &Profiles::default())?;
+    let profiles = certificates::load(&gateway.settings, &Profiles::default())?;
     let live = Live::new(State::new(&gateway.settings, rules.with_hosts(hosts), profiles));
     let rooms = rooms::gateway(&gateway.settings, &live)?;
     let doors = Doors::open(&gateway.settings.listeners, &live, rooms.as_ref()).await?;
@@ -158,7 +158,7 @@ async fn reload(gateway: &mut Gateway, live: &Live) {
         Err(error) => return keep(&error),
     };
     let state = live.now();
-    let profiles = match Profiles::load(&fresh.tls, &state.tls) {
+    let profiles = match certificates::load(&fresh, &state.tls) {
         Ok(profiles) => profiles,
         Err(error) => return keep(&SettingsError::Value(error.to_string())),
     };

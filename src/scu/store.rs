@@ -67,7 +67,7 @@ pub async fn store(
     let context = caller.context(&instance.class, instance.transfer_syntax)?;
     let message_id = caller.begin_operation()?;
     let seconds = caller.config().source_seconds;
-    let mut outgoing = caller.begin(&context, &instance.request(message_id))?;
+    let outgoing = caller.begin(&context, &instance.request(message_id))?;
     let mut metered = Metered { source, left: instance.length, is_odd: false, seconds };
     match pour(&mut metered, outgoing, instance.transfer_syntax.encoding).await {
         Ok(()) => {}

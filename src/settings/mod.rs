@@ -3,12 +3,15 @@
 mod error;
 mod load;
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::dicom::{AeTitle, Uid};
+use crate::association::Transport;
+use crate::dicom::{AeAddress, AeTitle, Uid};
 use crate::policy::{Destination, Peer, Route, Rules};
 use crate::seal::Suite;
-use crate::tls::{self, ClientCertificates, Profile};
+use crate::tls::{self, ClientCertificates, LoadError, Profile, Profiles};
 use crate::{app, association, flow, keys, scu, spool, telemetry};
 
 pub use error::SettingsError;
@@ -110,6 +113,24 @@ impl Settings {
             }
         }
         Ok(())
+    }
+
+    /// How each destination is reached. `profiles` are those of these settings, loaded.
+    pub fn ways(&self, profiles: &Profiles) -> Result<HashMap<AeAddress, Transport>, LoadError> {
+        let mut ways = HashMap::new();
+        for Destination { name, address, tls, server_name, .. } in &self.destinations {
+            let transport = match tls {
+                None => Transport::Plain,
+                Some(profile) => {
+                    let client = profiles.client(profile, server_name.as_deref());
+                    let client = client.expect("a profile that passed the check for calls makes a client");
+                    let wrong = |error| LoadError::Setup(format!("destination {name}: {error}"));
+                    Transport::Tls(client.map_err(wrong)?)
+                }
+            };
+            ways.insert(address.clone(), transport);
+        }
+        Ok(ways)
     }
 
     /// Choices that are allowed but that an administrator would want to hear about.

@@ -14,11 +14,11 @@ mod process;
 mod scan;
 mod seal;
 mod seal_golden;
-mod services;
 mod seal_kinds;
+mod services;
 mod settings;
-mod tls;
 mod spool;
+mod tls;
 mod wire;
 
 #[cfg(feature = "peers")]
@@ -34,9 +34,11 @@ mod peers_query;
 #[cfg(feature = "peers")]
 mod peers_retrieve;
 #[cfg(feature = "peers")]
+mod peers_seal;
+#[cfg(feature = "peers")]
 mod peers_store;
 #[cfg(feature = "peers")]
-mod peers_seal;
+mod peers_tls;
 #[cfg(feature = "peers")]
 mod peers_token;
 #[cfg(feature = "peers")]

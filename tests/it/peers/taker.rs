@@ -8,6 +8,7 @@ use sealgate::association::{
     Roles, element,
 };
 use sealgate::dicom::{AeTitle, Status, TransferSyntax, Uid};
+use sealgate::tls::Connection;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
@@ -32,7 +33,12 @@ struct Everything;
 
 impl Gatekeeper for Everybody {
     fn admit(&self, _: &Knock) -> Result<Admission, Rejection> {
-        Ok(Admission { peer: "peer".into(), associations_max: None, offer: Box::new(Everything) })
+        Ok(Admission {
+            peer: "peer".into(),
+            associations_max: None,
+            offer: Box::new(Everything),
+            pass: Arc::new(()),
+        })
     }
 }
 
@@ -76,7 +82,10 @@ impl Drop for Taker {
     }
 }
 
-async fn take(mut association: Association<TcpStream>, list: &Mutex<Vec<Taken>>) -> Result<(), Error> {
+async fn take(
+    mut association: Association<Connection<TcpStream>>,
+    list: &Mutex<Vec<Taken>>,
+) -> Result<(), Error> {
     while let Some(message) = association.receive().await? {
         let mut data_set = Vec::new();
         while let Some(piece) = association.next_data().await? {
