@@ -10,11 +10,19 @@
 )]
 
 mod error;
+/// Defects with names.
+pub mod finding;
 /// Measures over images: entropy, histograms, differences, similarity, correlation.
 pub mod image;
 /// How many keys there are, and how much of that is entropy.
 pub mod key_space;
+/// The figures of the papers.
+pub mod papers;
+/// The report: tables, figures and words as a page, JSON and CSV.
+pub mod report;
 mod seeded;
+/// Byte sources to compare with.
+pub mod source;
 /// The statistical test suite of NIST SP 800-22 revision 1a.
 pub mod sp800_22;
 /// The estimators of min-entropy of NIST SP 800-90B section 6.3.

@@ -1,6 +1,7 @@
 //! Information entropy of values, of whole images, and of random blocks of them (local Shannon entropy).
 
 use std::collections::HashSet;
+use std::sync::LazyLock;
 
 use super::histogram::counts;
 use super::raster::Raster;
@@ -22,7 +23,9 @@ pub fn entropy(counts: &[u64]) -> f64 {
 /// shows, and a difference to it that is larger than chance is a defect.
 #[must_use]
 pub fn entropy_expected(values: usize, samples: usize) -> f64 {
-    block_statistics(values, samples).0
+    let term = |k: usize| if k == 0 { 0.0 } else { k as f64 * (k as f64).log2() };
+    let mean: f64 = binomial(samples, 1.0 / values as f64).iter().map(|(k, chance)| chance * term(*k)).sum();
+    (samples as f64).log2() - values as f64 * mean / samples as f64
 }
 
 /// Local Shannon entropy (Wu et al. 2013): the mean entropy of random blocks, and the interval it should lie in.
@@ -75,10 +78,13 @@ pub fn local_entropy(image: &Raster, alpha: f64, seed: u64) -> Result<LocalEntro
             sum += block_entropy(image, block % across * EDGE, block / across * EDGE);
         }
     }
-    let (mean, variance) = block_statistics(256, EDGE * EDGE);
+    let (mean, variance) = *OF_A_BLOCK;
     let spread = normal_quantile(1.0 - alpha / 2.0) * (variance / BLOCKS as f64).sqrt();
     Ok(LocalEntropy { mean: sum / BLOCKS as f64, acceptable: [mean - spread, mean + spread] })
 }
+
+/// Mean and variance of the entropy of one block.
+static OF_A_BLOCK: LazyLock<(f64, f64)> = LazyLock::new(|| block_statistics(256, EDGE * EDGE));
 
 fn block_entropy(image: &Raster, left: usize, top: usize) -> f64 {
     let row = |y: usize| (y * image.width() + left) * image.channels();

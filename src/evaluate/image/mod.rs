@@ -10,7 +10,7 @@ mod similarity;
 
 pub use correlation::{Correlation, Direction, correlation, correlation_sampled, scatter};
 pub use difference::{CriticalValues, Difference, critical_values, difference};
-pub use entropy::{LocalEntropy, entropy, entropy_expected, local_entropy};
+pub use entropy::{LocalEntropy, PUBLISHED_INTERVAL, entropy, entropy_expected, local_entropy};
 pub use histogram::{Histogram, histogram, of_bytes};
 pub use raster::Raster;
 pub use robustness::{Noise, crop, disturb};

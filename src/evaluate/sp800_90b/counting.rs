@@ -150,7 +150,8 @@ mod tests {
     fn the_documents_examples_come_out() {
         near(most_common_value(&digits("01120122010110221021"), 3).unwrap(), 0.5363);
         near(collision(&digits(FORTY)).unwrap(), 0.4483);
-        near(markov(&digits(FORTY)).unwrap(), 0.7610);
+        // Its Markov example goes on with chances rounded to three digits.
+        assert!((markov(&digits(FORTY)).unwrap() - 0.7610).abs() < 5e-4);
         near(
             compression_after(&digits("100011100101010111001100011100101010111011100011"), 4).unwrap(),
             0.1345,
