@@ -25,5 +25,7 @@ pub mod scu;
 pub mod seal;
 /// The configuration: file, environment and flags, checked as a whole.
 pub mod settings;
+/// Bytes that survive a crash, in order; it knows no DICOM.
+pub mod spool;
 /// The log, and later metrics and audit events.
 pub mod telemetry;

@@ -128,6 +128,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
         self.buffer.is_empty()
     }
 
+    /// Whether a write was begun and not finished.
+    pub(super) fn is_half_written(&self) -> bool {
+        self.half_written
+    }
+
     /// What is to happen from now on ends with `whole`.
     pub(super) fn begin_stage(&mut self, whole: Limit) {
         self.whole = whole;

@@ -1,5 +1,6 @@
 //! The calling side: reaches another node and proposes an association.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use super::ending::Ending;
 use super::error::Error;
 use super::established::{Association, abort_pdu, aborted};
 use super::frame::{Framed, Limit, Phase, kind};
-use super::items;
+use super::items::{self, CONTEXTS_MAX};
 use super::negotiate::{self, APPLICATION_CONTEXT, Agreement, Context, Roles};
 use crate::dicom::{AeAddress, AeTitle, TransferSyntax, Uid};
 
@@ -30,6 +31,28 @@ pub struct Proposal {
     pub transfer_syntaxes: Vec<TransferSyntax>,
     /// Roles to ask for, if other than the default.
     pub roles: Option<Roles>,
+    /// Service class application information for an extended negotiation of the class; empty asks for none.
+    pub extended: Vec<u8>,
+}
+
+impl Proposal {
+    /// A proposal with the default roles.
+    #[must_use]
+    pub fn new(abstract_syntax: Uid, transfer_syntaxes: Vec<TransferSyntax>) -> Self {
+        Self { abstract_syntax, transfer_syntaxes, roles: None, extended: Vec::new() }
+    }
+
+    /// The same with other roles.
+    #[must_use]
+    pub fn with_roles(self, roles: Roles) -> Self {
+        Self { roles: Some(roles), ..self }
+    }
+
+    /// The same with an extended negotiation (PS3.7 D.3.3.5).
+    #[must_use]
+    pub fn with_extended(self, extended: Vec<u8>) -> Self {
+        Self { extended, ..self }
+    }
 }
 
 /// Reaches `target` and associates as `calling`. Contexts that the peer refuses are simply not in the association; an
@@ -105,10 +128,18 @@ fn ask(
     config: &Config,
 ) -> Result<Vec<u8>, Error> {
     let mut variables = negotiate::own_variables(config.pdu_bytes_max);
-    for proposal in proposals {
-        if let Some(Roles { scu, scp }) = proposal.roles {
-            let class = proposal.abstract_syntax.to_string();
-            variables.push(UserVariableItem::ScuScpRoleSelectionSubItem(class, RequestorRoles { scu, scp }));
+    let (mut with_roles, mut with_extended) = (BTreeSet::new(), BTreeSet::new());
+    // PS3.7 D.3.3.4 and D.3.3.5: once for a class, however many contexts it has.
+    for proposal in proposals.iter().take(CONTEXTS_MAX) {
+        let class = &proposal.abstract_syntax;
+        if let Some(Roles { scu, scp }) = proposal.roles
+            && with_roles.insert(class)
+        {
+            let roles = RequestorRoles { scu, scp };
+            variables.push(UserVariableItem::ScuScpRoleSelectionSubItem(class.to_string(), roles));
+        }
+        if !proposal.extended.is_empty() && with_extended.insert(class) {
+            variables.push(negotiate::extended_item(class, &proposal.extended));
         }
     }
     let contexts = proposals.iter().zip(ids()).map(|(proposal, id)| PresentationContextProposed {
@@ -152,5 +183,6 @@ fn agree(proposals: &[Proposal], acceptance: &AssociationAC) -> Agreement {
     Agreement {
         contexts: contexts.collect(),
         peer_pdu_bytes_max: negotiate::maximum_length(&acceptance.user_variables),
+        extended: negotiate::extended(&acceptance.user_variables),
     }
 }

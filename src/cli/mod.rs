@@ -5,6 +5,8 @@ mod check;
 mod echo;
 mod inspect;
 mod keys;
+mod open;
+mod seal;
 mod serve;
 mod time;
 
@@ -14,7 +16,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::settings::Source;
+use crate::keys::Archive;
+use crate::settings::{self, Settings, Source};
 
 /// A DICOM gateway that seals images on the way into the PACS and opens them on the way out.
 #[derive(Debug, Parser)]
@@ -34,6 +37,8 @@ enum Command {
     Echo(echo::Echo),
     Inspect(inspect::Inspect),
     Keys(keys::Keys),
+    Seal(seal::Seal),
+    Open(open::Open),
 }
 
 /// How a command ended, as the process's exit code says it.
@@ -69,6 +74,21 @@ struct ConfigArgs {
     overrides: Vec<(String, String)>,
 }
 
+/// The keyring and key store of a configuration, or the complaint that says why not.
+fn open_archive(config: &ConfigArgs) -> Result<(Settings, Archive), Exit> {
+    let settings = settings::load(&config.source()).map_err(|error| {
+        complain(error);
+        Exit::Configuration
+    })?;
+    match settings.keys.open_archive() {
+        Ok(archive) => Ok((settings, archive)),
+        Err(error) => {
+            complain(format_args!("{error}\n{}", error.advice()));
+            Err(Exit::Failed)
+        }
+    }
+}
+
 /// Where the configuration is when nobody says.
 const DEFAULT_CONFIG: &str = "/etc/sealgate/gateway.toml";
 
@@ -101,6 +121,8 @@ impl Cli {
             Command::Echo(command) => command.run(),
             Command::Inspect(command) => command.run(),
             Command::Keys(command) => command.run(),
+            Command::Seal(command) => command.run(),
+            Command::Open(command) => command.run(),
         }
     }
 }

@@ -3,6 +3,7 @@
 mod address;
 mod ae_title;
 mod identity;
+mod implementation;
 mod sop_class;
 mod status;
 mod text;
@@ -12,6 +13,7 @@ mod uid;
 pub use address::{AeAddress, AeAddressError};
 pub use ae_title::{AeTitle, AeTitleError};
 pub use identity::{Identity, IdentityKind};
+pub use implementation::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME};
 pub use sop_class::{STORAGE_COMMITMENT, VERIFICATION, is_storage};
 pub use status::Status;
 pub use transfer_syntax::{Encoding, TransferSyntax};

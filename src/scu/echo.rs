@@ -21,11 +21,8 @@ pub struct Echoed {
 pub async fn echo(target: &AeAddress, calling: &AeTitle, config: &Arc<Config>) -> Result<Echoed, Error> {
     let verification = Uid::parse(VERIFICATION).expect("a literal of digits and dots");
     let syntaxes = [TransferSyntax::IMPLICIT_LITTLE, TransferSyntax::EXPLICIT_LITTLE];
-    let proposal = Proposal {
-        abstract_syntax: verification,
-        transfer_syntaxes: syntaxes.into_iter().filter_map(TransferSyntax::by_uid).collect(),
-        roles: None,
-    };
+    let syntaxes = syntaxes.into_iter().filter_map(TransferSyntax::by_uid).collect();
+    let proposal = Proposal::new(verification, syntaxes);
     let start = Instant::now();
     let mut association = association::request(target, calling, &[proposal], config, Ending::never()).await?;
     let association_time = start.elapsed();

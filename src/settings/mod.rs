@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::dicom::{AeTitle, Uid};
 use crate::policy::{Destination, Peer, Route, Rules};
 use crate::seal::Suite;
-use crate::{app, association, keys, telemetry};
+use crate::{app, association, keys, scu, telemetry};
 
 pub use error::SettingsError;
 pub use load::{Source, load};
@@ -25,6 +25,8 @@ pub struct Settings {
     pub app: app::Config,
     /// Limits on connections and what comes over them.
     pub association: association::Config,
+    /// Limits on what we ask of other nodes.
+    pub scu: scu::Config,
     /// The log.
     pub log: telemetry::Config,
     /// Key encryption keys, and where wrapped keys are kept.
@@ -44,6 +46,7 @@ impl Default for Settings {
             private_storage_classes: Vec::new(),
             app: app::Config::default(),
             association: association::Config::default(),
+            scu: scu::Config::default(),
             log: telemetry::Config::default(),
             keys: keys::Config::default(),
             peers: Vec::new(),
@@ -58,6 +61,7 @@ impl Settings {
     pub fn rules(&self) -> Result<Rules, SettingsError> {
         self.app.check().map_err(SettingsError::value)?;
         self.association.check().map_err(SettingsError::value)?;
+        self.scu.check().map_err(SettingsError::value)?;
         self.log.check().map_err(SettingsError::value)?;
         self.keys.check().map_err(SettingsError::value)?;
         for route in &self.routes {

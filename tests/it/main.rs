@@ -13,6 +13,9 @@ mod inspect;
 mod keys;
 mod process;
 mod scan;
+mod seal;
+mod seal_golden;
+mod services;
 mod settings;
 mod wire;
 
@@ -24,3 +27,5 @@ mod peers_echo;
 mod peers_format;
 #[cfg(feature = "peers")]
 mod peers_token;
+#[cfg(feature = "peers")]
+mod seal_command;
