@@ -18,8 +18,11 @@ pub mod image;
 pub mod key_space;
 /// The figures of the papers.
 pub mod papers;
+/// The pixels of DICOM files.
+pub mod pixels;
 /// The report: tables, figures and words as a page, JSON and CSV.
 pub mod report;
+mod sealed;
 mod seeded;
 /// Byte sources to compare with.
 pub mod source;
@@ -30,4 +33,5 @@ pub mod sp800_90b;
 mod special;
 
 pub use error::EvaluateError;
+pub use sealed::{sealed_stream, sealed_zeros};
 pub use seeded::Seeded;

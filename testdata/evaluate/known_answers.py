@@ -467,10 +467,10 @@ def sp800_90b(symbols, k):
 
 def sources():
     """Bytes to estimate: even, biased, with memory. The Rust tests make the same ones from the same seeds."""
-    even = split_mix(21, 12_000)
-    biased = bytes(b if b < 200 else 0 for b in split_mix(22, 12_000))
+    even = split_mix(21, 4_000)
+    biased = bytes(b if b < 200 else 0 for b in split_mix(22, 4_000))
     memory, last = bytearray(), 0
-    for b in split_mix(23, 12_000):
+    for b in split_mix(23, 4_000):
         last = last if b < 150 else b & 15
         memory.append(last)
     return {"even": even, "biased": biased, "memory": bytes(memory)}

@@ -29,12 +29,12 @@ impl Contest {
         Self { wins: vec![0; predictors], winner: 0, score: Score::default() }
     }
 
-    /// Notes what was predicted and what came.
-    fn note(&mut self, predictions: impl IntoIterator<Item = Option<u8>> + Clone, symbol: u8) {
-        let believed = predictions.clone().into_iter().nth(self.winner).flatten();
+    /// Notes what the first `count` predictors said and what came.
+    fn note(&mut self, count: usize, prediction: impl Fn(usize) -> Option<u8>, symbol: u8) {
+        let believed = if self.winner < count { prediction(self.winner) } else { None };
         self.score.note(believed == Some(symbol));
-        for (i, prediction) in predictions.into_iter().enumerate() {
-            if prediction == Some(symbol) {
+        for i in 0..count {
+            if prediction(i) == Some(symbol) {
                 self.wins[i] += 1;
                 if self.wins[i] >= self.wins[self.winner] {
                     self.winner = i;
@@ -51,7 +51,7 @@ pub fn multi_mcw(symbols: &[u8], values: usize) -> Result<f64, EvaluateError> {
     let mut contest = Contest::new(WINDOWS.len());
     for (at, symbol) in symbols.iter().enumerate() {
         if at >= WINDOWS[0] {
-            contest.note(windows.each_ref().map(Window::prediction), *symbol);
+            contest.note(WINDOWS.len(), |i| windows[i].prediction(), *symbol);
         }
         windows.iter_mut().for_each(|window| window.push(symbols, at));
     }
@@ -105,8 +105,7 @@ pub fn lag(symbols: &[u8], values: usize) -> Result<f64, EvaluateError> {
     at_least("the lag estimate", "symbols", 3, symbols.len())?;
     let mut contest = Contest::new(LAGS);
     for at in 1..symbols.len() {
-        let past = symbols[at.saturating_sub(LAGS)..at].iter().rev().map(|symbol| Some(*symbol));
-        contest.note(past, symbols[at]);
+        contest.note(LAGS.min(at), |i| Some(symbols[at - 1 - i]), symbols[at]);
     }
     Ok(contest.score.min_entropy(values))
 }
@@ -165,7 +164,7 @@ pub fn multi_mmc(symbols: &[u8], values: usize) -> Result<f64, EvaluateError> {
             let Some(followers) = model.get(&context(symbols, at, length)) else { break };
             predictions[length - 1] = Some(followers.best.1);
         }
-        contest.note(predictions, symbols[at]);
+        contest.note(DEPTH, |i| predictions[i], symbols[at]);
     }
     Ok(contest.score.min_entropy(values))
 }

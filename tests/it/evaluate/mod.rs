@@ -2,6 +2,7 @@
 
 mod images;
 mod min_entropy;
+mod report;
 mod suite;
 
 use std::fs;

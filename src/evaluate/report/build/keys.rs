@@ -11,7 +11,9 @@ use crate::evaluate::image::{
 use crate::evaluate::papers::{deep_key_gen as paper, mean};
 use crate::evaluate::report::svg;
 use crate::evaluate::report::{Block, Cell, Figure, Kind, Section, Table};
-use crate::evaluate::sp800_22::{Assessment, Bits, Line, LineSummary, Test, assess, run};
+use crate::evaluate::sp800_22::{
+    Assessment, Bits, LineSummary, Test, Walk, assess, non_overlapping, rank, universal,
+};
 use crate::evaluate::sp800_90b::{MinEntropy, min_entropy};
 
 /// How many keys are drawn, as in the paper's tables.
@@ -41,7 +43,7 @@ pub(super) fn measure(
     let seconds = start.elapsed().as_secs_f64() / KEYS as f64;
     let entropies: Vec<f64> = keys.iter().map(|key| entropy(&of_bytes(key).counts)).collect();
     let sensitivity = sensitivity(generator, &keys, options)?;
-    let p_values = paper_p_values(&run(&Bits::from_bytes(&keys[0])));
+    let p_values = paper_p_values(&Bits::from_bytes(&keys[0]));
     let histogram = of_bytes(&keys[0]);
     progress(Step::Done);
 
@@ -94,10 +96,12 @@ fn sensitivity(
     Ok(sum)
 }
 
-/// The four tests of table XVIII; the paper does not say which template and state it means, these are the first.
-fn paper_p_values(lines: &[Line]) -> [Option<f64>; 4] {
-    let of = |test| lines.iter().find(|line| line.test == test).and_then(|line| line.p_value);
-    [Test::NonOverlappingTemplate, Test::Rank, Test::Universal, Test::RandomExcursionsVariant].map(of)
+/// The four tests of table XVIII; the paper does not say which template and state it means, these are the first
+/// template and the state -1, as in appendix B of SP 800-22.
+fn paper_p_values(bits: &Bits) -> [Option<f64>; 4] {
+    let template = non_overlapping(bits, 9).ok().and_then(|all| Some(all.first()?.1));
+    let walk = Some(Walk::of(bits)).filter(|walk| walk.is_testable(bits.len()));
+    [template, rank(bits).ok(), universal(bits).ok(), walk.map(|walk| walk.variant()[8])]
 }
 
 /// Entropy, histogram, sensitivity and time of keys.
