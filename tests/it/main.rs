@@ -6,6 +6,7 @@
 
 mod architecture;
 mod association;
+mod evaluate;
 mod gateway;
 mod hostile;
 mod inspect;
