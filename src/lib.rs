@@ -11,6 +11,8 @@ pub mod association;
 pub mod cli;
 /// The words: UIDs, AE titles, SOP classes, transfer syntaxes, statuses; checked on the way in.
 pub mod dicom;
+/// The generator: its model, the integer-exact engine, and key images made ahead of need.
+pub mod keygen;
 /// Key encryption keys, the wraps made with them, the sidecar key store, rotation, backup.
 pub mod keys;
 /// Who may do what: permits and refusals, decided from rules alone.
