@@ -2,14 +2,23 @@
 //!
 //! `docs/GENERATOR.md` specifies the network to the last bit. What a generator gives is credited with no entropy.
 
+mod checkpoint;
 mod engine;
 mod error;
 mod id;
 mod image;
+mod model;
+mod network;
+mod quantise;
+mod reference;
 mod seed;
 
+pub use checkpoint::Checkpoint;
 pub use engine::Engine;
 pub use error::KeygenError;
 pub use id::GeneratorId;
 pub use image::{KeyImage, SIDE};
+pub use model::{Model, PROVENANCE_BYTES_MAX};
+pub use network::Kind;
+pub use quantise::{Calibration, quantise};
 pub use seed::Seed;
