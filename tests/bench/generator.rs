@@ -15,7 +15,12 @@ fn main() {
             for threads in [1, 2] {
                 let engine = Exact::with(&model, threads, with).expect("an engine");
                 for batch in [1, 8] {
-                    println!("{:5} {:32} batch {batch}  {:8.2} ms", model.kind(), engine.name(), time(&engine, batch));
+                    println!(
+                        "{:5} {:32} batch {batch}  {:8.2} ms",
+                        model.kind(),
+                        engine.name(),
+                        time(&engine, batch)
+                    );
                 }
             }
         }
