@@ -44,3 +44,5 @@ mod peers_tls;
 mod peers_token;
 #[cfg(feature = "peers")]
 mod seal_command;
+#[cfg(feature = "peers")]
+mod store;
