@@ -11,6 +11,8 @@ pub mod association;
 pub mod cli;
 /// The words: UIDs, AE titles, SOP classes, transfer syntaxes, statuses; checked on the way in.
 pub mod dicom;
+/// Statistics and reports over keys and ciphertexts.
+pub mod evaluate;
 /// The stories: intake, forward, release.
 pub mod flow;
 /// Key encryption keys, the wraps made with them, the sidecar key store, rotation, backup.

@@ -211,7 +211,8 @@ impl Acceptor {
             info!(peer = %admission.peer, limit = full.words(), "association refused, a limit is reached");
             Refusal::Reject(Rejection::Congestion)
         })?;
-        let (answer, agreement) = negotiate::answer(&request, &*admission.offer, config.pdu_bytes_max);
+        let (answer, mut agreement) = negotiate::answer(&request, &*admission.offer, config.pdu_bytes_max);
+        agreement.pass = Some(admission.pass);
         let mut acceptance = Vec::new();
         write_pdu(&mut acceptance, &Pdu::AssociationAC(answer))
             .map_err(|error| Refusal::Abort(Error::Malformed(error.to_string())))?;

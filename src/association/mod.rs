@@ -29,5 +29,5 @@ pub use fields::{Priority, SubOperations};
 pub use items::CONTEXTS_MAX;
 pub use negotiate::{Admission, Context, Gatekeeper, Knock, Offer, Roles};
 pub use outgoing::Outgoing;
-pub use requestor::{Proposal, Transport, request, request_over, request_via};
+pub use requestor::{Proposal, Transport, reach, request, request_over, request_via};
 pub use slots::Slots;

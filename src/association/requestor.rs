@@ -1,6 +1,7 @@
 //! The calling side: reaches another node and proposes an association.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::sync::Arc;
 
 use dicom_ul::pdu::{
@@ -54,6 +55,9 @@ impl Proposal {
     }
 }
 
+/// What a peer did that closed too early.
+const UNANSWERED: &str = "instead of answering the request for an association";
+
 /// How another node is reached.
 #[derive(Debug, Clone, Default)]
 pub enum Transport {
@@ -62,6 +66,25 @@ pub enum Transport {
     Plain,
     /// Through TLS.
     Tls(Client),
+}
+
+/// Reaches `target`, in so many seconds for the connection and as many for TLS. Nothing is said over it yet.
+pub async fn reach(
+    transport: &Transport,
+    target: &AeAddress,
+    seconds: u64,
+) -> Result<Connection<TcpStream>, Error> {
+    let limit = Limit::from_now(seconds, "to be reached");
+    let stream = limit.bound(TcpStream::connect((target.host.as_str(), target.port))).await??;
+    // Or every message waits 40 ms for a delayed acknowledgement.
+    stream.set_nodelay(true)?;
+    match transport {
+        Transport::Plain => Ok(Connection::Plain(stream)),
+        Transport::Tls(client) => {
+            let limit = Limit::from_now(seconds, "for the TLS handshake");
+            Ok(limit.bound(client.connect(&target.host, stream)).await??)
+        }
+    }
 }
 
 /// Reaches `target` in clear and associates as `calling`. Contexts that the peer refuses are simply not in the
@@ -85,17 +108,7 @@ pub async fn request_via(
     config: &Arc<Config>,
     ending: Ending,
 ) -> Result<Association<Connection<TcpStream>>, Error> {
-    let limit = Limit::from_now(config.connect_seconds, "to be reached");
-    let stream = limit.bound(TcpStream::connect((target.host.as_str(), target.port))).await??;
-    // Or every message waits 40 ms for a delayed acknowledgement.
-    stream.set_nodelay(true)?;
-    let connection = match transport {
-        Transport::Plain => Connection::Plain(stream),
-        Transport::Tls(client) => {
-            let limit = Limit::from_now(config.connect_seconds, "for the TLS handshake");
-            limit.bound(client.connect(&target.host, stream)).await??
-        }
-    };
+    let connection = reach(transport, target, config.connect_seconds).await?;
     request_over(connection, target, calling, proposals, config, ending).await
 }
 
@@ -133,9 +146,18 @@ async fn hear<S: AsyncRead + AsyncWrite + Unpin>(
     request: &[u8],
     proposals: &[Proposal],
 ) -> Result<Agreement, Error> {
-    framed.write(request).await?;
-    let Some(frame) = framed.next(Phase::Answer, None).await? else {
-        return Err(Error::Closed("instead of answering the request for an association"));
+    let answer = match framed.write(request).await {
+        Ok(()) => framed.next(Phase::Answer, None).await,
+        Err(error) => Err(error),
+    };
+    let frame = match answer {
+        Ok(Some(frame)) => frame,
+        Ok(None) => return Err(Error::Closed(UNANSWERED)),
+        // Who closes with our request unread resets the connection: a node that takes TLS only, for one.
+        Err(Error::Io(error)) if error.kind() == io::ErrorKind::ConnectionReset => {
+            return Err(Error::Closed(UNANSWERED));
+        }
+        Err(error) => return Err(error),
     };
     match (frame.kind, &frame.body[..]) {
         (kind::ASSOCIATE_AC, body) => Ok(agree(proposals, &items::read_acceptance(body)?)),
@@ -206,6 +228,7 @@ fn agree(proposals: &[Proposal], acceptance: &AssociationAC) -> Agreement {
         Some(Context { id, abstract_syntax: proposal.abstract_syntax.clone(), transfer_syntax, roles })
     });
     Agreement {
+        pass: None,
         contexts: contexts.collect(),
         peer_pdu_bytes_max: negotiate::maximum_length(&acceptance.user_variables),
         extended: negotiate::extended(&acceptance.user_variables),

@@ -60,7 +60,8 @@ struct Files {
 
 /// Reads the files as `serve` does. What only the service's user can read is a note, not a mistake.
 fn files_of(settings: &Settings) -> Result<Files, SettingsError> {
-    let profiles = match Profiles::load(&settings.tls, &Profiles::default()) {
+    let loaded = Profiles::load(&settings.tls, &Profiles::default());
+    let profiles = match loaded.and_then(|profiles| settings.ways(&profiles).map(|_| profiles)) {
         Ok(profiles) => profiles,
         Err(error) if error.is_about_access() => {
             let note = format!("TLS files could not be checked: {error}; ask again as the service's user.");

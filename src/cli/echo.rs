@@ -108,9 +108,7 @@ fn advice(error: &Error) -> &'static str {
             (1, 7) => "; check the AE title before the @",
             _ => "",
         },
-        Error::Closed("instead of answering the request for an association") => {
-            "; it may take TLS only: call it with --tls-ca"
-        }
+        Error::Closed(_) => "; it may take TLS only (--tls-ca), or only peers that it knows",
         Error::Io(_) => "; check host and port, and that a node listens there",
         _ => "",
     }

@@ -3,6 +3,7 @@
 mod batch;
 mod check;
 mod echo;
+mod evaluate;
 mod inspect;
 mod keys;
 mod open;
@@ -36,6 +37,7 @@ enum Command {
     Serve(serve::Serve),
     Check(check::Check),
     Echo(echo::Echo),
+    Evaluate(evaluate::Evaluate),
     Inspect(inspect::Inspect),
     Keys(keys::Keys),
     Seal(seal::Seal),
@@ -124,6 +126,7 @@ impl Cli {
             Command::Serve(command) => command.run(),
             Command::Check(command) => command.run(),
             Command::Echo(command) => command.run(),
+            Command::Evaluate(command) => command.run(),
             Command::Inspect(command) => command.run(),
             Command::Keys(command) => command.run(),
             Command::Seal(command) => command.run(),

@@ -104,6 +104,7 @@ mod tests {
             certificates: Vec::new(),
             without_open,
             receives: Some(AeAddress::parse(&format!("{name}@127.0.0.1:104")).unwrap()),
+            receives_tls: None,
         }
     }
 

@@ -7,5 +7,5 @@ mod rules;
 
 pub use access::{Access, Receiver};
 pub use peer::{AddressPattern, AddressPatternError, CertificateName, Peer, Right, WithoutOpen};
-pub use route::{Destination, Fetch, Instance, Route};
+pub use route::{Acknowledge, Destination, Fetch, Instance, Route, WithoutPixels};
 pub use rules::{Caller, HostTable, Permit, Refusal, Rules, RulesError};

@@ -106,6 +106,9 @@ pub struct Peer {
     /// Where it takes what a C-MOVE sends to it; a peer without this is no destination.
     #[serde(default)]
     pub receives: Option<AeAddress>,
+    /// The TLS profile to reach it with there; without one it is reached in clear.
+    #[serde(default)]
+    pub receives_tls: Option<String>,
 }
 
 /// What a retrieval gives a peer that may not open.

@@ -291,7 +291,8 @@ impl Rules {
     /// The destinations that hold what went through the routes of a called AE title: where its queries are asked.
     #[must_use]
     pub fn sources(&self, called: &AeTitle) -> Vec<&Destination> {
-        let routes = self.routes.iter().filter(|route| route.called.is_empty() || route.called.contains(called));
+        let routes =
+            self.routes.iter().filter(|route| route.called.is_empty() || route.called.contains(called));
         let names: BTreeSet<&String> = routes.flat_map(|route| &route.destinations).collect();
         self.destinations.iter().filter(|destination| names.contains(&destination.name)).collect()
     }
@@ -405,6 +406,7 @@ fn check_routes(destinations: &[Destination], routes: &[Route]) -> Result<(), Ru
 mod tests {
     use super::*;
     use crate::dicom::Fingerprint;
+    use crate::policy::{Acknowledge, WithoutPixels};
 
     fn title(text: &str) -> AeTitle {
         AeTitle::parse(text).expect("a good title")
@@ -421,6 +423,7 @@ mod tests {
             certificates: Vec::new(),
             without_open: crate::policy::WithoutOpen::Refuse,
             receives: None,
+            receives_tls: None,
         }
     }
 
@@ -606,7 +609,9 @@ mod tests {
             sop_class: BTreeSet::new(),
             station: BTreeSet::new(),
             destinations: vec!["pasc".into()],
-            suite: default_suite_name(),
+            acknowledge: Acknowledge::default(),
+            without_pixels: WithoutPixels::default(),
+            suite: "deepkeygen".to_owned(),
         };
         let titles = [title("SEALGATE")];
         let error =
@@ -627,10 +632,6 @@ mod tests {
         assert_eq!(rules.route(&instance).map(|r| r.name.as_str()), Some("research"));
         instance.modality = Some("MR");
         assert!(rules.route(&instance).is_none());
-    }
-
-    fn default_suite_name() -> String {
-        "deepkeygen".to_owned()
     }
 
     #[test]

@@ -149,7 +149,10 @@ impl From<Error> for Failure {
             Error::TooSlow { what, seconds } => Self::TimedOut { what, seconds },
             Error::HalfSent => Self::Unfinished,
             Error::Ending => Self::Ending,
-            error @ (Error::Io(_) | Error::Closed(_) | Error::Released(_)) => Self::Connection(error),
+            Error::Tls(error) if !error.may_pass() => Self::Tls(error.to_string()),
+            error @ (Error::Io(_) | Error::Tls(_) | Error::Closed(_) | Error::Released(_)) => {
+                Self::Connection(error)
+            }
             error => Self::Protocol(error.to_string()),
         }
     }

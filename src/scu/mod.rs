@@ -27,7 +27,7 @@ pub use commit::{
     CommitmentReport, CommitmentRequest, Reference, STORAGE_COMMITMENT_INSTANCE, commit, report,
 };
 pub use config::{Config, ConfigError};
-pub use dial::{Dialer, Dialing, Duplex, Tcp, Wire};
+pub use dial::{Dialer, Dialing, Duplex, Switchboard, Tcp, Wire};
 pub use echo::{Echoed, echo};
 pub use elements::ElementsError;
 pub use failure::{Failure, Fault};

@@ -3,13 +3,16 @@
 mod error;
 mod load;
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::dicom::{AeTitle, Uid};
+use crate::association::Transport;
+use crate::dicom::{AeAddress, AeTitle, Uid};
 use crate::policy::{Destination, Peer, Route, Rules};
 use crate::seal::Suite;
-use crate::tls::{self, ClientCertificates, Profile};
-use crate::{app, association, keys, scu, telemetry};
+use crate::tls::{self, ClientCertificates, LoadError, Profile, Profiles};
+use crate::{app, association, flow, keys, scu, spool, telemetry};
 
 pub use error::SettingsError;
 pub use load::{Source, load};
@@ -32,6 +35,12 @@ pub struct Settings {
     pub scu: scu::Config,
     /// Certificates, keys and trust, for listeners and destinations.
     pub tls: Vec<Profile>,
+    /// What waits for the PACS, on the disk.
+    pub spool: spool::Config,
+    /// How it is forwarded and acknowledged.
+    pub forward: flow::Config,
+    /// How images come back.
+    pub release: flow::release::Config,
     /// The log.
     pub log: telemetry::Config,
     /// Key encryption keys, and where wrapped keys are kept.
@@ -54,6 +63,9 @@ impl Default for Settings {
             association: association::Config::default(),
             scu: scu::Config::default(),
             tls: Vec::new(),
+            spool: spool::Config::default(),
+            forward: flow::Config::default(),
+            release: flow::release::Config::default(),
             log: telemetry::Config::default(),
             keys: keys::Config::default(),
             peers: Vec::new(),
@@ -71,6 +83,9 @@ impl Settings {
         self.check_tls().map_err(SettingsError::value)?;
         self.association.check().map_err(SettingsError::value)?;
         self.scu.check().map_err(SettingsError::value)?;
+        self.spool.check().map_err(SettingsError::value)?;
+        self.forward.check().map_err(SettingsError::value)?;
+        self.release.check().map_err(SettingsError::value)?;
         self.log.check().map_err(SettingsError::value)?;
         self.keys.check().map_err(SettingsError::value)?;
         for route in &self.routes {
@@ -95,6 +110,12 @@ impl Settings {
                 Profile::find(&self.tls, name, &user)?.check_for_listener(&user, listener.asks())?;
             }
         }
+        for peer in &self.peers {
+            if let Some(name) = &peer.receives_tls {
+                let user = format!("peer {}", peer.name);
+                Profile::find(&self.tls, name, &user)?.check_for_calls(&user)?;
+            }
+        }
         for destination in &self.destinations {
             if let Some(name) = &destination.tls {
                 let user = format!("destination {}", destination.name);
@@ -102,6 +123,37 @@ impl Settings {
             }
         }
         Ok(())
+    }
+
+    /// How each destination is reached. `profiles` are those of these settings, loaded.
+    pub fn ways(&self, profiles: &Profiles) -> Result<HashMap<AeAddress, Transport>, LoadError> {
+        let mut ways = HashMap::new();
+        for Destination { name, address, tls, server_name, .. } in &self.destinations {
+            let transport = match tls {
+                None => Transport::Plain,
+                Some(profile) => {
+                    let client = profiles.client(profile, server_name.as_deref());
+                    let client = client.expect("a profile that passed the check for calls makes a client");
+                    let wrong = |error| LoadError::Setup(format!("destination {name}: {error}"));
+                    Transport::Tls(client.map_err(wrong)?)
+                }
+            };
+            ways.insert(address.clone(), transport);
+        }
+        for Peer { name, receives, receives_tls, .. } in &self.peers {
+            let Some(address) = receives else { continue };
+            let transport = match receives_tls {
+                None => Transport::Plain,
+                Some(profile) => {
+                    let client = profiles.client(profile, None);
+                    let client = client.expect("a profile that passed the check for calls makes a client");
+                    let wrong = |error| LoadError::Setup(format!("peer {name}: {error}"));
+                    Transport::Tls(client.map_err(wrong)?)
+                }
+            };
+            ways.entry(address.clone()).or_insert(transport);
+        }
+        Ok(ways)
     }
 
     /// Choices that are allowed but that an administrator would want to hear about.

@@ -59,6 +59,17 @@ impl<S> TlsConnection<S> {
     }
 }
 
+impl<S: AsyncRead + AsyncWrite + Unpin> TlsConnection<S> {
+    fn poll_read(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let read = Pin::new(&mut self.0).poll_read(cx, out);
+        // What TLS has to say by itself, such as the refusal of a renegotiation, does not wait for our next words.
+        if read.is_pending() && self.0.get_ref().1.wants_write() {
+            let _ = Pin::new(&mut self.0).poll_flush(cx)?;
+        }
+        read
+    }
+}
+
 impl<S> Connection<S> {
     /// The certificate that the peer showed and that was verified.
     #[must_use]
@@ -91,7 +102,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Connection<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, out),
-            Self::Tls(tls) => match ready!(Pin::new(&mut tls.0).poll_read(cx, out)) {
+            Self::Tls(tls) => match ready!(tls.poll_read(cx, out)) {
                 // RFC 8446 6.1: an end without close_notify may be a cut. Here it is an end like any other, because
                 // the upper layer knows a cut by itself: PDUs have lengths, and associations are released.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(())),

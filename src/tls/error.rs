@@ -1,6 +1,6 @@
 //! What can go wrong with TLS: in our files, with advice, and in a handshake, with whose side it was.
 
-use std::io;
+use std::io::{self, ErrorKind};
 
 use rustls::{AlertDescription, CertificateError, Error as Rustls, InvalidMessage};
 
@@ -80,7 +80,7 @@ impl LoadError {
     pub fn is_about_access(&self) -> bool {
         match self {
             Self::NoCredentials { .. } => true,
-            Self::Unreadable { error, .. } => error.kind() == io::ErrorKind::PermissionDenied,
+            Self::Unreadable { error, .. } => error.kind() == ErrorKind::PermissionDenied,
             _ => false,
         }
     }
@@ -131,16 +131,24 @@ pub enum HandshakeError {
 }
 
 impl HandshakeError {
+    /// Whether it may go away although nobody changes anything: the network, and no certificate or name.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Closed(_) | Self::Failed(_))
+    }
+
     /// Sorts what tokio-rustls hands over.
     pub(super) fn from_io(error: &io::Error, is_client: bool) -> Self {
-        let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Rustls>());
-        match inner {
-            Some(inner) => Self::from_rustls(inner, is_client),
-            None if error.kind() == io::ErrorKind::UnexpectedEof && is_client => {
+        if let Some(inner) = error.get_ref().and_then(|inner| inner.downcast_ref::<Rustls>()) {
+            return Self::from_rustls(inner, is_client);
+        }
+        let is_end = matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset);
+        match is_end {
+            true if is_client => {
                 Self::Closed(": it may take plain DICOM on this port, or want a certificate from us")
             }
-            None if error.kind() == io::ErrorKind::UnexpectedEof => Self::Closed(""),
-            None => Self::Failed(error.to_string()),
+            true => Self::Closed(""),
+            false => Self::Failed(error.to_string()),
         }
     }
 

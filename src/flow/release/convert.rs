@@ -7,7 +7,9 @@ use dicom_core::{Tag, VR};
 use zeroize::Zeroizing;
 
 use crate::dicom::{Encoding, TransferSyntax};
-use crate::seal::element::{Conversion, Layout, dictionary_vr, read_u16, swap_bytes, swap_unit, write_header};
+use crate::seal::element::{
+    Conversion, Layout, dictionary_vr, read_u16, swap_bytes, swap_unit, write_header,
+};
 use crate::seal::scan::{Element, Event, Head, Limits, Place, ScanError, Scanner};
 
 const PIXEL_REPRESENTATION: Tag = Tag(0x0028, 0x0103);
@@ -46,8 +48,7 @@ struct Work {
 
 impl Converter {
     pub(super) fn new(from: Encoding, to: Encoding) -> Self {
-        let conversion =
-            Conversion { from: Layout::from(from), to: Layout::from(to), signed_pixels: false };
+        let conversion = Conversion { from: Layout::from(from), to: Layout::from(to), signed_pixels: false };
         let work = Work { conversion, unit: 1, carry: Vec::new(), out: Zeroizing::default() };
         Self { scanner: Scanner::new(from, LIMITS, None), work }
     }

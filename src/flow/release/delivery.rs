@@ -101,7 +101,9 @@ impl Delivery {
         }
         let converter = Converter::new(self.transfer_syntax.encoding, target.encoding);
         match self.data {
-            Data::Stream(_) => Ok(Self { transfer_syntax: target, converter: Some(Box::new(converter)), ..self }),
+            Data::Stream(_) => {
+                Ok(Self { transfer_syntax: target, converter: Some(Box::new(converter)), ..self })
+            }
             Data::Whole(pieces) => {
                 let converted = tokio::task::spawn_blocking(move || converter.convert(pieces)).await;
                 let pieces = converted

@@ -19,7 +19,8 @@ use super::open::{self, Job, Piece};
 use super::{Source, identifier, sources, until};
 use crate::association::{CONTEXTS_MAX, Context, Proposal, Roles, SubOperations};
 use crate::dicom::{
-    Encoding, Model, Retrieve, Status, TransferSyntax, Uid, common_storage, query_retrieve, query_retrieve_class,
+    Encoding, Model, Retrieve, Status, TransferSyntax, Uid, common_storage, query_retrieve,
+    query_retrieve_class,
 };
 use crate::flow::{Gateway, Visitor};
 use crate::policy::{Access, Fetch};
@@ -212,7 +213,8 @@ impl Work {
             .into_iter()
             .filter_map(TransferSyntax::by_uid)
             .collect();
-        let takes = if self.request.takes.is_empty() { self.likely().await } else { self.request.takes.clone() };
+        let takes =
+            if self.request.takes.is_empty() { self.likely().await } else { self.request.takes.clone() };
         let first =
             takes.iter().map(|(class, _)| Proposal::new(class.clone(), plain.clone()).with_roles(receiving));
         let compressed = takes.iter().flat_map(|(class, syntaxes)| {
@@ -371,10 +373,7 @@ impl Work {
 
     fn total(&self, counts: SubOperations) -> u16 {
         let SubOperations { remaining, completed, failed, warning } = counts;
-        [remaining, completed, failed, warning]
-            .into_iter()
-            .flatten()
-            .fold(self.before, u16::saturating_add)
+        [remaining, completed, failed, warning].into_iter().flatten().fold(self.before, u16::saturating_add)
     }
 
     async fn count(&self, counts: SubOperations) {

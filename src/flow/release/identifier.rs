@@ -174,7 +174,8 @@ mod tests {
             let before = identifier(encoding);
             let after = Edit::retrieve_ae("SEALGATE").apply(&before, encoding).unwrap();
             let tags = [RETRIEVE_AE, Tag(0x0010, 0x0010), Tag(0x0008, 0x0005)];
-            let (old, new) = (values(&before, encoding, &tags).unwrap(), values(&after, encoding, &tags).unwrap());
+            let (old, new) =
+                (values(&before, encoding, &tags).unwrap(), values(&after, encoding, &tags).unwrap());
             assert_eq!(new[&RETRIEVE_AE], b"SEALGATE");
             assert_eq!(old[&tags[1]], new[&tags[1]]);
             assert_eq!(after.len(), before.len() + 4);
@@ -187,7 +188,10 @@ mod tests {
     fn what_the_archive_left_out_is_set_in_its_order() {
         let encoding = Encoding::ExplicitLittle;
         let edit = Edit {
-            set: BTreeMap::from([(ROWS, (VR::US, vec![0, 2])), (Tag(0x0008, 0x3002), (VR::UI, b"1.2\0".to_vec()))]),
+            set: BTreeMap::from([
+                (ROWS, (VR::US, vec![0, 2])),
+                (Tag(0x0008, 0x3002), (VR::UI, b"1.2\0".to_vec())),
+            ]),
             ..Edit::default()
         };
         let after = edit.apply(&identifier(encoding), encoding).unwrap();

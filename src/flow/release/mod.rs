@@ -15,13 +15,16 @@ mod identifier;
 mod open;
 mod originals;
 mod search;
+mod send;
 
+pub(crate) use audit::{ended as audit_ended, refused as audit_refused};
 pub use config::{Config, ConfigError, Unsealed};
 pub use delivery::{Delivery, Refused};
 pub use expect::{Expectations, Expected, Offer};
-pub use fetch::{Asked, Event, Request, Retrieval};
+pub use fetch::{Arrival, Asked, Event, Request, Retrieval};
 pub(crate) use identifier::failed_list;
 pub use search::{Found, Query, Search};
+pub use send::{NotSent, send_to};
 
 use std::sync::Arc;
 

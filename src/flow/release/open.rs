@@ -330,7 +330,8 @@ impl Out {
 
     fn tell(&mut self, data: Data) {
         if let Some(reply) = self.reply.take() {
-            let delivery = Delivery::new(self.class.clone(), self.instance.clone(), self.transfer_syntax, data);
+            let delivery =
+                Delivery::new(self.class.clone(), self.instance.clone(), self.transfer_syntax, data);
             // Nobody waits any more where the caller has gone.
             let _ = reply.send(Ok(delivery));
         }

@@ -72,14 +72,18 @@ impl Wanted {
     ) -> Result<Option<Bytes>, ScanError> {
         let tags: Vec<Tag> = self.keys.keys().copied().chain([SOP_INSTANCE]).collect();
         let mut values = identifier::values(found, encoding, &tags)?;
-        let original = identifier::uid(&values, SOP_INSTANCE).and_then(|instance| original(archive, &instance));
+        let original =
+            identifier::uid(&values, SOP_INSTANCE).and_then(|instance| original(archive, &instance));
         let set: BTreeMap<Tag, (VR, Vec<u8>)> = original
             .iter()
-            .flat_map(|original| CHANGED.iter().filter_map(|(tag, vr)| Some((*tag, (*vr, value(original, *tag)?)))))
+            .flat_map(|original| {
+                CHANGED.iter().filter_map(|(tag, vr)| Some((*tag, (*vr, value(original, *tag)?))))
+            })
             .filter(|(tag, _)| self.keys.contains_key(tag))
             .collect();
         values.extend(set.iter().map(|(tag, (_, value))| (*tag, value.clone())));
-        let fits = |(tag, key): (&Tag, &Vec<u8>)| matches(*tag, key, values.get(tag).map_or(&[], Vec::as_slice));
+        let fits =
+            |(tag, key): (&Tag, &Vec<u8>)| matches(*tag, key, values.get(tag).map_or(&[], Vec::as_slice));
         if !self.keys.iter().all(fits) {
             return Ok(None);
         }
@@ -165,9 +169,15 @@ mod tests {
 
     #[test]
     fn keys_match_the_values_of_the_original() {
-        assert!(matches(ROWS, &[], &[0, 2]) && matches(ROWS, &[0, 2], &[0, 2]) && !matches(ROWS, &[0, 2], &[1, 2]));
+        assert!(
+            matches(ROWS, &[], &[0, 2])
+                && matches(ROWS, &[0, 2], &[0, 2])
+                && !matches(ROWS, &[0, 2], &[1, 2])
+        );
         assert!(matches(PHOTOMETRIC, b"MONO*", b"MONOCHROME2 ") && matches(PHOTOMETRIC, b"R?B ", b"RGB "));
-        assert!(!matches(PHOTOMETRIC, b"MONO*1", b"MONOCHROME2 ") && matches(PHOTOMETRIC, b"*2", b"MONOCHROME2 "));
+        assert!(
+            !matches(PHOTOMETRIC, b"MONO*1", b"MONOCHROME2 ") && matches(PHOTOMETRIC, b"*2", b"MONOCHROME2 ")
+        );
         assert!(matches(FRAMES, b"03", b"3 ") && !matches(FRAMES, b"x ", b"3 "));
         assert!(matches(SYNTAX, b"1.2\\1.3\0", b"1.3\0") && !matches(SYNTAX, b"1.2\\1.4\0", b"1.3\0"));
     }

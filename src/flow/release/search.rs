@@ -91,7 +91,17 @@ impl Search {
         for source in sources {
             tasks.spawn(ask(Arc::clone(&work), source, sender.clone(), cancelled.clone()));
         }
-        Ok(Self { events, cancel, _tasks: tasks, open, sources: open, failed: Vec::new(), seen, key, encoding })
+        Ok(Self {
+            events,
+            cancel,
+            _tasks: tasks,
+            open,
+            sources: open,
+            failed: Vec::new(),
+            seen,
+            key,
+            encoding,
+        })
     }
 
     /// The next match, or the end. May be dropped and called again.
@@ -126,7 +136,8 @@ impl Search {
     fn is_new(&mut self, found: &Match) -> bool {
         let (Some(seen), Some(key)) = (&mut self.seen, self.key) else { return true };
         let Ok(values) = identifier::values(&found.identifier, self.encoding, &[key]) else { return true };
-        let Some(value) = values.get(&key).map(|value| trimmed(value)).filter(|value| !value.is_empty()) else {
+        let Some(value) = values.get(&key).map(|value| trimmed(value)).filter(|value| !value.is_empty())
+        else {
             return true;
         };
         if seen.contains(value) {
@@ -160,7 +171,8 @@ impl Search {
 
 /// By what two PACS' matches are the same: the unique key of the level (PS3.4 C.6), if the level has a global one.
 fn merge_key(query: &Query) -> Result<Option<Tag>, ScanError> {
-    let is_worklist = matches!(query_retrieve(query.context.abstract_syntax.as_str()), Some((Model::Worklist, _)));
+    let is_worklist =
+        matches!(query_retrieve(query.context.abstract_syntax.as_str()), Some((Model::Worklist, _)));
     if is_worklist {
         return Ok(None);
     }

@@ -1,5 +1,6 @@
 //! TLS at the door: who is let in with which certificate, what is negotiated, and what everybody else hears.
 
+mod calls;
 mod door;
 pub(crate) mod pki;
 mod reload;

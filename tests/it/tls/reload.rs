@@ -40,15 +40,11 @@ fn files_that_change_are_noticed_and_bad_ones_keep_the_old() {
     let gateway = Gateway::start(&format!("[app]\ntls_files_seconds = 1\n{}", clinic(&pki, "")));
     let before = associate(&pki, &gateway).1;
     // The certificate first, the key later, as people copy them: in between they do not fit.
-    let wanted = Wanted { serial: 9, ..Wanted::default() };
-    let key = fs::read(pki.path("gateway.key")).expect("the old key");
-    let fresh = pki.issue("gateway", &wanted);
-    let new_key = fs::read(pki.path("gateway.key")).expect("the new key");
-    fs::write(pki.path("gateway.key"), key).expect("written");
-    // A look may fall between the two writes of `issue`; what counts is what stands there now.
+    let fresh = pki.issue("fresh", &Wanted { serial: 9, ..Wanted::default() });
+    fs::rename(pki.path("fresh.pem"), pki.path("gateway.pem")).expect("renamed");
     gateway.wait_for_log("does not belong to the certificate");
     assert_eq!(associate(&pki, &gateway).1, before);
-    fs::write(pki.path("gateway.key"), new_key).expect("written");
+    fs::rename(pki.path("fresh.key"), pki.path("gateway.key")).expect("renamed");
     gateway.wait_for_log("files have changed, new connections use them");
     assert_eq!(&associate(&pki, &gateway).1, fresh.der());
     assert_eq!(gateway.log().matches("does not belong to the certificate").count(), 1, "said once");
