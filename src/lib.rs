@@ -15,6 +15,8 @@ pub mod dicom;
 pub mod evaluate;
 /// The stories: intake, forward, release.
 pub mod flow;
+/// The generator: its model, the integer-exact engine, and key images made ahead of need.
+pub mod keygen;
 /// Key encryption keys, the wraps made with them, the sidecar key store, rotation, backup.
 pub mod keys;
 /// Who may do what: permits and refusals, decided from rules alone.

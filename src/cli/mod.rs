@@ -4,6 +4,8 @@ mod batch;
 mod check;
 mod echo;
 mod evaluate;
+mod generator;
+mod generator_bench;
 mod inspect;
 mod keys;
 mod open;
@@ -42,6 +44,7 @@ enum Command {
     Keys(keys::Keys),
     Seal(seal::Seal),
     Open(open::Open),
+    Generator(generator::Generator),
 }
 
 /// How a command ended, as the process's exit code says it.
@@ -131,6 +134,7 @@ impl Cli {
             Command::Keys(command) => command.run(),
             Command::Seal(command) => command.run(),
             Command::Open(command) => command.run(),
+            Command::Generator(command) => command.run(),
         }
     }
 }

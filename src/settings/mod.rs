@@ -12,7 +12,7 @@ use crate::dicom::{AeAddress, AeTitle, Uid};
 use crate::policy::{Destination, Peer, Route, Rules};
 use crate::seal::Suite;
 use crate::tls::{self, ClientCertificates, LoadError, Profile, Profiles};
-use crate::{app, association, flow, keys, scu, spool, telemetry};
+use crate::{app, association, flow, keygen, keys, scu, spool, telemetry};
 
 pub use error::SettingsError;
 pub use load::{Source, load};
@@ -45,6 +45,8 @@ pub struct Settings {
     pub log: telemetry::Config,
     /// Key encryption keys, and where wrapped keys are kept.
     pub keys: keys::Config,
+    /// Generators of key images.
+    pub keygen: keygen::Config,
     /// Who may call.
     pub peers: Vec<Peer>,
     /// The PACS.
@@ -68,6 +70,7 @@ impl Default for Settings {
             release: flow::release::Config::default(),
             log: telemetry::Config::default(),
             keys: keys::Config::default(),
+            keygen: keygen::Config::default(),
             peers: Vec::new(),
             destinations: Vec::new(),
             routes: Vec::new(),
@@ -88,6 +91,7 @@ impl Settings {
         self.release.check().map_err(SettingsError::value)?;
         self.log.check().map_err(SettingsError::value)?;
         self.keys.check().map_err(SettingsError::value)?;
+        self.keygen.check().map_err(SettingsError::value)?;
         for route in &self.routes {
             if Suite::from_name(&route.suite).is_none() {
                 return Err(SettingsError::Value(format!(

@@ -46,3 +46,5 @@ mod peers_token;
 mod retrieve;
 #[cfg(feature = "peers")]
 mod seal_command;
+#[cfg(feature = "peers")]
+mod store;

@@ -22,10 +22,19 @@ impl StoreScp {
         Self::start_with(&["--fork", "+xa", "-pm", "+B"])
     }
 
+    /// The same on a port that somebody knows already.
+    pub(crate) fn start_on(port: u16) -> Self {
+        Self::start_at(port, &["--fork", "+xa", "-pm", "+B"])
+    }
+
     /// Starts one with these options.
     pub(crate) fn start_with(options: &[&str]) -> Self {
+        Self::start_at(free_port(), options)
+    }
+
+    fn start_at(port: u16, options: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let (port, store) = (free_port(), folder.path().join("store"));
+        let store = folder.path().join("store");
         fs::create_dir(&store).expect("a folder for instances");
         let mut command = Command::new("storescp");
         command
