@@ -7,7 +7,7 @@ use tracing::{debug, error, info};
 
 use super::live::{Live, State};
 use crate::association::{Admission, Gatekeeper, Knock, Offer, Rejection, Roles};
-use crate::dicom::{Uid, VERIFICATION, is_storage};
+use crate::dicom::{Model, Retrieve, Uid, VERIFICATION, is_storage, query_retrieve};
 use crate::flow::{Gateway, Visitor};
 use crate::policy::{Caller, Permit, Refusal, Right};
 use crate::spool::Pressure;
@@ -93,11 +93,28 @@ impl Offer for Services {
         if abstract_syntax.as_str() == VERIFICATION {
             return self.permit.covers(Right::Echo).then_some(Roles::DEFAULT);
         }
+        if let Some((model, service)) = query_retrieve(abstract_syntax.as_str()) {
+            let right = match (model, service) {
+                (Model::Worklist, _) => Right::Worklist,
+                (_, Retrieve::Find) => Right::Find,
+                (_, Retrieve::Move) => Right::Move,
+                (_, Retrieve::Get) => Right::Get,
+            };
+            return self.permit.covers(right).then_some(Roles::DEFAULT);
+        }
         if is_storage(abstract_syntax.as_str()) || self.private_classes.contains(abstract_syntax) {
             // A peer that retrieves with C-GET receives on these contexts (PS3.4 C.4.3).
             let roles = Roles { scu: self.permit.covers(Right::Store), scp: self.permit.covers(Right::Get) };
             return (roles.scu || roles.scp).then_some(roles);
         }
         None
+    }
+
+    /// PS3.4 C.5.1.1 and C.5.2.1: relational queries and retrievals go on to the archive, which says what it does of them;
+    /// nothing else that can be asked for is promised.
+    fn extended(&self, abstract_syntax: &Uid, asked: &[u8]) -> Option<Vec<u8>> {
+        query_retrieve(abstract_syntax.as_str())?;
+        let relational = u8::from(asked.first() == Some(&1));
+        Some(std::iter::once(relational).chain(asked.iter().skip(1).map(|_| 0)).collect())
     }
 }

@@ -8,6 +8,7 @@ use super::live::Live;
 use super::serve::ServeError;
 use crate::dicom::AeAddress;
 use crate::flow::Gateway;
+use crate::flow::release::Release;
 use crate::scu::{Dialer, Dialing, Failure, Pool};
 use crate::seal::SystemEntropy;
 use crate::settings::Settings;
@@ -29,8 +30,9 @@ pub(super) fn gateway(settings: &Settings, live: &Live) -> Result<Option<Arc<Gat
     let pool = Pool::new(Arc::new(Dials(live.clone())), door, scu);
     let rules = live.clone();
     let rules = Box::new(move || Arc::clone(&rules.now().rules));
-    let gateway =
-        Gateway::new(archive, Arc::new(SystemEntropy), spool, pool, settings.forward.clone(), rules);
+    let release = Release::new(settings.release.clone());
+    let forward = settings.forward.clone();
+    let gateway = Gateway::new(archive, Arc::new(SystemEntropy), spool, pool, forward, rules, release);
     Ok(Some(Arc::new(gateway)))
 }
 

@@ -23,6 +23,17 @@ impl Status {
     pub const MISTYPED_ARGUMENT: Self = Self(0x0212);
     /// A700H, PS3.4 B.2.3: Refused: Out of Resources.
     pub const OUT_OF_RESOURCES: Self = Self(0xA700);
+    /// A701H, PS3.4 C.4.2.1.5: Refused: Out of Resources - Unable to calculate number of matches.
+    pub const NO_MATCHES_COUNTED: Self = Self(0xA701);
+    /// A702H, PS3.4 C.4.2.1.5: Refused: Out of Resources - Unable to perform sub-operations.
+    pub const SUB_OPERATIONS_REFUSED: Self = Self(0xA702);
+    /// A801H, PS3.4 C.4.2.1.5: Refused: Move Destination unknown.
+    pub const MOVE_DESTINATION_UNKNOWN: Self = Self(0xA801);
+    /// B000H, PS3.4 C.4.2.1.5: Warning: Sub-operations complete - one or more failures. For C-FIND, which has no warning
+    /// of its own, it says that not every archive could be asked.
+    pub const INCOMPLETE: Self = Self(0xB000);
+    /// C001H, PS3.4 C.4.1.1.4: Failed: Unable to process.
+    pub const UNABLE_TO_PROCESS: Self = Self(0xC001);
     /// A900H, PS3.4 B.2.3: Error: Data Set does not match SOP Class.
     pub const DATA_SET_MISMATCH: Self = Self(0xA900);
     /// C000H, PS3.4 B.2.3: Error: Cannot understand.

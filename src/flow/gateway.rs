@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::config::Config;
+use super::release::Release;
 use super::waiting::Waiting;
 use crate::dicom::{AeTitle, Uid};
 use crate::keys::Archive;
@@ -37,6 +38,8 @@ pub struct Gateway {
     pub config: Config,
     /// Gives the rules in force now.
     pub rules: Box<dyn Fn() -> Arc<Rules> + Send + Sync>,
+    /// What retrievals share.
+    pub release: Release,
     pub(super) waiting: Waiting,
     /// Instances that are about to be committed.
     pub(super) committing: Committing,
@@ -52,9 +55,10 @@ impl Gateway {
         pool: Pool,
         config: Config,
         rules: Box<dyn Fn() -> Arc<Rules> + Send + Sync>,
+        release: Release,
     ) -> Self {
         let (waiting, committing) = (Waiting::default(), Committing::default());
-        Self { archive, key_source, spool, pool, config, rules, waiting, committing }
+        Self { archive, key_source, spool, pool, config, rules, release, waiting, committing }
     }
 
     /// Whom we call for a destination, and as whom.

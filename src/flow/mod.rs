@@ -7,6 +7,7 @@ mod forward;
 mod gateway;
 mod intake;
 mod refusal;
+pub mod release;
 mod ticket;
 mod waiting;
 

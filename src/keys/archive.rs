@@ -1,17 +1,24 @@
 //! The key archive: where a content key goes when an instance is sealed, and where it is looked for on opening.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::dicom::Uid;
 use crate::keys::algorithm::Algorithm;
 use crate::keys::config::{ArchiveMode, Config};
 use crate::keys::error::KeysError;
 use crate::keys::keyring::{KekInfo, Keyring};
 use crate::keys::record::{KeyRecord, RecordError};
-use crate::keys::store::{Done, Facts, KeyStore, NewKey, Write};
+use crate::keys::store::{Done, Facts, Filter, KeyStore, NewKey, OriginalAttributes, Write};
 use crate::keys::wrap::Binding;
 use crate::seal::{ContentKey, KeyId};
+
+/// Versions of one instance that are looked at for what its original was.
+const ORIGINALS_MAX: usize = 256;
+/// Keys of a study that are looked at for its classes.
+const KEYS_OF_STUDY_MAX: usize = 10_000;
 
 /// Keyring and store together, in the mode that is configured.
 pub struct Archive {
@@ -159,6 +166,29 @@ impl Archive {
             }
         }
         Err(combine(key_id, failures))
+    }
+
+    /// What the original of an instance was, as the store keeps it; of several originals with one UID, the one that was
+    /// sealed last.
+    pub fn original(&self, instance: &Uid) -> Result<Option<OriginalAttributes>, KeysError> {
+        let Some(store) = &self.store else { return Ok(None) };
+        let filter = Filter { sop_instance: Some(instance.clone()), ..Filter::default() };
+        let found = store.list(&filter, 0, ORIGINALS_MAX)?;
+        Ok(found.into_iter().max_by_key(|key| key.facts.sealed_unix_millis).map(|key| key.facts.attributes))
+    }
+
+    /// The study that an instance was sealed in, as the store keeps it.
+    pub fn study_of(&self, instance: &Uid) -> Result<Option<Uid>, KeysError> {
+        let Some(store) = &self.store else { return Ok(None) };
+        let filter = Filter { sop_instance: Some(instance.clone()), ..Filter::default() };
+        Ok(store.list(&filter, 0, 1)?.into_iter().find_map(|key| key.facts.study))
+    }
+
+    /// The SOP classes of what was sealed of a study, as far as the first of its keys say.
+    pub fn classes_of(&self, study: &Uid) -> Result<BTreeSet<Uid>, KeysError> {
+        let Some(store) = &self.store else { return Ok(BTreeSet::new()) };
+        let filter = Filter { study: Some(study.clone()), ..Filter::default() };
+        Ok(store.list(&filter, 0, KEYS_OF_STUDY_MAX)?.into_iter().map(|key| key.binding.sop_class).collect())
     }
 
     /// The keys that a sealed instance can be opened with, whether they are at this site or not: those that its record

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::dicom::{AeTitle, Certificate, Fingerprint};
+use crate::dicom::{AeAddress, AeTitle, Certificate, Fingerprint};
 
 /// Something a peer may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -100,6 +100,26 @@ pub struct Peer {
     /// The certificates it may show, one of which it must then show on a TLS connection; empty asks for none.
     #[serde(default)]
     pub certificates: Vec<CertificateName>,
+    /// What it gets of sealed images without the right to open them.
+    #[serde(default)]
+    pub without_open: WithoutOpen,
+    /// Where it takes what a C-MOVE sends to it; a peer without this is no destination.
+    #[serde(default)]
+    pub receives: Option<AeAddress>,
+    /// The TLS profile to reach it with there; without one it is reached in clear.
+    #[serde(default)]
+    pub receives_tls: Option<String>,
+}
+
+/// What a retrieval gives a peer that may not open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WithoutOpen {
+    /// A refusal (0124H).
+    #[default]
+    Refuse,
+    /// The sealed images as the PACS has them, for routers and backups.
+    Sealed,
 }
 
 /// How a certificate is recognised.

@@ -23,6 +23,20 @@ pub struct Destination {
     /// The name its certificate has to be for, if not the host of the address.
     #[serde(default)]
     pub server_name: Option<String>,
+    /// How instances are fetched from it.
+    #[serde(default)]
+    pub retrieve: Fetch,
+}
+
+/// How instances come back from a PACS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fetch {
+    /// By C-GET, on the association that asks.
+    #[default]
+    Get,
+    /// By C-MOVE to the gateway's own door.
+    Move,
 }
 
 /// Which instances go where, and how they are sealed. An empty list matches everything.

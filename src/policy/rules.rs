@@ -155,7 +155,7 @@ pub enum Refusal {
 /// Leave for one association of one peer. Only [`Rules`] makes it.
 #[derive(Debug, Clone)]
 pub struct Permit {
-    peer: Arc<Peer>,
+    pub(super) peer: Arc<Peer>,
     claims: Option<IdentityKind>,
 }
 
@@ -251,6 +251,10 @@ impl Rules {
         self.peers.iter().map(AsRef::as_ref)
     }
 
+    pub(super) fn shared_peers(&self) -> &[Arc<Peer>] {
+        &self.peers
+    }
+
     /// The destinations, in the order of the configuration.
     #[must_use]
     pub fn destinations(&self) -> &[Destination] {
@@ -282,6 +286,15 @@ impl Rules {
             return Err(Refusal::WrongCalled { peer: peer.name.clone(), title: caller.called.clone() });
         }
         Ok(Permit { peer: Arc::clone(peer), claims: caller.identity.map(|identity| identity.kind) })
+    }
+
+    /// The destinations that hold what went through the routes of a called AE title: where its queries are asked.
+    #[must_use]
+    pub fn sources(&self, called: &AeTitle) -> Vec<&Destination> {
+        let routes =
+            self.routes.iter().filter(|route| route.called.is_empty() || route.called.contains(called));
+        let names: BTreeSet<&String> = routes.flat_map(|route| &route.destinations).collect();
+        self.destinations.iter().filter(|destination| names.contains(&destination.name)).collect()
     }
 
     /// The first route that takes the instance.
@@ -408,6 +421,9 @@ mod tests {
             called: BTreeSet::new(),
             associations_max: None,
             certificates: Vec::new(),
+            without_open: crate::policy::WithoutOpen::Refuse,
+            receives: None,
+            receives_tls: None,
         }
     }
 

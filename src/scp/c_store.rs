@@ -8,6 +8,7 @@ use tracing::{error, info};
 
 use crate::association::{Association, Command, Error, Message, element};
 use crate::dicom::{Status, Uid};
+use crate::flow::release::{Expected, Offer};
 use crate::flow::{Gateway, Intake, Offered, Refused, Stored, Visitor};
 use crate::policy::Right;
 
@@ -17,6 +18,9 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
     gateway: &Arc<Gateway>,
     visitor: &Arc<Visitor>,
 ) -> Result<(), Error> {
+    if let Some(expected) = expected(message, gateway, visitor).await {
+        return take_expected(association, message, expected).await;
+    }
     let offered = match offered(message, visitor) {
         Ok(offered) => offered,
         Err((status, comment)) => return super::refuse(association, message, status, comment).await,
@@ -35,6 +39,36 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
         }
     };
     association.send(message.context.id, &response).await
+}
+
+/// The retrieval that this store belongs to, if we have asked a PACS for one.
+async fn expected(message: &Message, gateway: &Gateway, visitor: &Visitor) -> Option<Expected> {
+    let instance = message.command.uid(element::AFFECTED_SOP_INSTANCE)?.ok()?;
+    if !visitor.permit.covers(Right::Store) || !message.command.has_data_set() {
+        return None;
+    }
+    let offer = Offer {
+        calling: visitor.calling.clone(),
+        called: visitor.called.clone(),
+        originator: message.command.move_originator(),
+        class: message.context.abstract_syntax.clone(),
+        instance,
+        transfer_syntax: message.context.transfer_syntax,
+    };
+    gateway.release.expectations.take(&offer).await
+}
+
+/// Hands an expected data set to its retrieval.
+async fn take_expected<S: AsyncRead + AsyncWrite + Unpin + Send>(
+    association: &mut Association<S>,
+    message: &Message,
+    mut expected: Expected,
+) -> Result<(), Error> {
+    while let Some(piece) = association.next_data().await? {
+        expected.push(piece).await;
+    }
+    let status = expected.finish().await;
+    association.send(message.context.id, &Command::response_to(&message.command, status)).await
 }
 
 /// What is offered, or the status with which it is not even looked at.

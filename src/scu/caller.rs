@@ -207,6 +207,11 @@ impl Caller {
         self.checked(sent)
     }
 
+    /// The Message ID of the next operation; by itself it counts from 1 on every association.
+    pub fn next_message_is(&mut self, message_id: u16) {
+        self.message_id = message_id.wrapping_sub(1);
+    }
+
     pub(super) fn config(&self) -> &Config {
         &self.config
     }

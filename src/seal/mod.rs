@@ -18,6 +18,7 @@ mod sealer;
 mod stream;
 mod suite;
 
+pub(crate) use carrier::is_our_creator;
 pub use derive::{Binding, Conditioning, Entropy, KeySource, NoEntropy, SystemEntropy, content_key, random};
 pub use file::{FileError, NewSeal, open_file, seal_file};
 pub use geometry::{Shape, TooLarge, fit};

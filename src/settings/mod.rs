@@ -39,6 +39,8 @@ pub struct Settings {
     pub spool: spool::Config,
     /// How it is forwarded and acknowledged.
     pub forward: flow::Config,
+    /// How images come back.
+    pub release: flow::release::Config,
     /// The log.
     pub log: telemetry::Config,
     /// Key encryption keys, and where wrapped keys are kept.
@@ -65,6 +67,7 @@ impl Default for Settings {
             tls: Vec::new(),
             spool: spool::Config::default(),
             forward: flow::Config::default(),
+            release: flow::release::Config::default(),
             log: telemetry::Config::default(),
             keys: keys::Config::default(),
             keygen: keygen::Config::default(),
@@ -85,6 +88,7 @@ impl Settings {
         self.scu.check().map_err(SettingsError::value)?;
         self.spool.check().map_err(SettingsError::value)?;
         self.forward.check().map_err(SettingsError::value)?;
+        self.release.check().map_err(SettingsError::value)?;
         self.log.check().map_err(SettingsError::value)?;
         self.keys.check().map_err(SettingsError::value)?;
         self.keygen.check().map_err(SettingsError::value)?;
@@ -110,6 +114,12 @@ impl Settings {
                 Profile::find(&self.tls, name, &user)?.check_for_listener(&user, listener.asks())?;
             }
         }
+        for peer in &self.peers {
+            if let Some(name) = &peer.receives_tls {
+                let user = format!("peer {}", peer.name);
+                Profile::find(&self.tls, name, &user)?.check_for_calls(&user)?;
+            }
+        }
         for destination in &self.destinations {
             if let Some(name) = &destination.tls {
                 let user = format!("destination {}", destination.name);
@@ -133,6 +143,19 @@ impl Settings {
                 }
             };
             ways.insert(address.clone(), transport);
+        }
+        for Peer { name, receives, receives_tls, .. } in &self.peers {
+            let Some(address) = receives else { continue };
+            let transport = match receives_tls {
+                None => Transport::Plain,
+                Some(profile) => {
+                    let client = profiles.client(profile, None);
+                    let client = client.expect("a profile that passed the check for calls makes a client");
+                    let wrong = |error| LoadError::Setup(format!("peer {name}: {error}"));
+                    Transport::Tls(client.map_err(wrong)?)
+                }
+            };
+            ways.entry(address.clone()).or_insert(transport);
         }
         Ok(ways)
     }

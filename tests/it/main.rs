@@ -43,6 +43,8 @@ mod peers_tls;
 #[cfg(feature = "peers")]
 mod peers_token;
 #[cfg(feature = "peers")]
+mod retrieve;
+#[cfg(feature = "peers")]
 mod seal_command;
 #[cfg(feature = "peers")]
 mod store;

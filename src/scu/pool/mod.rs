@@ -25,7 +25,7 @@ use super::failure::Failure;
 use super::proposals::{Need, for_storing};
 use super::source::Source;
 use super::store::{Instance, store};
-use crate::association;
+use crate::association::{self, Proposal};
 
 /// The associations to every destination.
 pub struct Pool {
@@ -96,6 +96,11 @@ impl Pool {
             Caller::associate(&*self.dialer, to, &for_storing(&needs), &self.door, &self.config).await?;
         debug!(peer = %to.address, asked = needs.len(), accepted = caller.contexts().len(), "association opened");
         Ok(Idle::new(caller, needs))
+    }
+
+    /// An association outside the pool, for a service that is no store, such as a query.
+    pub async fn associate(&self, to: &Destination, proposals: &[Proposal]) -> Result<Caller, Failure> {
+        Caller::associate(&*self.dialer, to, proposals, &self.door, &self.config).await
     }
 
     /// Says what is waiting for a destination, so that the next association is good for it.

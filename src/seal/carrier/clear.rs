@@ -56,7 +56,7 @@ impl ClearRule {
 }
 
 /// Whether a private creator is ours; a PACS may have padded it or numbered it anew.
-pub(in crate::seal) fn is_our_creator(value: &[u8]) -> bool {
+pub(crate) fn is_our_creator(value: &[u8]) -> bool {
     value.trim_ascii_end() == CREATOR || value.strip_suffix(b"\0") == Some(CREATOR)
 }
 

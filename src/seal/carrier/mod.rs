@@ -8,6 +8,7 @@ mod clear;
 mod look;
 
 pub(super) use block::BlockFinder;
+pub(crate) use clear::is_our_creator;
 pub(super) use clear::{ClearRule, is_carrier_attribute};
 
 use dicom_core::{Tag, VR};
