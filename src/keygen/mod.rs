@@ -2,11 +2,14 @@
 //!
 //! `docs/GENERATOR.md` specifies the network to the last bit. What a generator gives is credited with no entropy.
 
+pub mod chaos;
 mod engine;
 mod error;
 mod id;
 mod image;
 mod seed;
+#[cfg(feature = "tch")]
+pub mod torch;
 
 pub use engine::Engine;
 pub use error::KeygenError;
