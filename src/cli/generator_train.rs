@@ -107,7 +107,8 @@ mod training {
 
     use super::super::{Exit, complain};
     use super::{KindName, Train};
-    use crate::keygen::torch::{Images, Kind, Outcome, Plan, Progress, TrainError, resumed_seed, train};
+    use crate::keygen::Kind;
+    use crate::keygen::torch::{Images, Outcome, Plan, Progress, TrainError, resumed_seed, train};
 
     impl Train {
         /// Trains until it is done or told to stop.

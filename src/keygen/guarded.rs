@@ -54,8 +54,9 @@ impl Guarded {
     /// Whether the exact engine gives these images for these seeds.
     fn agrees(&self, seeds: &[Seed], images: &[KeyImage]) -> Result<bool, KeygenError> {
         let expected = self.exact.generate(seeds)?;
-        let same =
-            |(a, b): (&KeyImage, &KeyImage)| verify_slices_are_equal(a.expose_secret(), b.expose_secret()).is_ok();
+        let same = |(a, b): (&KeyImage, &KeyImage)| {
+            verify_slices_are_equal(a.expose_secret(), b.expose_secret()).is_ok()
+        };
         Ok(expected.len() == images.len() && expected.iter().zip(images).all(same))
     }
 
@@ -168,7 +169,9 @@ mod tests {
                 let mut bytes = image(seed);
                 match self.fault {
                     Fault::WrongFrom(n) if number >= n => bytes[KeyImage::LENGTH - 1] ^= 1,
-                    Fault::FailsFrom(n) if number >= n => return Err(KeygenError::Engine("out of memory".into())),
+                    Fault::FailsFrom(n) if number >= n => {
+                        return Err(KeygenError::Engine("out of memory".into()));
+                    }
                     Fault::ShortFrom(n) if number >= n => continue,
                     _ => {}
                 }
@@ -218,7 +221,9 @@ mod tests {
     #[test]
     fn an_engine_that_goes_wrong_later_is_put_aside_and_its_batch_made_anew() {
         // Image 256 of the work is the first one that is checked after image 0.
-        for fault in [Fault::WrongFrom(TRIALS + 250), Fault::FailsFrom(TRIALS + 250), Fault::ShortFrom(TRIALS + 250)] {
+        for fault in
+            [Fault::WrongFrom(TRIALS + 250), Fault::FailsFrom(TRIALS + 250), Fault::ShortFrom(TRIALS + 250)]
+        {
             let guarded = Guarded::new(fake("fast", fault).0, fake("exact", Fault::None).0).unwrap();
             let seeds = seeds(25);
             for _ in 0..10 {
@@ -244,7 +249,8 @@ mod tests {
                 self.0.generate(seeds)
             }
         }
-        let result = Guarded::new(Box::new(Other(fake("other", Fault::None).0)), fake("exact", Fault::None).0);
+        let result =
+            Guarded::new(Box::new(Other(fake("other", Fault::None).0)), fake("exact", Fault::None).0);
         assert!(result.err().unwrap().to_string().contains("generator 0202"));
     }
 }

@@ -3,16 +3,32 @@
 //! `docs/GENERATOR.md` specifies the network to the last bit. What a generator gives is credited with no entropy.
 
 pub mod chaos;
+mod checkpoint;
 mod engine;
 mod error;
+mod exact;
+mod guarded;
 mod id;
 mod image;
+mod kernel;
+mod model;
+mod network;
+mod plan;
+mod quantise;
+mod reference;
 mod seed;
 #[cfg(feature = "tch")]
 pub mod torch;
 
+pub use checkpoint::Checkpoint;
 pub use engine::Engine;
 pub use error::KeygenError;
+pub use exact::{Ending, Exact};
+pub use guarded::Guarded;
 pub use id::GeneratorId;
 pub use image::{KeyImage, SIDE};
+pub use kernel::Instructions;
+pub use model::{Model, PROVENANCE_BYTES_MAX};
+pub use network::Kind;
+pub use quantise::{Calibration, quantise};
 pub use seed::Seed;

@@ -2,8 +2,9 @@
 
 use tch::{Device, Kind as Element, TchError, Tensor};
 
-use super::Kind;
 use super::draw::Draws;
+use crate::keygen::Kind;
+use crate::keygen::network::{LAYERS, Post, Shape};
 
 /// Guards instance normalisation against a channel without variance.
 const EPSILON: f64 = 1e-5;
@@ -19,51 +20,20 @@ pub(super) struct Parameter {
     pub(super) value: Tensor,
 }
 
-/// What a convolution does to the size of an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Scaling {
-    Keep,
-    Halve,
-    Double,
-}
-
-/// One layer of the generator as table I counts it.
-#[derive(Debug, Clone)]
-struct Layer {
-    name: String,
-    kernel: i64,
-    inputs: i64,
-    outputs: i64,
-    scaling: Scaling,
-}
-
-/// The twelve layers, first to last.
-fn layers() -> Vec<Layer> {
-    let layer = |name: &str, kernel, inputs, outputs, scaling| {
-        let name = name.to_owned();
-        Layer { name, kernel, inputs, outputs, scaling }
-    };
-    let mut all = vec![
-        layer("down1", 7, 3, 16, Scaling::Keep),
-        layer("down2", 3, 16, 32, Scaling::Halve),
-        layer("down3", 3, 32, 64, Scaling::Halve),
-    ];
-    all.extend((1..=6).map(|n| layer(&format!("res{n}"), 3, 64, 64, Scaling::Keep)));
-    all.push(layer("up1", 3, 64, 32, Scaling::Double));
-    all.push(layer("up2", 3, 32, 16, Scaling::Double));
-    all.push(layer("out", 7, 16, 3, Scaling::Keep));
-    all
-}
-
 /// A convolution without bias, with one filter for each input channel when `groups` says so.
-fn convolve(x: &Tensor, weight: &Tensor, layer: &Layer, groups: i64) -> Result<Tensor, TchError> {
-    let padding = [layer.kernel / 2; 2];
+fn convolve(x: &Tensor, weight: &Tensor, shape: &Shape, groups: i64) -> Result<Tensor, TchError> {
+    let (stride, padding) = ([size(shape.stride); 2], [size(shape.padding()); 2]);
     let none = None::<&Tensor>;
-    match layer.scaling {
-        Scaling::Keep => x.f_conv2d(weight, none, [1, 1], padding, [1, 1], groups),
-        Scaling::Halve => x.f_conv2d(weight, none, [2, 2], padding, [1, 1], groups),
-        Scaling::Double => x.f_conv_transpose2d(weight, none, [2, 2], padding, [1, 1], groups, [1, 1]),
+    if shape.transposed {
+        x.f_conv_transpose2d(weight, none, stride, padding, [1, 1], groups, [1, 1])
+    } else {
+        x.f_conv2d(weight, none, stride, padding, [1, 1], groups)
     }
+}
+
+/// A size as libtorch counts.
+pub(super) fn size(count: usize) -> i64 {
+    i64::try_from(count).expect("the sizes of the networks are small")
 }
 
 /// Instance normalisation without affine parameters.
@@ -76,7 +46,6 @@ fn normalise(x: &Tensor) -> Result<Tensor, TchError> {
 #[derive(Debug)]
 pub(super) struct Generator {
     kind: Kind,
-    layers: Vec<Layer>,
     /// One tensor for each layer, or two in a lite one: depthwise, then pointwise.
     pub(super) parameters: Vec<Parameter>,
 }
@@ -84,46 +53,46 @@ pub(super) struct Generator {
 impl Generator {
     /// A generator with random weights, drawn on the CPU so that every device starts alike.
     pub(super) fn new(kind: Kind, draws: &mut Draws, device: Device) -> Result<Self, TchError> {
-        let layers = layers();
         let mut parameters = Vec::new();
-        for layer in &layers {
-            for (suffix, shape) in shapes(kind, layer) {
+        for layer in &LAYERS {
+            for (suffix, shape) in tensors(kind, layer) {
                 parameters.push(random(&format!("{}.{suffix}", layer.name), &shape, draws, device)?);
             }
         }
-        Ok(Self { kind, layers, parameters })
+        Ok(Self { kind, parameters })
     }
 
     /// A batch of seed images, bytes over 255, through the network.
     pub(super) fn forward(&self, seeds: &Tensor) -> Result<Tensor, TchError> {
-        let per_layer = self.parameters.len() / self.layers.len();
+        let per_layer = self.parameters.len() / LAYERS.len();
         let mut x = seeds.shallow_clone();
-        for (layer, weights) in self.layers.iter().zip(self.parameters.chunks(per_layer)) {
+        for (layer, weights) in LAYERS.iter().zip(self.parameters.chunks(per_layer)) {
             let sums = match (self.kind, weights) {
                 (Kind::Lite, [depthwise, pointwise]) => {
-                    let mixed = convolve(&x, &depthwise.value, layer, layer.inputs)?;
+                    let mixed = convolve(&x, &depthwise.value, layer, size(layer.inputs))?;
                     mixed.f_conv2d(&pointwise.value, None::<&Tensor>, [1, 1], [0, 0], [1, 1], 1)?
                 }
                 (_, weights) => convolve(&x, &weights[0].value, layer, 1)?,
             };
             let normal = normalise(&sums)?;
-            x = match layer.name.as_str() {
-                "out" => normal.f_tanh()?,
-                name if name.starts_with("res") => (x + normal).f_relu()?,
-                _ => normal.f_relu()?,
+            x = match layer.post {
+                Post::Normalise => normal.f_relu()?,
+                Post::Add => (x + normal).f_relu()?,
+                // The integer network folds here: a fold has no slope to learn from.
+                Post::Fold => normal.f_tanh()?,
             };
         }
         Ok(x)
     }
 }
 
-/// The tensors of a layer: the end of the name, and the shape in PyTorch's order.
-fn shapes(kind: Kind, layer: &Layer) -> Vec<(&'static str, [i64; 4])> {
-    let &Layer { kernel: k, inputs, outputs, .. } = layer;
-    match (kind, layer.scaling) {
-        (Kind::Full, Scaling::Double) => vec![("weight", [inputs, outputs, k, k])],
-        (Kind::Full, _) => vec![("weight", [outputs, inputs, k, k])],
-        (Kind::Lite, _) => {
+/// The tensors of a layer: the end of the name, and the dimensions in PyTorch's order.
+fn tensors(kind: Kind, layer: &Shape) -> Vec<(&'static str, [i64; 4])> {
+    let (k, inputs, outputs) = (size(layer.kernel), size(layer.inputs), size(layer.outputs));
+    match kind {
+        Kind::Full if layer.transposed => vec![("weight", [inputs, outputs, k, k])],
+        Kind::Full => vec![("weight", [outputs, inputs, k, k])],
+        Kind::Lite => {
             vec![("depthwise.weight", [inputs, 1, k, k]), ("pointwise.weight", [outputs, inputs, 1, 1])]
         }
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::weights::Weights;
 use super::*;
+use crate::keygen::Kind;
 
 /// A folder with three pictures of stripes.
 fn pictures(folder: &Path) -> Images {

@@ -10,9 +10,9 @@ use super::images::Images;
 use super::network::{Discriminator, Generator, Parameter};
 use super::record::{LOSS, Record, Report, SOURCE, TRANSFORMATION};
 use super::weights::Weights;
-use super::{Device, Kind, TrainError};
+use super::{Device, TrainError};
 use crate::keygen::chaos::{self, IMAGE_BYTES, PLANES, SIDE, System};
-use crate::keygen::{KeyImage, Seed};
+use crate::keygen::{KeyImage, Kind, Seed};
 
 /// What to train, and how.
 #[derive(Debug, Clone)]
