@@ -3,6 +3,9 @@
 mod batch;
 mod check;
 mod echo;
+mod generator;
+mod generator_bench;
+mod generator_train;
 mod inspect;
 mod keys;
 mod serve;
@@ -34,6 +37,7 @@ enum Command {
     Echo(echo::Echo),
     Inspect(inspect::Inspect),
     Keys(keys::Keys),
+    Generator(generator::Generator),
 }
 
 /// How a command ended, as the process's exit code says it.
@@ -101,6 +105,7 @@ impl Cli {
             Command::Echo(command) => command.run(),
             Command::Inspect(command) => command.run(),
             Command::Keys(command) => command.run(),
+            Command::Generator(command) => command.run(),
         }
     }
 }

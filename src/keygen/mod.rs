@@ -4,8 +4,10 @@
 
 pub mod chaos;
 mod checkpoint;
+mod config;
 mod engine;
 mod error;
+pub mod evidence;
 mod exact;
 mod guarded;
 mod id;
@@ -14,15 +16,20 @@ mod kernel;
 mod model;
 mod network;
 mod plan;
+mod pool;
 mod quantise;
 mod reference;
 mod seed;
+mod start;
+mod store;
 #[cfg(feature = "tch")]
 pub mod torch;
 
 pub use checkpoint::Checkpoint;
+pub use config::{Config, EngineChoice, PoolConfig};
 pub use engine::Engine;
 pub use error::KeygenError;
+pub use evidence::Evidence;
 pub use exact::{Ending, Exact};
 pub use guarded::Guarded;
 pub use id::GeneratorId;
@@ -30,5 +37,8 @@ pub use image::{KeyImage, SIDE};
 pub use kernel::Instructions;
 pub use model::{Model, PROVENANCE_BYTES_MAX};
 pub use network::Kind;
+pub use pool::{Alarm, Pool, PoolStatus};
 pub use quantise::{Calibration, quantise};
 pub use seed::Seed;
+pub use start::start;
+pub use store::{Choice, GeneratorStore, Place, write_new};

@@ -311,3 +311,6 @@ impl<'a> Fields<'a> {
         Ok(self.take(count)?.iter().map(|byte| byte.cast_signed()).collect())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::dicom::{AeTitle, Uid};
 use crate::policy::{Destination, Peer, Route, Rules};
 use crate::seal::Suite;
-use crate::{app, association, keys, telemetry};
+use crate::{app, association, keygen, keys, telemetry};
 
 pub use error::SettingsError;
 pub use load::{Source, load};
@@ -29,6 +29,8 @@ pub struct Settings {
     pub log: telemetry::Config,
     /// Key encryption keys, and where wrapped keys are kept.
     pub keys: keys::Config,
+    /// Generators of key images.
+    pub keygen: keygen::Config,
     /// Who may call.
     pub peers: Vec<Peer>,
     /// The PACS.
@@ -46,6 +48,7 @@ impl Default for Settings {
             association: association::Config::default(),
             log: telemetry::Config::default(),
             keys: keys::Config::default(),
+            keygen: keygen::Config::default(),
             peers: Vec::new(),
             destinations: Vec::new(),
             routes: Vec::new(),
@@ -60,6 +63,7 @@ impl Settings {
         self.association.check().map_err(SettingsError::value)?;
         self.log.check().map_err(SettingsError::value)?;
         self.keys.check().map_err(SettingsError::value)?;
+        self.keygen.check().map_err(SettingsError::value)?;
         for route in &self.routes {
             if Suite::from_name(&route.suite).is_none() {
                 return Err(SettingsError::Value(format!(

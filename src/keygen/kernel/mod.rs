@@ -243,3 +243,6 @@ impl Scale {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ use tch::{Kind as Element, TchError, Tensor};
 
 use super::Device;
 use super::network::size;
-use crate::keygen::model::{Layer, Model};
+use crate::keygen::model::{self, Layer, Model};
 use crate::keygen::network::{Post, Shape};
 use crate::keygen::{Engine, GeneratorId, KeyImage, KeygenError, SIDE, Seed};
 
@@ -76,7 +76,7 @@ impl TorchEngine {
         let taken: Result<Vec<_>, TchError> = (0..size(seeds.len())).map(take).collect();
         // libtorch keeps freed memory; at least the images themselves are not left in it.
         let mut images = images;
-        images.f_zero_().map_err(failed)?;
+        let _ = images.f_zero_().map_err(failed)?;
         taken.map_err(failed)
     }
 }
@@ -136,20 +136,10 @@ impl Stage {
             let row = |ky| weights.f_select(2, ky)?.f_reshape([outputs, inputs * kernel]);
             (0..kernel).map(row).collect::<Result<_, _>>()?
         };
-        let depthwise = layer.depthwise.as_ref().map(|half| {
-            let filters = numbers(&half.weights, &[inputs, k * k], device)?;
-            let tap = |at| filters.f_select(1, at)?.f_reshape([inputs, 1, 1]);
-            let column = |values: Vec<i64>| {
-                Tensor::f_from_slice(&values)?.f_to_device(device)?.f_reshape([inputs, 1, 1])
-            };
-            Ok(Depthwise {
-                taps: (0..k * k).map(tap).collect::<Result<_, _>>()?,
-                centre: column(half.centre.iter().copied().map(i64::from).collect())?,
-                factor: column(half.factor.iter().copied().map(i64::from).collect())?,
-            })
-        });
+        let depthwise =
+            layer.depthwise.as_ref().map(|half| Depthwise::new(half, shape, device)).transpose()?;
         let (gain, carry) = (i64::from(layer.gain), i64::from(layer.carry));
-        Ok(Self { shape, gain, carry, depthwise: depthwise.transpose()?, matrices, kernel, transposed })
+        Ok(Self { shape, gain, carry, depthwise, matrices, kernel, transposed })
     }
 
     /// The accumulators of the layer's convolution: [count, out, rows, columns], whole numbers in floats.
@@ -219,6 +209,20 @@ impl Stage {
 }
 
 impl Depthwise {
+    fn new(half: &model::Depthwise, shape: &Shape, device: tch::Device) -> Result<Self, TchError> {
+        let (channels, places) = (size(shape.inputs), size(shape.kernel * shape.kernel));
+        let filters = numbers(&half.weights, &[channels, places], device)?;
+        let tap = |at| filters.f_select(1, at)?.f_reshape([channels, 1, 1]);
+        let column = |values: Vec<i64>| {
+            Tensor::f_from_slice(&values)?.f_to_device(device)?.f_reshape([channels, 1, 1])
+        };
+        Ok(Self {
+            taps: (0..places).map(tap).collect::<Result<_, _>>()?,
+            centre: column(half.centre.iter().copied().map(i64::from).collect())?,
+            factor: column(half.factor.iter().copied().map(i64::from).collect())?,
+        })
+    }
+
     /// The depthwise half: one filter for each channel, then its scale. Tap by tap, each a shifted view of the input.
     fn run(&self, x: &Tensor, shape: &Shape) -> Result<Tensor, TchError> {
         let (count, channels, side, _) = x.size4()?;
@@ -282,4 +286,82 @@ fn fold(centred: &Tensor, spread: &Tensor) -> Result<Tensor, TchError> {
 
 fn numbers(weights: &[i8], shape: &[i64], device: tch::Device) -> Result<Tensor, TchError> {
     Tensor::f_from_slice(weights)?.f_to_device(device)?.f_to_kind(Element::Float)?.f_reshape(shape)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::keygen::checkpoint::tests::untrained;
+    use crate::keygen::{Calibration, Exact, Guarded, Kind, quantise};
+
+    fn model(kind: Kind) -> Model {
+        quantise(&untrained(kind, 7), Calibration { images: 1, side: 64 }).unwrap()
+    }
+
+    fn seeds(count: u64) -> Vec<Seed> {
+        let fresh = Seed::draw().unwrap();
+        (0..count).map(|number| fresh.child(number)).collect()
+    }
+
+    /// 100 seeds for each kind and device, or as many as `SEALGATE_TORCH_SEEDS` says.
+    #[test]
+    fn both_engines_give_the_same_bits_for_random_seeds() {
+        let count = std::env::var("SEALGATE_TORCH_SEEDS").map_or(100, |text| text.parse().unwrap());
+        let best = Device::best();
+        let devices = if best.is_cuda() { vec![Device::CPU, best] } else { vec![Device::CPU] };
+        for kind in Kind::ALL {
+            let model = model(kind);
+            let exact = Exact::new(&model, 0).unwrap();
+            for device in &devices {
+                let torch = TorchEngine::new(&model, *device).unwrap();
+                let begun = Instant::now();
+                let all = seeds(count);
+                for (number, batch) in all.chunks(7).enumerate() {
+                    let images = torch.generate(batch).unwrap();
+                    let expected = exact.generate(batch).unwrap();
+                    assert_eq!(images.len(), batch.len());
+                    for (at, (a, b)) in images.iter().zip(&expected).enumerate() {
+                        let same = a.expose_secret() == b.expose_secret();
+                        assert!(same, "{kind} on {device}, image {}", 7 * number + at);
+                    }
+                }
+                let seconds = begun.elapsed().as_secs();
+                println!(
+                    "{kind}: {count} random seeds, {} and {} agree on every bit ({seconds} s)",
+                    torch.name(),
+                    exact.name()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn one_wrong_weight_puts_the_engine_in_quarantine() {
+        let model = model(Kind::Lite);
+        let torch = TorchEngine::new(&model, Device::CPU).unwrap();
+        let _ = torch.stages.lock().unwrap()[5].matrices[0].get(3).get(2).fill_(1.0);
+        let guarded = Guarded::new(Box::new(torch), Box::new(Exact::new(&model, 0).unwrap())).unwrap();
+        assert!(guarded.is_quarantined());
+        let seeds = seeds(1);
+        let expected = Exact::new(&model, 0).unwrap().generate(&seeds).unwrap();
+        assert!(guarded.generate(&seeds).unwrap()[0].expose_secret() == expected[0].expose_secret());
+    }
+
+    #[test]
+    fn the_integer_root_is_exact_around_squares() {
+        let mut numbers = vec![0_i64, 1, 2, 3, (1 << 62) - 1];
+        for root in [3_i64, 1 << 16, (1 << 26) + 1, (1 << 30) + 7, (1 << 31) - 1] {
+            numbers.extend([root * root - 1, root * root, root * root + 1]);
+        }
+        let roots = Vec::<i64>::try_from(root(&Tensor::from_slice(&numbers)).unwrap()).unwrap();
+        let expected: Vec<i64> = numbers.iter().map(|number| number.isqrt()).collect();
+        assert_eq!(roots, expected);
+    }
+
+    #[test]
+    fn no_seeds_give_no_images() {
+        assert!(TorchEngine::new(&model(Kind::Full), Device::CPU).unwrap().generate(&[]).unwrap().is_empty());
+    }
 }
