@@ -44,3 +44,28 @@ impl Adam {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The loss a^2 + 3 b, from (1, -2): the values of the paper's formulas in double precision, computed apart.
+    #[test]
+    fn three_steps_are_those_of_the_published_algorithm() {
+        let value = Tensor::from_slice(&[1.0_f32, -2.0]).set_requires_grad(true);
+        let mut parameters = [Parameter { name: "p".to_owned(), value }];
+        let mut adam = Adam::new(&parameters).unwrap();
+        for (step, expected) in [
+            (1, [0.999800000, -2.000200000]),
+            (2, [0.999600007, -2.000400000]),
+            (3, [0.999400024, -2.000600000]),
+        ] {
+            let p = &parameters[0].value;
+            (p.get(0).square() + p.get(1) * 3.0).backward();
+            adam.step(&mut parameters, step).unwrap();
+            let values = Vec::<f32>::try_from(&parameters[0].value.detach()).unwrap();
+            let off = values.iter().zip(expected).map(|(a, b)| (f64::from(*a) - b).abs()).fold(0.0, f64::max);
+            assert!(off < 3e-7, "step {step}: {values:?}, expected {expected:?}");
+        }
+    }
+}
