@@ -6,6 +6,7 @@ mod echo;
 mod evaluate;
 mod generator;
 mod generator_bench;
+mod generator_train;
 mod inspect;
 mod keys;
 mod open;
