@@ -34,4 +34,4 @@ pub use network::Kind;
 pub use pool::{Alarm, Pool, PoolStatus};
 pub use quantise::{Calibration, quantise};
 pub use seed::Seed;
-pub use store::{Choice, GeneratorStore, Place, write_new};
+pub use store::{Choice, GeneratorStore, Listed, Place, write_new};

@@ -7,6 +7,7 @@
 mod architecture;
 mod association;
 mod gateway;
+mod generator;
 mod hostile;
 mod inspect;
 mod keys;
