@@ -161,8 +161,7 @@ pub(crate) mod tests {
             let (first, second) =
                 if shape.transposed { (shape.inputs, shape.outputs) } else { (shape.outputs, shape.inputs) };
             let mut dimensions = vec![first, second, k, k];
-            let mut numbers: Vec<f32> =
-                (0..dimensions.iter().product::<usize>()).map(|at| at as f32).collect();
+            let mut numbers: Vec<f32> = (0..dimensions.iter().product::<usize>()).map(float).collect();
             change(shape.name, &mut numbers, &mut dimensions);
             let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
             tensors.push((format!("{}.weight", shape.name), dimensions, bytes));
@@ -177,6 +176,10 @@ pub(crate) mod tests {
         serialize(views, Some(metadata)).unwrap()
     }
 
+    fn float(number: usize) -> f32 {
+        u16::try_from(number).unwrap().into()
+    }
+
     fn error(file: &[u8]) -> String {
         Checkpoint::parse(file).err().expect("it is refused").to_string()
     }
@@ -185,7 +188,7 @@ pub(crate) mod tests {
     fn transposed_weights_come_out_with_the_output_channel_first() {
         let checkpoint = Checkpoint::parse(&file("full", "{}", |_, _, _| {})).unwrap();
         // up1 in the file is [64, 32, 3, 3]: input 5, output 7, tap 4 stands at (5 * 32 + 7) * 9 + 4.
-        let expected = ((5 * 32 + 7) * 9 + 4) as f32;
+        let expected = float((5 * 32 + 7) * 9 + 4);
         assert!((checkpoint.layers[9].weights[(7 * 64 + 5) * 9 + 4] - expected).abs() < 0.5);
         // A plain one stays as it is.
         assert!((checkpoint.layers[0].weights[100] - 100.0).abs() < 0.5);

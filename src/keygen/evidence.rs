@@ -142,7 +142,7 @@ mod tests {
         let mut bytes = vec![0; KeyImage::LENGTH];
         super::super::seed::Seed::new([3; 32]).expand_into(&mut bytes);
         let good = KeyImage::new(bytes.clone().into()).unwrap();
-        assert!(Evidence::of(&[good.clone()]).check().is_ok());
+        assert!(Evidence::of(std::slice::from_ref(&good)).check().is_ok());
         let error = Evidence::of(&[good.clone(), good]).check().unwrap_err();
         assert!(error.contains("100.00 % of their bytes in common"), "{error}");
         bytes[..3000].fill(17);

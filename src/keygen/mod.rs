@@ -41,4 +41,4 @@ pub use pool::{Alarm, Pool, PoolStatus};
 pub use quantise::{Calibration, quantise};
 pub use seed::Seed;
 pub use start::start;
-pub use store::{Choice, GeneratorStore, Place, write_new};
+pub use store::{Choice, GeneratorStore, Listed, Place, write_new};

@@ -74,7 +74,7 @@ enum Filtering {
 /// What has to be run for one group of rows.
 #[derive(Debug)]
 struct Passes<T> {
-    passes: Vec<Pass<T>>,
+    all: Vec<Pass<T>>,
     positions: usize,
     /// Where the first position of the first group has its activations, and how far it is to the next group's.
     start: usize,
@@ -112,7 +112,7 @@ impl<T> Passes<T> {
     /// Runs `row(convolution, activations, outputs, positions)` for each pass of a group.
     fn run<O>(&self, group: usize, input: &[u8], out: &mut [O], row: impl Fn(&T, &[u8], &mut [O], usize)) {
         let from = &input[self.start + group * self.step..];
-        for pass in &self.passes {
+        for pass in &self.all {
             row(&pass.convolution, from, &mut out[pass.place..], self.positions);
         }
     }
@@ -177,8 +177,8 @@ impl Stage {
                         scale.row(with, &scratch.accumulators, None, &mut scratch.activations);
                     }
                 }
-                let width = self.side_out * self.channels_out;
-                for (row, out) in out.chunks_exact_mut(width).enumerate() {
+                let row_length = self.side_out * self.channels_out;
+                for (row, out) in out.chunks_exact_mut(row_length).enumerate() {
                     pointwise.run(row, &scratch.activations, out, mixing);
                 }
             }
@@ -203,8 +203,11 @@ fn weight(shape: &Shape, weights: &[i8], at: &At) -> i8 {
     weights[((at.output * shape.inputs + at.input) * shape.kernel + at.ky) * shape.kernel + at.kx]
 }
 
-/// The taps of one phase of a convolution along one axis: which of the kernel, and how far from the position.
-fn taps(shape: &Shape, phase: usize) -> Vec<(usize, usize)> {
+/// A tap along one axis: which of the kernel, and how far from the position.
+type Along = (usize, usize);
+
+/// The taps of one phase of a convolution along one axis.
+fn taps(shape: &Shape, phase: usize) -> Vec<Along> {
     if !shape.transposed {
         return (0..shape.kernel).map(|k| (k, k)).collect();
     }
@@ -244,7 +247,7 @@ fn mix(shape: &Shape, frame: Frame, weight: impl Fn(At) -> i8) -> Passes<Mixing>
         (_, false) => side_out,
     };
     let (start, step) = groups(shape, frame);
-    Passes { passes, positions, start, step }
+    Passes { all: passes, positions, start, step }
 }
 
 /// Rows of the output that are computed together.
@@ -278,20 +281,18 @@ fn groups(shape: &Shape, frame: Frame) -> (usize, usize) {
 /// Steps for outputs that are channels of one pixel.
 fn mix_steps(
     frame: Frame,
-    (rows, columns): (&[(usize, usize)], &[(usize, usize)]),
+    (rows, columns): (&[Along], &[Along]),
     outputs: std::ops::Range<usize>,
     weight: &impl Fn(At) -> i8,
 ) -> (Vec<u32>, Vec<Quad>) {
     let (mut offsets, mut quads) = (Vec::new(), Vec::new());
-    for &(ky, y) in rows {
-        for &(kx, x) in columns {
-            for first in (0..frame.channels).step_by(4) {
-                offsets.push(offset(y * frame.stride() + x * frame.channels + first));
-                for block in outputs.clone().step_by(LANES) {
-                    quads.push(quad(|lane, four| {
-                        weight(At { output: block + lane, input: first + four, ky, kx })
-                    }));
-                }
+    for (&(ky, y), &(kx, x)) in rows.iter().flat_map(|row| columns.iter().map(move |column| (row, column))) {
+        for first in (0..frame.channels).step_by(4) {
+            offsets.push(offset(y * frame.stride() + x * frame.channels + first));
+            for block in outputs.clone().step_by(LANES) {
+                quads.push(quad(|lane, four| {
+                    weight(At { output: block + lane, input: first + four, ky, kx })
+                }));
             }
         }
     }
@@ -357,7 +358,7 @@ fn filtering(shape: &Shape, frame: Frame, depthwise: &Depthwise) -> Filtering {
     let convolution = Filter::new(offsets, quads, outputs, (advance, out_advance), scale);
     let (start, step) = groups(shape, frame);
     let step = if outputs_tall { TALL * step } else { step };
-    Filtering::Wide(Passes { passes: vec![Pass { convolution, place: 0 }], positions, start, step })
+    Filtering::Wide(Passes { all: vec![Pass { convolution, place: 0 }], positions, start, step })
 }
 
 /// A pixel that a filter reads, and which of its weights it meets for each output; none for some.

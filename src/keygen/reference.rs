@@ -2,7 +2,9 @@
 //!
 //! It is far too slow for use. Every other engine is tested against it, and calibration walks through it layer by layer.
 
-use super::model::{Depthwise, Layer, Model};
+#[cfg(test)]
+use super::model::Model;
+use super::model::{Depthwise, Layer};
 use super::network::{Post, Shape};
 
 /// Activations or accumulators: channels, in them rows.
@@ -43,6 +45,7 @@ impl Statistics {
 const HALF: i64 = 1 << 31;
 
 /// The key image for a seed image of `side` rows and columns.
+#[cfg(test)]
 pub(crate) fn generate(model: &Model, seed_image: &[u8], side: usize) -> Vec<u8> {
     let mut planes = input(seed_image, side);
     for (shape, layer) in model.layers() {
@@ -118,17 +121,13 @@ fn convolve(shape: &Shape, weights: &[i8], channel: &[i64], side: usize, out: &m
         };
         (place < side).then_some(place)
     };
-    for row in 0..side_out {
-        for column in 0..side_out {
-            let mut sum = 0;
-            for ky in 0..kernel {
-                let Some(y) = meets(row, ky) else { continue };
-                for kx in 0..kernel {
-                    let Some(x) = meets(column, kx) else { continue };
-                    sum += i64::from(weights[ky * kernel + kx]) * channel[y * side + x];
-                }
-            }
-            out[row * side_out + column] += sum;
+    for (at, out) in out.iter_mut().enumerate() {
+        let (row, column) = (at / side_out, at % side_out);
+        for (tap, weight) in weights.iter().enumerate() {
+            let (Some(y), Some(x)) = (meets(row, tap / kernel), meets(column, tap % kernel)) else {
+                continue;
+            };
+            *out += i64::from(*weight) * channel[y * side + x];
         }
     }
 }
@@ -164,6 +163,7 @@ pub(crate) fn activate(shape: &Shape, layer: &Layer, accumulators: &Planes, inpu
 }
 
 /// The fold of section 6.
+#[cfg(test)]
 fn fold(accumulators: &Planes) -> Vec<u8> {
     let mut image = vec![0; accumulators.side * accumulators.side * 3];
     for (number, channel) in accumulators.channels.iter().enumerate() {

@@ -93,6 +93,9 @@ impl fmt::Display for Place {
     }
 }
 
+/// One generator of a list, or what is wrong with it.
+pub type Listed = (Place, Result<Model, KeygenError>);
+
 impl GeneratorStore {
     /// The ones that come with Sealgate and those in `folder`, which need not be there.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
@@ -122,7 +125,7 @@ impl GeneratorStore {
     }
 
     /// Every generator there is, or what is wrong with it.
-    pub fn list(&self) -> Result<Vec<(Place, Result<Model, KeygenError>)>, KeygenError> {
+    pub fn list(&self) -> Result<Vec<Listed>, KeygenError> {
         let mut found: Vec<_> = shipped().map(|(_, file)| (Place::Shipped, Model::parse(file))).collect();
         if !self.folder.exists() {
             return Ok(found);

@@ -9,9 +9,14 @@ def derive(seed, info):
     return HKDF(SHA512(), 32, b"sealgate seed image v1", info).derive(seed)
 
 
-seed = bytes(range(32))
-image = Cipher(algorithms.AES(derive(seed, b"aes-256-ctr")), modes.CTR(bytes(16))).encryptor().update(bytes(196608))
-print("first", image[:32].hex())
-print("last", image[-32:].hex())
-print("child 0", derive(seed, b"child" + bytes(8)).hex())
-print("child max", derive(seed, b"child" + b"\xff" * 8).hex())
+def expand(seed):
+    return Cipher(algorithms.AES(derive(seed, b"aes-256-ctr")), modes.CTR(bytes(16))).encryptor().update(bytes(196608))
+
+
+if __name__ == "__main__":
+    seed = bytes(range(32))
+    image = expand(seed)
+    print("first", image[:32].hex())
+    print("last", image[-32:].hex())
+    print("child 0", derive(seed, b"child" + bytes(8)).hex())
+    print("child max", derive(seed, b"child" + b"\xff" * 8).hex())

@@ -8,6 +8,7 @@ mod architecture;
 mod association;
 mod evaluate;
 mod gateway;
+mod generator;
 mod hostile;
 mod inspect;
 mod keys;

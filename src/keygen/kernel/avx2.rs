@@ -50,18 +50,18 @@ unsafe fn mixing_row<const Q: usize, const ADVANCE: usize>(
                     let here = base.add(*offset as usize);
                     let quad = plan.quads.as_ptr().add(step * Q + q).cast::<__m256i>();
                     let weights = [_mm256_load_si256(quad), _mm256_load_si256(quad.add(1))];
-                    for p in 0..P {
+                    for (p, sums) in sums.iter_mut().enumerate() {
                         let four = _mm256_set1_epi32(here.add(p * ADVANCE).cast::<i32>().read_unaligned());
                         for half in 0..2 {
                             let pairs = _mm256_maddubs_epi16(four, weights[half]);
-                            sums[p][half] = _mm256_add_epi32(sums[p][half], _mm256_madd_epi16(pairs, ones));
+                            sums[half] = _mm256_add_epi32(sums[half], _mm256_madd_epi16(pairs, ones));
                         }
                     }
                 }
                 for (p, sums) in sums.iter().enumerate() {
-                    let to = out.add((position + p) * plan.out_advance + q * LANES).cast::<__m256i>();
-                    _mm256_storeu_si256(to, sums[0]);
-                    _mm256_storeu_si256(to.add(1), sums[1]);
+                    let to = out.add((position + p) * plan.out_advance + q * LANES);
+                    _mm256_storeu_si256(to.cast(), sums[0]);
+                    _mm256_storeu_si256(to.add(8).cast(), sums[1]);
                 }
             }
         }
@@ -234,8 +234,8 @@ unsafe fn scale_row<const ADD: bool>(plan: &Scale, row: &[i32], added: *const u8
         for at in (block..row.len()).step_by(plan.width) {
             // SAFETY: see `scale`.
             unsafe {
-                let x = row.as_ptr().add(at).cast::<__m256i>();
-                let x = [_mm256_loadu_si256(x), _mm256_loadu_si256(x.add(1))];
+                let x = row.as_ptr().add(at);
+                let x = [_mm256_loadu_si256(x.cast()), _mm256_loadu_si256(x.add(8).cast())];
                 let before = if ADD { _mm_loadu_si128(added.add(at).cast()) } else { _mm_setzero_si128() };
                 _mm_storeu_si128(out.add(at).cast(), scale.activations::<ADD>(x, before));
             }

@@ -50,10 +50,10 @@ unsafe fn mixing_row<const P: usize, const Q: usize, const ADVANCE: usize>(
                 for (q, weights) in weights.iter_mut().enumerate() {
                     *weights = _mm512_loadu_si512(quads.add(step * Q + q).cast());
                 }
-                for p in 0..P {
+                for (p, sums) in sums.iter_mut().enumerate() {
                     let four = _mm512_set1_epi32(here.add(p * ADVANCE).cast::<i32>().read_unaligned());
-                    for q in 0..Q {
-                        sums[p][q] = _mm512_dpbusd_epi32(sums[p][q], four, weights[q]);
+                    for (sum, weights) in sums.iter_mut().zip(&weights) {
+                        *sum = _mm512_dpbusd_epi32(*sum, four, *weights);
                     }
                 }
             }

@@ -206,23 +206,23 @@ pub(super) struct Sums {
 impl Sums {
     pub(super) const ZERO: Self = Self { sum: [0; 64], squares: [0; 64] };
 
-    /// Adds rows of `width` accumulators side by side: 16, 32 or 64.
-    pub(super) fn add(&mut self, with: Instructions, rows: &[i32], width: usize) {
+    /// Adds rows of groups of `group` accumulators side by side: 16, 32 or 64.
+    pub(super) fn add(&mut self, with: Instructions, rows: &[i32], group: usize) {
         // Accumulators are below 2^23: the sum of 256 of them still fits 32 bits.
-        for part in rows.chunks(256 * width) {
-            self.add_part(with, part, width);
+        for part in rows.chunks(256 * group) {
+            self.add_part(with, part, group);
         }
     }
 
-    fn add_part(&mut self, with: Instructions, row: &[i32], width: usize) {
+    fn add_part(&mut self, with: Instructions, row: &[i32], group: usize) {
         match with.0 {
-            Set::Portable => portable::sums(self, row, width),
+            Set::Portable => portable::sums(self, row, group),
             #[cfg(target_arch = "x86_64")]
-            Set::Avx2 => avx2::sums(self, row, width),
+            Set::Avx2 => avx2::sums(self, row, group),
             #[cfg(target_arch = "x86_64")]
-            Set::Avx512Vnni => avx512::sums(self, row, width),
+            Set::Avx512Vnni => avx512::sums(self, row, group),
             #[cfg(target_arch = "aarch64")]
-            Set::Neon => portable::sums(self, row, width),
+            Set::Neon => portable::sums(self, row, group),
         }
     }
 

@@ -59,9 +59,9 @@ pub(super) fn filter(plan: &Filter, input: &[u8], out: &mut [u8], count: usize) 
                 let mut sums = [0_i32; LANES];
                 for (offsets, quads) in plan.offsets.iter().zip(plan.quads.chunks_exact(places * blocks)) {
                     let taps = offsets.map(|offset| &input[base + offset as usize..][..LANES]);
-                    for (lane, sum) in sums.iter_mut().enumerate() {
-                        *sum += dot(quads[number * blocks + block].0[lane], taps.map(|tap| tap[lane]));
-                    }
+                    let weights = &quads[number * blocks + block].0;
+                    let lanes = sums.iter_mut().zip(weights).enumerate();
+                    lanes.for_each(|(lane, (sum, quad))| *sum += dot(*quad, taps.map(|tap| tap[lane])));
                 }
                 let at = position * plan.out_advance + place + block * LANES;
                 for (lane, out) in out[at..at + LANES].iter_mut().enumerate() {
