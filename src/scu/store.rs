@@ -11,7 +11,7 @@ use super::dial::Wire;
 use super::failure::Failure;
 use super::proposals::Need;
 use super::source::Source;
-use crate::association::{Command, Error, Outgoing, Priority};
+use crate::association::{Command, Error, Outgoing, Priority, field};
 use crate::dicom::{AeTitle, Encoding, TransferSyntax, Uid};
 
 /// What is stored, apart from its data set.
@@ -67,7 +67,7 @@ pub async fn store(
     let context = caller.context(&instance.class, instance.transfer_syntax)?;
     let message_id = caller.begin_operation()?;
     let seconds = caller.config().source_seconds;
-    let mut outgoing = caller.begin(&context, &instance.request(message_id))?;
+    let outgoing = caller.begin(&context, &instance.request(message_id))?;
     let mut metered = Metered { source, left: instance.length, is_odd: false, seconds };
     match pour(&mut metered, outgoing, instance.transfer_syntax.encoding).await {
         Ok(()) => {}
@@ -78,7 +78,7 @@ pub async fn store(
             return Err(failure);
         }
     }
-    let response = caller.response(message_id).await?;
+    let response = caller.response(message_id, field::C_STORE).await?;
     if response.answer.is_done() { Ok(response.answer) } else { Err(response.answer.into()) }
 }
 

@@ -12,12 +12,17 @@ mod inspect;
 mod keys;
 mod process;
 mod scan;
+mod scu;
+mod scu_pool;
 mod services;
 mod settings;
+mod taker;
 mod wire;
 
 #[cfg(feature = "peers")]
 mod peers;
+#[cfg(feature = "peers")]
+mod peers_commit;
 #[cfg(feature = "peers")]
 mod peers_disk;
 #[cfg(feature = "peers")]

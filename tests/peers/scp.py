@@ -32,7 +32,6 @@ parser.add_argument("--commit", default="same")
 parser.add_argument("--fail")
 ARGS = parser.parse_args()
 
-_config.UNRESTRICTED_STORAGE_SERVICE = True
 _config.LOG_RESPONSE_IDENTIFIERS = False
 _config.LOG_REQUEST_IDENTIFIERS = False
 _config.STORE_RECV_CHUNKED_DATASET = False
