@@ -44,13 +44,13 @@ impl Retrieved {
 
     /// Reads the last response. A list that cannot be read is no list: it must not hide the status.
     pub(super) fn read(context: &Context, last: Last, identifier: &Bytes) -> Self {
-        let list = |bytes: &[u8], encoding: Encoding| {
+        let read = |bytes: &[u8], encoding: Encoding| {
             let elements = Elements::new(bytes, Syntax::of(encoding).ok()?);
             elements.find(FAILED_INSTANCES).ok().flatten().map(|element| element.uids())
         };
         let Last { answer, counts, detail } = last;
-        let failed = list(identifier, context.transfer_syntax.encoding)
-            .or_else(|| list(&detail, Encoding::ImplicitLittle))
+        let failed = read(identifier, context.transfer_syntax.encoding)
+            .or_else(|| read(&detail, Encoding::ImplicitLittle))
             .unwrap_or_default();
         Self { answer, counts, failed }
     }

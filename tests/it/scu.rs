@@ -94,33 +94,33 @@ async fn every_source_arrives_byte_for_byte() {
     let data = some_bytes(200_001);
     for kind in ["bytes", "reader", "pieces", "channel"] {
         let (mut caller, mut host) = both(&storing(), quick()).await;
-        let mut what = instance();
-        what.length = Some(data.len() as u64);
-        let sending = async {
-            match kind {
-                "bytes" => store(&mut caller, &what, &mut Bytes::from(data.clone())).await,
-                "reader" => store(&mut caller, &what, &mut FromReader::new(&data[..])).await,
-                "pieces" => {
-                    let pieces = data.chunks(777).map(Bytes::copy_from_slice);
-                    store(&mut caller, &what, &mut FromPieces(pieces)).await
-                }
-                _ => {
-                    let (maker, mut source) = mpsc::channel::<io::Result<Option<Bytes>>>(2);
-                    let making = async {
-                        for piece in data.chunks(5000) {
-                            maker.send(Ok(Some(Bytes::copy_from_slice(piece)))).await.expect("taken");
-                        }
-                        maker.send(Ok(None)).await.expect("taken");
-                    };
-                    tokio::join!(store(&mut caller, &what, &mut source), making).0
-                }
-            }
-        };
-        let (answer, (request, came)) = tokio::join!(sending, answer_one(&mut host, Status::SUCCESS));
+        let (answer, (request, came)) =
+            tokio::join!(send_as(kind, &mut caller, &data), answer_one(&mut host, Status::SUCCESS));
         assert_eq!(answer.expect("stored").status, Status::SUCCESS);
         assert!(came == data, "{kind}");
         assert_eq!(request.uid(element::AFFECTED_SOP_INSTANCE), Some(Ok(uid("1.2.3"))));
         assert!(caller.is_free());
+    }
+}
+
+/// Stores these bytes out of this kind of source.
+async fn send_as(kind: &str, caller: &mut Caller, data: &[u8]) -> Result<Answer, Failure> {
+    let mut what = instance();
+    what.length = Some(data.len() as u64);
+    match kind {
+        "bytes" => store(caller, &what, &mut Bytes::copy_from_slice(data)).await,
+        "reader" => store(caller, &what, &mut FromReader::new(data)).await,
+        "pieces" => store(caller, &what, &mut FromPieces(data.chunks(777).map(Bytes::copy_from_slice))).await,
+        _ => {
+            let (maker, mut source) = mpsc::channel::<io::Result<Option<Bytes>>>(2);
+            let making = async {
+                for piece in data.chunks(5000) {
+                    maker.send(Ok(Some(Bytes::copy_from_slice(piece)))).await.expect("taken");
+                }
+                maker.send(Ok(None)).await.expect("taken");
+            };
+            tokio::join!(store(caller, &what, &mut source), making).0
+        }
     }
 }
 

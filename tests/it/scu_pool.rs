@@ -14,6 +14,9 @@ use crate::taker::{Plan, Seen, Taker};
 const CT: &str = "1.2.840.10008.5.1.4.1.1.2";
 const MR: &str = "1.2.840.10008.5.1.4.1.1.4";
 
+/// A data set with one empty element.
+const DATA: &[u8] = b"\x08\0\x05\0CS\0\0";
+
 fn uid(text: &str) -> Uid {
     Uid::parse(text).expect("a UID")
 }
@@ -36,7 +39,7 @@ fn pool(config: Config) -> Arc<Pool> {
 }
 
 async fn send(pool: &Pool, taker: &Taker, class: &str, number: usize) -> Result<(), Failure> {
-    let mut data = Bytes::from_static(b"\x08\0\x05\0CS\0\0");
+    let mut data = Bytes::from_static(DATA);
     pool.store(&to(taker), &instance(class, number), &mut data).await.map(|_| ())
 }
 
@@ -60,6 +63,9 @@ async fn one_association_takes_one_instance_after_the_other() {
         send(&pool, &taker, CT, number).await.expect("stored");
     }
     assert_eq!(stores(&taker.seen()), [20]);
+    let fourth = &taker.taken()[3];
+    assert_eq!((&fourth.instance, &fourth.originator), (&uid("1.2.3"), &None));
+    assert_eq!((fourth.transfer_syntax.keyword, &fourth.data_set[..]), ("ExplicitVRLittleEndian", DATA));
     assert_eq!(pool.idle(&to(&taker)), 1);
     pool.close().await;
     until("it is released", || taker.seen()[0].ended.is_some()).await;

@@ -98,13 +98,7 @@ impl Taker {
         let list = Arc::clone(&record);
         let listening = tokio::spawn(async move {
             while let Ok((stream, from)) = listener.accept().await {
-                let (acceptor, list, plan) = (acceptor.clone(), Arc::clone(&list), plan.clone());
-                tokio::spawn(async move {
-                    let limits = Arc::new(plan.limits.clone());
-                    if let Some(association) = acceptor.accept(stream, from, limits).await {
-                        serve(association, &list, &plan).await;
-                    }
-                });
+                tokio::spawn(host(acceptor.clone(), stream, from, Arc::clone(&list), plan.clone()));
             }
         });
         Self { address, record, listening }
@@ -139,6 +133,18 @@ impl Drop for Taker {
 
 fn lock(record: &Mutex<Record>) -> MutexGuard<'_, Record> {
     record.lock().expect("no panic holds it")
+}
+
+async fn host(
+    acceptor: Acceptor,
+    stream: TcpStream,
+    from: SocketAddr,
+    record: Arc<Mutex<Record>>,
+    plan: Plan,
+) {
+    if let Some(association) = acceptor.accept(stream, from, Arc::new(plan.limits.clone())).await {
+        serve(association, &record, &plan).await;
+    }
 }
 
 async fn serve(mut association: Association<TcpStream>, record: &Mutex<Record>, plan: &Plan) {
