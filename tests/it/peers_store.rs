@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use sealgate::association;
 use sealgate::dicom::{AeAddress, AeTitle, Status};
@@ -169,6 +170,24 @@ async fn the_originator_of_a_move_goes_with_the_store() {
     store(&mut caller, &instance, &mut sample.data_set.clone()).await.expect("stored");
     caller.release().await;
     assert!(peer.process.log().contains("originator VIEWER 4711"), "{}", peer.process.log());
+}
+
+#[tokio::test]
+async fn a_peer_that_dies_in_the_middle_of_a_store_is_a_broken_connection() {
+    let samples = samples();
+    let sample = samples.iter().find(|sample| sample.data_set.len() > 300_000).expect("a larger one");
+    let mut peer = StoreScp::start_with(&["-pm", "+xa", "--sleep-after", "30"]);
+    let mut caller = call(peer.address(), &[sample.instance.need()]).await;
+    let killing = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        peer.process.kill();
+    };
+    let mut data = sample.data_set.clone();
+    let (answered, ()) = tokio::join!(store(&mut caller, &sample.instance, &mut data), killing);
+    let failure = answered.expect_err("it is dead");
+    assert!(matches!(failure, Failure::Connection(_)) && failure.may_pass(), "{failure:?}");
+    assert!(!caller.is_free());
+    caller.release().await;
 }
 
 #[tokio::test]
