@@ -338,14 +338,17 @@ impl Caller {
         data: Option<&[u8]>,
     ) -> Result<Response, Failure> {
         let message_id = self.begin_operation()?;
-        self.send(context, &request(message_id), data).await?;
-        self.response(message_id).await
+        let request = request(message_id);
+        self.send(context, &request, data).await?;
+        self.response(message_id, request.field()).await
     }
 
-    /// The one response to the operation in hand, with its data set.
-    pub(super) async fn response(&mut self, message_id: u16) -> Result<Response, Failure> {
+    /// The one response to the operation in hand, a request of this kind, with its data set.
+    pub(super) async fn response(&mut self, message_id: u16, kind: u16) -> Result<Response, Failure> {
         let message = self.receive_for(message_id, self.config.answer_seconds, "to answer a request").await?;
-        let Some(answer) = Answer::read(&message.command) else {
+        let answer =
+            Answer::read(&message.command).filter(|_| message.command.field() == kind | field::RESPONSE);
+        let Some(answer) = answer else {
             return Err(self.protocol(format!("{:?} instead of an answer", message.command)));
         };
         let data = self.read_data_set().await?;

@@ -3,10 +3,9 @@
 use bytes::Bytes;
 use tracing::info;
 
-use super::answer::Answer;
 use super::caller::Caller;
 use super::failure::Failure;
-use super::retrieve::Retrieved;
+use super::retrieve::{Last, Retrieved};
 use crate::association::{Command, Context, Message, SubOperations, element, field};
 use crate::dicom::{Status, Uid};
 
@@ -38,7 +37,7 @@ pub struct Getting<'a> {
     context: Context,
     message_id: u16,
     /// The response whose data set may still be coming in.
-    head: Option<(Answer, SubOperations)>,
+    head: Option<Last>,
     /// The store that has no answer yet.
     store: Option<Message>,
     ended: bool,
@@ -79,13 +78,13 @@ impl Getting<'_> {
             }
         }
         let identifier = self.caller.read_data_set().await?;
-        let Some((answer, counts)) = self.head.take() else { return Err(Failure::Unfinished) };
-        if answer.status.is_pending() {
-            return Ok(Got::Pending(counts));
+        let Some(last) = self.head.take() else { return Err(Failure::Unfinished) };
+        if last.answer.status.is_pending() {
+            return Ok(Got::Pending(last.counts));
         }
         self.caller.end_operation();
         self.ended = true;
-        Ok(Got::Ended(Retrieved::read(&self.context, answer, counts, &identifier)))
+        Ok(Got::Ended(Retrieved::read(&self.context, last, &identifier)))
     }
 
     /// The next piece of the data set of the instance that is coming in; nothing behind its end. May be dropped and
@@ -118,8 +117,7 @@ impl Getting<'_> {
         let message = self.caller.receive_for(self.message_id, seconds, "to go on with C-GET").await?;
         match message.command.field() {
             GET_RESPONSE => {
-                let counts = message.command.sub_operations();
-                self.head = Answer::read(&message.command).map(|answer| (answer, counts));
+                self.head = Last::read(&message.command);
                 Ok(None)
             }
             field::C_STORE => {

@@ -1,9 +1,8 @@
 //! C-MOVE as SCU (PS3.4 C.4.2): another node is told to send to a third one, and counts while it does.
 
-use super::answer::Answer;
 use super::caller::Caller;
 use super::failure::Failure;
-use super::retrieve::Retrieved;
+use super::retrieve::{Last, Retrieved};
 use crate::association::{Command, Context, SubOperations, field};
 use crate::dicom::AeTitle;
 
@@ -22,7 +21,7 @@ pub struct Moving<'a> {
     context: Context,
     message_id: u16,
     /// The response whose data set may still be coming in.
-    head: Option<(Answer, SubOperations)>,
+    head: Option<Last>,
     ended: bool,
 }
 
@@ -57,13 +56,13 @@ impl Moving<'_> {
             self.head = Some(self.receive().await?);
         }
         let identifier = self.caller.read_data_set().await?;
-        let Some((answer, counts)) = self.head.take() else { return Err(Failure::Unfinished) };
-        if answer.status.is_pending() {
-            return Ok(Moved::Pending(counts));
+        let Some(last) = self.head.take() else { return Err(Failure::Unfinished) };
+        if last.answer.status.is_pending() {
+            return Ok(Moved::Pending(last.counts));
         }
         self.caller.end_operation();
         self.ended = true;
-        Ok(Moved::Ended(Retrieved::read(&self.context, answer, counts, &identifier)))
+        Ok(Moved::Ended(Retrieved::read(&self.context, last, &identifier)))
     }
 
     /// Waits for the end.
@@ -80,12 +79,12 @@ impl Moving<'_> {
         if self.ended { Ok(()) } else { self.caller.cancel(&self.context, self.message_id).await }
     }
 
-    async fn receive(&mut self) -> Result<(Answer, SubOperations), Failure> {
+    async fn receive(&mut self) -> Result<Last, Failure> {
         let seconds = self.caller.config().pending_seconds;
         let message = self.caller.receive_for(self.message_id, seconds, "to go on with C-MOVE").await?;
         let command = &message.command;
-        match Answer::read(command).filter(|_| command.field() == MOVE_RESPONSE) {
-            Some(answer) => Ok((answer, command.sub_operations())),
+        match Last::read(command).filter(|_| command.field() == MOVE_RESPONSE) {
+            Some(last) => Ok(last),
             None => Err(self.caller.protocol(format!("{command:?} in the middle of C-MOVE"))),
         }
     }

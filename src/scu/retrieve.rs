@@ -6,8 +6,8 @@ use dicom_core::Tag;
 use super::answer::{Answer, Meaning};
 use super::elements::{Elements, Syntax};
 use super::failure::Failure;
-use crate::association::{Context, SubOperations};
-use crate::dicom::Uid;
+use crate::association::{Command, Context, SubOperations};
+use crate::dicom::{Encoding, Uid};
 
 /// Failed SOP Instance UID List.
 const FAILED_INSTANCES: Tag = Tag(0x0008, 0x0058);
@@ -43,10 +43,30 @@ impl Retrieved {
     }
 
     /// Reads the last response. A list that cannot be read is no list: it must not hide the status.
-    pub(super) fn read(context: &Context, answer: Answer, counts: SubOperations, identifier: &Bytes) -> Self {
-        let found = Syntax::of(context.transfer_syntax.encoding)
-            .and_then(|syntax| Elements::new(identifier, syntax).find(FAILED_INSTANCES));
-        let failed = found.ok().flatten().map(|element| element.uids()).unwrap_or_default();
+    pub(super) fn read(context: &Context, last: Last, identifier: &Bytes) -> Self {
+        let read = |bytes: &[u8], encoding: Encoding| {
+            let elements = Elements::new(bytes, Syntax::of(encoding).ok()?);
+            elements.find(FAILED_INSTANCES).ok().flatten().map(|element| element.uids())
+        };
+        let Last { answer, counts, detail } = last;
+        let failed = read(identifier, context.transfer_syntax.encoding)
+            .or_else(|| read(&detail, Encoding::ImplicitLittle))
+            .unwrap_or_default();
         Self { answer, counts, failed }
+    }
+}
+
+/// A response whose data set may still be coming in.
+pub(super) struct Last {
+    pub(super) answer: Answer,
+    pub(super) counts: SubOperations,
+    /// What Orthanc has in its command set instead of its data set.
+    detail: Vec<u8>,
+}
+
+impl Last {
+    pub(super) fn read(command: &Command) -> Option<Self> {
+        let (counts, detail) = (command.sub_operations(), command.status_detail().to_vec());
+        Some(Self { answer: Answer::read(command)?, counts, detail })
     }
 }

@@ -11,7 +11,7 @@ use super::dial::Wire;
 use super::failure::Failure;
 use super::proposals::Need;
 use super::source::Source;
-use crate::association::{Command, Error, Outgoing, Priority};
+use crate::association::{Command, Error, Outgoing, Priority, field};
 use crate::dicom::{AeTitle, Encoding, TransferSyntax, Uid};
 
 /// What is stored, apart from its data set.
@@ -78,7 +78,7 @@ pub async fn store(
             return Err(failure);
         }
     }
-    let response = caller.response(message_id).await?;
+    let response = caller.response(message_id, field::C_STORE).await?;
     if response.answer.is_done() { Ok(response.answer) } else { Err(response.answer.into()) }
 }
 

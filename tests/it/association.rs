@@ -21,7 +21,7 @@ use crate::wire;
 pub(crate) const CT: &str = "1.2.840.10008.5.1.4.1.1.2";
 
 /// Lets everybody in; the peer may take these roles.
-struct Door {
+pub(crate) struct Door {
     roles: Roles,
     /// What the knock said of its user, as a log would have it, and the passcode.
     identity: Mutex<Option<(String, Vec<u8>)>>,
@@ -55,7 +55,7 @@ impl Offer for Everything {
 
 pub(crate) const BOTH: Roles = Roles { scu: true, scp: true };
 
-fn door(roles: Roles) -> (Acceptor, Arc<Door>) {
+pub(crate) fn door(roles: Roles) -> (Acceptor, Arc<Door>) {
     let door = Arc::new(Door { roles, identity: Mutex::default() });
     (Acceptor::new(Arc::clone(&door) as Arc<dyn Gatekeeper>, Ending::never()), door)
 }

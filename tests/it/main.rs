@@ -14,17 +14,22 @@ mod inspect;
 mod keys;
 mod process;
 mod scan;
+mod scu;
+mod scu_pool;
 mod seal;
 mod seal_golden;
 mod seal_kinds;
 mod services;
 mod settings;
 mod spool;
+mod taker;
 mod tls;
 mod wire;
 
 #[cfg(feature = "peers")]
 mod peers;
+#[cfg(feature = "peers")]
+mod peers_commit;
 #[cfg(feature = "peers")]
 mod peers_disk;
 #[cfg(feature = "peers")]

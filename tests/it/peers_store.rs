@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use sealgate::association;
 use sealgate::dicom::{AeAddress, AeTitle, Status};
@@ -86,7 +87,7 @@ async fn storescp_holds_every_real_instance_bit_for_bit() {
 
 #[tokio::test]
 async fn pynetdicom_holds_every_real_instance_bit_for_bit() {
-    let (peer, all) = (Pynetdicom::start(&[]), samples());
+    let (peer, all) = (Pynetdicom::start(&["--any-class"]), samples());
     let check = |sample: &Sample| {
         let held = peer.data_set(sample.instance.instance.as_str()).expect("it was written");
         assert!(held == sample.sent(), "{sample:?}");
@@ -172,6 +173,24 @@ async fn the_originator_of_a_move_goes_with_the_store() {
 }
 
 #[tokio::test]
+async fn a_peer_that_dies_in_the_middle_of_a_store_is_a_broken_connection() {
+    let samples = samples();
+    let sample = samples.iter().find(|sample| sample.data_set.len() > 300_000).expect("a larger one");
+    let mut peer = StoreScp::start_with(&["-pm", "+xa", "--sleep-after", "30"]);
+    let mut caller = call(peer.address(), &[sample.instance.need()]).await;
+    let killing = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        peer.process.kill();
+    };
+    let mut data = sample.data_set.clone();
+    let (answered, ()) = tokio::join!(store(&mut caller, &sample.instance, &mut data), killing);
+    let failure = answered.expect_err("it is dead");
+    assert!(matches!(failure, Failure::Connection(_)) && failure.may_pass(), "{failure:?}");
+    assert!(!caller.is_free());
+    caller.release().await;
+}
+
+#[tokio::test]
 async fn every_end_of_a_real_peer_has_its_class() {
     let samples = samples();
     let sample = samples.iter().find(|sample| sample.data_set.len() > 300_000).expect("a larger one");
@@ -197,6 +216,6 @@ async fn every_end_of_a_real_peer_has_its_class() {
             "refused" => matches!(&failure, Failure::Refused(codes) if codes.result == 1),
             _ => matches!(failure, Failure::Aborted { .. }),
         };
-        assert!(fits, "{option}: {failure:?}");
+        assert!(fits, "{option}: {failure:?} {}", peer.process.log());
     }
 }

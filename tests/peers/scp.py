@@ -1,5 +1,6 @@
 """A node with programmed answers: `scp.py --port=N --folder=F [--status=N --comment=TEXT --matches=N ...]`.
 
+--any-class           takes retired and private storage classes too, and then answers no role selection
 --status, --comment   what every C-STORE is answered with
 --delay               seconds before each answer to C-STORE
 --matches             how many matches a C-FIND has; each has a Patient ID with its number and a name in ISO 2022
@@ -30,9 +31,10 @@ parser.add_argument("--pad", type=int, default=0)
 parser.add_argument("--find-status", type=int, default=0)
 parser.add_argument("--commit", default="same")
 parser.add_argument("--fail")
+parser.add_argument("--any-class", action="store_true")
 ARGS = parser.parse_args()
 
-_config.UNRESTRICTED_STORAGE_SERVICE = True
+_config.UNRESTRICTED_STORAGE_SERVICE = ARGS.any_class
 _config.LOG_RESPONSE_IDENTIFIERS = False
 _config.LOG_REQUEST_IDENTIFIERS = False
 _config.STORE_RECV_CHUNKED_DATASET = False

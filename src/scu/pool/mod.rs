@@ -9,6 +9,7 @@ mod lane;
 
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -33,6 +34,7 @@ pub struct Pool {
     door: Arc<association::Config>,
     config: Arc<Config>,
     lanes: Mutex<HashMap<Destination, Arc<Lane>>>,
+    closed: AtomicBool,
 }
 
 /// An association for one user at a time, given back when it is dropped.
@@ -47,7 +49,7 @@ impl Pool {
     /// A pool with no association yet.
     #[must_use]
     pub fn new(dialer: Arc<dyn Dialer>, door: Arc<association::Config>, config: Arc<Config>) -> Self {
-        Self { dialer, door, config, lanes: Mutex::default() }
+        Self { dialer, door, config, lanes: Mutex::default(), closed: AtomicBool::new(false) }
     }
 
     /// Stores one instance on an association of the pool.
@@ -63,6 +65,9 @@ impl Pool {
 
     /// An association with a context for `need`; waits where all that there may be are in use.
     pub async fn lease(&self, to: &Destination, need: &Need) -> Result<Lease, Failure> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Failure::Ending);
+        }
         let lane = self.lane(to);
         let _waiting = lane.wait_for(need);
         let seconds = self.config.lease_seconds;
@@ -116,6 +121,7 @@ impl Pool {
 
     /// Releases what is idle, and from now on what is given back; nothing new is opened.
     pub async fn close(&self) {
+        self.closed.store(true, Ordering::Release);
         let lanes: Vec<_> = self.lanes().drain().map(|(_, lane)| lane).collect();
         for lane in lanes {
             for idle in lane.close() {

@@ -34,7 +34,7 @@ impl Kept {
 /// A value as text, without padding; empty where there is none.
 pub(crate) fn text(object: &InMemDicomObject, tag: Tag) -> String {
     let value = object.element_opt(tag).expect("a readable object");
-    let value = value.and_then(|element| element.to_str().ok().map(|text| text.into_owned()));
+    let value = value.and_then(|element| element.to_str().ok().map(std::borrow::Cow::into_owned));
     value.unwrap_or_default().trim_end_matches(['\0', ' ']).to_owned()
 }
 

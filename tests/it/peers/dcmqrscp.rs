@@ -37,6 +37,8 @@ impl Dcmqrscp {
         let file = folder.path().join("dcmqrscp.cfg");
         fs::write(&file, config).expect("its configuration");
         let mut command = Command::new("dcmqrscp");
+        // Or each message waits 40 ms for a delayed acknowledgement.
+        command.env("TCP_NODELAY", "1");
         command.args(["-v", "-dhl", "-c"]).arg(&file).current_dir(folder.path());
         let process = Process::start(&mut command, folder.path().join("log"), port);
         Self { process, folder, port }

@@ -6,7 +6,6 @@ mod dcmqrscp;
 mod orthanc;
 mod pynetdicom;
 mod storescp;
-mod taker;
 
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -21,7 +20,6 @@ pub(crate) use dcmqrscp::Dcmqrscp;
 pub(crate) use orthanc::Orthanc;
 pub(crate) use pynetdicom::Pynetdicom;
 pub(crate) use storescp::StoreScp;
-pub(crate) use taker::{Taken, Taker};
 
 /// How long a peer may take to start on a loaded machine.
 const START: Duration = Duration::from_secs(60);

@@ -38,6 +38,8 @@ impl StoreScp {
         fs::create_dir(&store).expect("a folder for instances");
         let mut command = Command::new("storescp");
         command
+            // Or each message waits 40 ms for a delayed acknowledgement.
+            .env("TCP_NODELAY", "1")
             .args(["-v", "-aet", "STORESCP", "-dhl", "-od"])
             .arg(&store)
             .args(options)
