@@ -14,7 +14,7 @@
 //! | sequence | 8 | the order of commits |
 //! | committed | 8 | milliseconds since 1970 |
 //! | content bytes | 8 | n |
-//! | sums | 4 + 4 each | CRC-32 of every 64 KiB of content, the last one shorter; each over id, number of the block (8), bytes |
+//! | sums | 4 + 4 each | CRC-32 of every 64 KiB of content, the last one shorter |
 //! | holds | 4 | the caller's flags that keep the entry from being purged |
 //! | digest | 1 + up to 64 | the caller's |
 //! | key | 2 + up to 1024 | what the entry is found by |
@@ -30,8 +30,6 @@
 //! content itself, which is not this room's.
 
 use std::path::Path;
-
-use crc32fast::Hasher;
 
 use crate::spool::disk::DiskFile;
 use crate::spool::error::SpoolError;
@@ -113,15 +111,6 @@ pub(crate) fn check_destination(name: &str) -> Result<(), SpoolError> {
         _ if bytes > limit => Err(SpoolError::TooLong { what: "the name of a destination", bytes, limit }),
         _ => Ok(()),
     }
-}
-
-/// The sum of one block of content.
-pub(crate) fn block_sum(id: EntryId, number: u64, bytes: &[u8]) -> u32 {
-    let mut hasher = Hasher::new();
-    hasher.update(id.as_bytes());
-    hasher.update(&number.to_be_bytes());
-    hasher.update(bytes);
-    hasher.finalize()
 }
 
 /// What stands behind the content.

@@ -48,6 +48,39 @@ fn main() {
             "{writers:7}   {spool:15.0}   {megabytes:4.0}   {shared:24.2}   {plain:19.0}   {ratio:5.2}   {done:6.0}"
         );
     }
+    start_with_many();
+}
+
+/// How long a start takes with a long queue, and what it takes in memory; in memory, as the disk would only add its own.
+fn start_with_many() {
+    let Ok(folder) = tempfile::tempdir_in("/dev/shm") else { return };
+    let config =
+        Config { folder: folder.path().join("spool"), refuse_stores_free_bytes: 0, ..Config::default() };
+    let config = Config { refuse_associations_free_bytes: 0, ..config };
+    let (spool, _) = Spool::open(&config).expect("an empty spool");
+    let entries = 20_000_u64;
+    for number in 0..entries {
+        let draft = spool.begin(Some(0)).expect("room");
+        let meta = Meta {
+            destinations: vec!["pacs".into()],
+            key: format!("1.2.840.113619.2.55.3.604688119.{number:06}").into_bytes(),
+            group: format!("1.2.840.113619.2.55.3.{:06}", number / 400).into_bytes(),
+            ..Meta::default()
+        };
+        let _ = draft.commit(meta, NOW).expect("a sound disk");
+    }
+    drop(spool);
+    let (before, start) = (resident_kib(), Instant::now());
+    let (_spool, recovery) = Spool::open(&config).expect("it opens again");
+    let (after, seconds) = (resident_kib(), start.elapsed().as_secs_f64());
+    let bytes = after.saturating_sub(before) * 1024 / entries;
+    println!("start with {} entries: {seconds:.2} s, at most {bytes} bytes of memory each", recovery.entries);
+}
+
+fn resident_kib() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+    line.trim().trim_end_matches(" kB").parse().unwrap_or_default()
 }
 
 fn median(rates: &mut [f64]) -> f64 {

@@ -81,6 +81,21 @@ fn a_crash_while_recovering_from_a_crash_loses_nothing_either() {
 }
 
 #[test]
+fn what_a_start_after_a_kill_shows_survives_a_power_cut() {
+    for at in 0..calls_of_the_story() {
+        // Only the process ends: the kernel still has what it wrote, and has not written it to the disk.
+        let sim = Sim::new().with_fault(Fault::Crash(at));
+        let (told, _) = run(&sim);
+        sim.set_fault(Fault::None);
+        let (spool, recovery) = open(&sim).unwrap();
+        told.compare(&spool, &recovery, &sim).unwrap();
+        let shown = spool.list(0, usize::MAX);
+        let (spool, _) = open(&sim.after(Cut::Nothing)).unwrap();
+        assert_eq!(spool.list(0, usize::MAX), shown, "killed at call {at} ({:?})", sim.struck());
+    }
+}
+
+#[test]
 fn a_crash_among_many_writers_loses_nothing_acknowledged() {
     let rounds = if std::env::var_os("SEALGATE_SOAK").is_some() { 5000 } else { 60 };
     let mut chance = Chance(1);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use sealgate::spool::{Config, EntryId, JournalFound, Order, Spool, SpoolError};
 
-use super::sim::Sim;
+use super::sim::{Cut, Sim};
 use super::story::{NOW, Told, config, content, meta, open, read_all};
 
 fn entry_path(id: EntryId) -> PathBuf {
@@ -23,7 +23,12 @@ fn two_entries(sim: &Sim) -> (EntryId, EntryId) {
 #[test]
 fn a_damaged_entry_is_set_aside_at_the_start_and_kept() {
     let size = 150_000;
-    let cases: [(&str, Spoil); 8] = [
+    let cases: [(&str, Spoil); 9] = [
+        ("the bytes from 0 to 65536 do not fit their sum", |bytes| {
+            // Two blocks in each other's place, each whole.
+            let (first, second) = bytes.split_at_mut(65_536);
+            first.swap_with_slice(&mut second[..65_536]);
+        }),
         ("the bytes from 65536 to 131072 do not fit their sum", |bytes| bytes[70_000] ^= 1),
         ("the bytes from 131072 to 150000 do not fit their sum", |bytes| bytes[149_999] ^= 0x80),
         ("the sum of its record does not fit", |bytes| bytes[150_040] ^= 1),
@@ -58,6 +63,21 @@ fn a_damaged_entry_is_set_aside_at_the_start_and_kept() {
         drop(spool);
         let (_, again) = open(&sim).unwrap();
         assert!(again.damaged.is_empty() && again.entries == 1, "it is told once");
+    }
+}
+
+#[test]
+fn any_one_changed_byte_of_an_entry_is_found() {
+    let sim = Sim::new();
+    let (spool, _) = open(&sim).unwrap();
+    let id = Told::default().store(&spool, meta("a", &["pacs", "backup"]), 20).unwrap();
+    drop(spool);
+    let whole = sim.files()[&entry_path(id)].clone();
+    for at in 0..whole.len() {
+        let spoiled = sim.after(Cut::Nothing);
+        spoiled.spoil(&entry_path(id), |bytes| bytes[at] ^= 0x20);
+        let (_, recovery) = open(&spoiled).unwrap();
+        assert_eq!((recovery.damaged.len(), recovery.entries), (1, 0), "byte {at} of {}", whole.len());
     }
 }
 

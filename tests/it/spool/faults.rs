@@ -131,6 +131,24 @@ fn on_a_full_disk_deliveries_go_on_and_make_room_even_over_a_restart() {
 }
 
 #[test]
+fn what_a_start_on_a_full_disk_shows_survives_a_power_cut() {
+    let sim = Sim::new();
+    let (spool, _) = open(&sim).unwrap();
+    let mut told = Told::default();
+    let id = told.store(&spool, meta("a", &["pacs"]), 1000).unwrap();
+    // Killed between writing the journal and syncing it.
+    sim.set_fault(Fault::Crash(sim.calls() + 1));
+    assert!(told.later(&spool, id, "pacs", "A700H").is_err());
+    drop(spool);
+    sim.set_fault(Fault::Full(0));
+    let (spool, _) = open(&sim).unwrap();
+    let shown = spool.list(0, 9);
+    assert_eq!(shown[0].deliveries[0].delivery.attempts, 1, "the kernel still had it");
+    let (spool, _) = open(&sim.after(Cut::Nothing)).unwrap();
+    assert_eq!(spool.list(0, 9), shown);
+}
+
+#[test]
 fn short_writes_are_completed() {
     let sim = Sim::new().with_fault(Fault::ShortWrites);
     let (told, ended) = run(&sim);

@@ -186,6 +186,10 @@ impl Told {
         }
         self.done(spool, a, "backup")?;
         self.done(spool, a, "pacs")?;
+        // And once more right behind a purge, which nothing has made durable yet.
+        for number in 0..10 {
+            self.later(spool, c, "pacs", &format!("{number} {}", "x".repeat(500)))?;
+        }
         self.release(spool, held)?;
         self.change(b, "second", (State::Waiting, 0), || spool.send_also(b, "second", NOW))?;
         self.done(spool, b, "second")?;
