@@ -73,6 +73,7 @@ impl Gatekeeper for Door {
                 peer: "peer".into(),
                 associations_max: None,
                 offer: Box::new(Classes(self.0.without.clone())),
+                pass: Arc::new(()),
             }),
         }
     }
