@@ -8,9 +8,10 @@ use super::carrier::LIMITS;
 use super::derive::Binding;
 use super::key::ContentKey;
 use super::opener::{Claim, HeaderMode, OpenError, Opened, OpenedInstance, Opener};
+use super::peek::{Peek, Peeked};
 use super::record::Original;
+use super::scan::ScanError;
 use super::scan::part10::{self, Front, FrontError};
-use super::scan::{Event, ScanError, Scanner};
 use super::sealer::{SealError, Sealed, Sealer, Sink};
 use crate::dicom::{TransferSyntax, Uid};
 
@@ -47,7 +48,7 @@ impl<E> From<FrontError> for FileError<E> {
     }
 }
 
-/// What a key was made or found with, for sealing one instance.
+/// What a new seal is made of, for sealing one instance.
 pub struct NewSeal {
     /// What it is bound to.
     pub binding: Binding,
@@ -57,11 +58,13 @@ pub struct NewSeal {
     pub key_record: Option<Vec<u8>>,
 }
 
-/// Seals `file` into `out`. `new_seal` makes the key, for the SOP Class and Instance UID of the data set.
+/// Seals `file` into `out`. `new_seal` makes the key, for the SOP Class and Instance UID of the data set; `find_key` knows
+/// the keys of instances that are sealed already, which are refused.
 pub fn seal_file<E>(
     mut file: impl Read,
     out: &mut (impl Write + Seek),
     new_seal: impl FnOnce(Uid, Uid) -> Result<NewSeal, E>,
+    find_key: impl FnMut(&Claim) -> Option<ContentKey>,
 ) -> Result<(Sealed, Binding), FileError<E>> {
     let (front, first) = part10::read(&mut file, &LIMITS, None)?;
     let (mut start, sop_class, sop_instance) = read_uids(&mut file, &front, first)?;
@@ -75,15 +78,14 @@ pub fn seal_file<E>(
         front_bytes: u32::try_from(front.raw.len()).unwrap_or(u32::MAX),
     };
     let sink = FileSink { file: out, base: meta.len() as u64 };
-    let mut sealer = Sealer::new(&original, binding.clone(), &key, key_record, None, sink)?;
+    let mut sealer = Sealer::new(&original, binding.clone(), &key, key_record, None, sink, find_key)?;
     sealer.push_front(&front.raw)?;
     while !start.is_empty() {
         sealer.push(&start)?;
         start.clear();
         file.by_ref().take(PIECE_BYTES).read_to_end(&mut start)?;
     }
-    let (sealed, _) = sealer.finish()?;
-    Ok((sealed, binding))
+    Ok((sealer.finish()?.0, binding))
 }
 
 /// Opens the sealed `file` into `out`, as the file it was; one that came over the network gets a new preamble and file
@@ -116,10 +118,10 @@ pub fn open_file<E>(
         }
         Ok(())
     };
-    let opened = open().and_then(|()| Ok(opener.finish(&mut on)?));
-    match (opened, refused) {
+    let outcome = open().and_then(|()| Ok(opener.finish(&mut on)?));
+    match (outcome, refused) {
         (Err(FileError::Open(OpenError::NoKey(_))), Some(error)) => Err(FileError::Key(error)),
-        (opened, _) => opened,
+        (outcome, _) => outcome,
     }
 }
 
@@ -132,33 +134,23 @@ fn syntax_of(front: &Front) -> Result<TransferSyntax, SealError> {
 ///
 /// Gives all bytes of the data set that were read.
 fn read_uids(file: &mut impl Read, front: &Front, first: Vec<u8>) -> Result<(Vec<u8>, Uid, Uid), SealError> {
-    let mut scanner = Scanner::new(syntax_of(front)?.encoding, LIMITS, None);
-    let (mut start, mut scanned) = (first, 0);
-    let (mut class, mut instance) = (None, None);
+    let mut peek = Peek::new(syntax_of(front)?.encoding);
+    let (mut start, mut done) = (first, 0);
     loop {
-        let piece = start.get(scanned..).unwrap_or_default();
+        let piece = start.get(done..).unwrap_or_default();
         let ended = piece.is_empty();
-        scanned = start.len();
-        scanner.push(piece, &mut |event| {
-            match event {
-                Event::Element(element) if element.tag == SOP_CLASS => {
-                    class = Some(Uid::from_wire(element.value).map_err(ScanError::from)?);
-                }
-                Event::Element(element) if element.tag == SOP_INSTANCE => {
-                    instance = Some(Uid::from_wire(element.value).map_err(ScanError::from)?);
-                }
-                _ => {}
-            }
-            Ok::<(), ScanError>(())
-        })?;
-        if let (Some(class), Some(instance)) = (&class, &instance) {
+        done = start.len();
+        let more = peek.push(piece)?;
+        if let Peeked { sop_class: Some(class), sop_instance: Some(instance), .. } = &peek.found {
             return Ok((start, class.clone(), instance.clone()));
         }
-        if ended || start.len() as u64 > LIMITS.header_bytes_max {
-            // A file that ends too soon is told as what it is.
-            scanner.finish()?;
-            let tag = if class.is_none() { SOP_CLASS } else { SOP_INSTANCE };
-            return Err(SealError::NoUid(tag));
+        if !more || ended || start.len() as u64 > LIMITS.header_bytes_max {
+            if ended {
+                // A file that ends too soon is told as what it is.
+                peek.finish()?;
+            }
+            let class = peek.found.sop_class.is_some();
+            return Err(SealError::NoUid(if class { SOP_INSTANCE } else { SOP_CLASS }));
         }
         file.by_ref().take(PIECE_BYTES).read_to_end(&mut start)?;
     }

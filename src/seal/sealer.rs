@@ -6,15 +6,16 @@ use std::io;
 
 use dicom_core::Tag;
 
-use super::carrier::{self, CarrierHeader, LIMITS, Unfinished};
+use super::carrier::{self, BlockFinder, CarrierHeader, LIMITS, Unfinished};
 use super::derive::{Binding, NoEntropy, random};
-use super::element::{Length, is_pixel_data};
+use super::element::{Length, PIXEL_DATA, is_pixel_data};
 use super::geometry::TooLarge;
-use super::header::{HEADER_BYTES, Header};
-use super::key::ContentKey;
+use super::header::{HEADER_BYTES, Header, MAGIC};
+use super::key::{ContentKey, KeyId};
+use super::opener::Claim;
 use super::record::{Original, RecordWriter};
 use super::scan::{Element, Event, Head, Image, ImageAttributes, ScanError, Scanner};
-use super::stream::{SALT_BYTES, StreamError, StreamSealer, sealed_length};
+use super::stream::{PREFIX_BYTES, SALT_BYTES, StreamError, StreamSealer, commits, sealed_length};
 use crate::dicom::{Encoding, TransferSyntax, Uid};
 
 const SOP_CLASS: Tag = Tag(0x0008, 0x0016);
@@ -26,6 +27,8 @@ const SERIES: Tag = Tag(0x0020, 0x000E);
 const WAITING_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// PS3.5 7.1.1: lengths are 32-bit numbers, even, and FFFFFFFFH means something else.
 const PIXELS_BYTES_MAX: u64 = 0xFFFF_FFFE;
+/// What it takes to verify that an instance is sealed already: fixed header, salt and commitment.
+const CLAIM_BYTES: usize = HEADER_BYTES + PREFIX_BYTES;
 
 /// Where a sealed instance goes. It gets ciphertext and a header that may be read by anyone, never clear pixels.
 pub trait Sink {
@@ -71,6 +74,9 @@ pub enum SealError {
     /// The data set does not say what it is.
     #[error("{0} is missing: without it the data set is no instance that a key can belong to")]
     NoUid(Tag),
+    /// It is sealed already, under a key that is known and that it commits to.
+    #[error("the instance is sealed already, under key {0}")]
+    AlreadySealed(KeyId),
     /// There is nothing to seal.
     #[error("the instance has no pixels")]
     NoPixels,
@@ -99,6 +105,17 @@ pub enum SealError {
     Sink(#[from] io::Error),
 }
 
+/// What is known of an instance from when its pixels begin.
+#[derive(Debug, Clone, Copy)]
+pub struct Described<'a> {
+    /// What its pixels are.
+    pub image: &'a Image,
+    /// Study Instance UID, if there is a good one.
+    pub study: Option<&'a Uid>,
+    /// Series Instance UID, if there is a good one.
+    pub series: Option<&'a Uid>,
+}
+
 /// What is known of an instance once it is sealed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sealed {
@@ -106,6 +123,8 @@ pub struct Sealed {
     pub transfer_syntax: &'static str,
     /// Bytes of the sealed data set.
     pub bytes: u64,
+    /// The transfer syntax that the original came in.
+    pub original_syntax: Uid,
     /// What the original's pixels were.
     pub image: Image,
     /// Study Instance UID, if there is a good one.
@@ -116,17 +135,19 @@ pub struct Sealed {
     pub digest: [u8; 32],
 }
 
-/// Seals one instance.
-pub struct Sealer<S> {
+/// Seals one instance. `K` finds the content key of an instance that claims to be sealed already, if it is known.
+pub struct Sealer<S, K> {
     scanner: Scanner,
     deflated: bool,
-    work: Work<S>,
+    work: Work<S, K>,
 }
 
 /// Everything but the scanner, which hands its events to it.
-struct Work<S> {
+struct Work<S, K> {
+    find_key: K,
     binding: Binding,
     key_record: Option<Vec<u8>>,
+    syntax: Uid,
     encoding: Encoding,
     records: RecordWriter,
     stream: StreamSealer,
@@ -135,7 +156,17 @@ struct Work<S> {
     header: Option<CarrierHeader>,
     attributes: ImageAttributes,
     seen: Seen,
+    block: BlockFinder,
     image: Option<Image>,
+    /// The first pixels, while they could be those of a sealed instance.
+    first: Option<First>,
+}
+
+/// The beginning of native pixels that so far look like a fixed header.
+struct First {
+    /// The length of the pixels.
+    length: Length,
+    bytes: Vec<u8>,
 }
 
 /// UIDs of the data set.
@@ -171,7 +202,7 @@ impl<S: Sink> Output<S> {
     }
 }
 
-impl<S: Sink> Sealer<S> {
+impl<S: Sink, K: FnMut(&Claim) -> Option<ContentKey>> Sealer<S, K> {
     /// Starts to seal what `original` describes, under a content key made for `binding`. `total` is the length of the
     /// data set where it is known; `key_record` goes into the private block.
     pub fn new(
@@ -181,6 +212,7 @@ impl<S: Sink> Sealer<S> {
         key_record: Option<Vec<u8>>,
         total: Option<u64>,
         sink: S,
+        find_key: K,
     ) -> Result<Self, SealError> {
         let syntax = TransferSyntax::by_uid(original.transfer_syntax.as_str())
             .ok_or_else(|| SealError::TransferSyntax(original.transfer_syntax.clone()))?;
@@ -191,8 +223,10 @@ impl<S: Sink> Sealer<S> {
         let records =
             RecordWriter::new(original, &mut |plain| stream.push(plain, &mut |sealed| out.stream(sealed)))?;
         let work = Work {
+            find_key,
             binding,
             key_record,
+            syntax: original.transfer_syntax.clone(),
             encoding: syntax.encoding,
             records,
             stream,
@@ -200,7 +234,9 @@ impl<S: Sink> Sealer<S> {
             header: Some(CarrierHeader::new(syntax.encoding)),
             attributes: ImageAttributes::new(syntax.encoding),
             seen: Seen::default(),
+            block: BlockFinder::default(),
             image: None,
+            first: None,
         };
         let scanner = Scanner::new(syntax.encoding, LIMITS, total);
         Ok(Self { scanner, deflated: syntax.encoding == Encoding::Deflated, work })
@@ -222,6 +258,14 @@ impl<S: Sink> Sealer<S> {
         self.scanner.push(bytes, &mut |event| work.take(&event, deflated))
     }
 
+    /// What the instance is, once it is certain that it will be sealed: there are pixels, and they are not sealed yet.
+    #[must_use]
+    pub fn described(&self) -> Option<Described<'_>> {
+        let Work { image, seen, header, .. } = &self.work;
+        let image = image.as_ref().filter(|_| header.is_none())?;
+        Some(Described { image, study: seen.study.as_ref(), series: seen.series.as_ref() })
+    }
+
     /// The data set is over: completes the sealed instance. Without it, what the sink got is worth nothing.
     pub fn finish(mut self) -> Result<(Sealed, S), SealError> {
         self.scanner.finish()?;
@@ -229,7 +273,7 @@ impl<S: Sink> Sealer<S> {
     }
 }
 
-impl<S: Sink> Work<S> {
+impl<S: Sink, K: FnMut(&Claim) -> Option<ContentKey>> Work<S, K> {
     fn take(&mut self, event: &Event<'_>, deflated: bool) -> Result<(), SealError> {
         match event {
             Event::Element(element) => {
@@ -242,11 +286,13 @@ impl<S: Sink> Work<S> {
                 }
                 if is_pixel_data(head.tag) { self.begin_pixels(head, deflated) } else { Ok(()) }
             }
+            Event::Bytes(bytes) if self.first.is_some() => self.look_at(bytes),
             Event::Bytes(_) if deflated => Ok(()),
             // A long sequence before the pixels waits in memory: it is worth packing.
             Event::Bytes(bytes) if self.header.is_some() => self.pack(bytes),
             Event::Bytes(bytes) => self.verbatim(bytes),
-            Event::End(_) => Ok(()),
+            // Too short to be a sealed instance.
+            Event::End(_) => self.decide(),
         }
     }
 
@@ -257,6 +303,7 @@ impl<S: Sink> Work<S> {
             SOP_INSTANCE => self.seen.sop_instance = same_uid(element, &self.binding.sop_instance)?,
             STUDY => self.seen.study = uid(),
             SERIES => self.seen.series = uid(),
+            Tag(group, _) if group % 2 == 1 => self.block.take(element.tag, element.value),
             _ => {}
         }
         self.attributes.take(element)?;
@@ -274,14 +321,24 @@ impl<S: Sink> Work<S> {
         if !self.seen.sop_instance {
             return Err(SealError::NoUid(SOP_INSTANCE));
         }
-        let image = self.attributes.image()?;
-        let Some(header) = self.header.take() else { return Err(ScanError::Spent.into()) };
+        self.image = Some(self.attributes.image()?);
+        if head.tag == PIXEL_DATA && self.is_native() && !deflated {
+            self.first = Some(First { length: head.length, bytes: Vec::with_capacity(CLAIM_BYTES) });
+            return Ok(());
+        }
+        self.begin_carrier(head.length, deflated)
+    }
+
+    /// Writes the carrier's header, and lets the stream through from here on.
+    fn begin_carrier(&mut self, length: Length, deflated: bool) -> Result<(), SealError> {
+        let (Some(header), Some(image)) = (self.header.take(), &self.image) else {
+            return Err(ScanError::Spent.into());
+        };
         let (bytes, carrier) =
-            header.finish(&image, &self.binding.sop_class, self.binding.key_id, self.key_record.as_deref());
-        if let Length::Defined(length) = head.length {
+            header.finish(image, &self.binding.sop_class, self.binding.key_id, self.key_record.as_deref());
+        if let Length::Defined(length) = length {
             self.check_room(&carrier, u64::from(length))?;
         }
-        self.image = Some(image);
         let out = &mut self.out;
         out.sink.write(&bytes)?;
         // Filled in at the end, when the length is known: until then nobody takes it for a sealed image.
@@ -289,10 +346,45 @@ impl<S: Sink> Work<S> {
         out.sink.write(&out.waiting)?;
         out.waiting = Vec::new();
         out.carrier = Some(carrier);
-        match head.length {
+        match length {
             Length::Defined(length) if !deflated => self.announce(length),
             _ => Ok(()),
         }
+    }
+
+    /// Gathers the first pixels for as long as they look like those of a sealed instance.
+    fn look_at(&mut self, bytes: &[u8]) -> Result<(), SealError> {
+        let Some(first) = &mut self.first else { return Ok(()) };
+        let missing = CLAIM_BYTES.saturating_sub(first.bytes.len());
+        let (now, later) = bytes.split_at_checked(missing).unwrap_or((bytes, &[]));
+        first.bytes.extend_from_slice(now);
+        let looks_sealed = first.bytes.iter().zip(MAGIC).all(|(byte, magic)| *byte == magic);
+        if looks_sealed && first.bytes.len() < CLAIM_BYTES {
+            return Ok(());
+        }
+        self.decide()?;
+        if later.is_empty() { Ok(()) } else { self.verbatim(later) }
+    }
+
+    /// Ends the look at the first pixels: a good claim is no error of the sender, everything else is an image.
+    fn decide(&mut self) -> Result<(), SealError> {
+        let Some(First { length, bytes }) = self.first.take() else { return Ok(()) };
+        if let Some(key_id) = self.sealed_under(&bytes) {
+            return Err(SealError::AlreadySealed(key_id));
+        }
+        self.begin_carrier(length, false)?;
+        if bytes.is_empty() { Ok(()) } else { self.verbatim(&bytes) }
+    }
+
+    /// The key that an instance with these first pixels is sealed under, if that key is known and committed to.
+    fn sealed_under(&mut self, pixels: &[u8]) -> Option<KeyId> {
+        let (header, prefix) = pixels.split_first_chunk()?;
+        let header = Header::read(header).ok()?;
+        let binding = Binding { suite: header.suite, key_id: header.key_id, ..self.binding.clone() };
+        let context = binding.context();
+        let key_record = self.block.key_record().map(<[u8]>::to_vec);
+        let key = (self.find_key)(&Claim { binding, key_record })?;
+        commits(&key, &context, prefix.first_chunk()?).then_some(header.key_id)
     }
 
     /// What cannot fit is refused before anything of it is stored.
@@ -308,7 +400,7 @@ impl<S: Sink> Work<S> {
 
     fn finish(self) -> Result<(Sealed, S), SealError> {
         let native = self.is_native();
-        let Self { records, mut stream, mut out, image, seen, encoding, .. } = self;
+        let Self { records, mut stream, mut out, image, seen, syntax, encoding, .. } = self;
         let (Some(image), Some(carrier)) = (image, out.carrier) else { return Err(SealError::NoPixels) };
         let digest = records.finish(&mut |plain| stream.push(plain, &mut |sealed| out.stream(sealed)))?;
         stream.finish(&mut |sealed| out.stream(sealed))?;
@@ -327,6 +419,7 @@ impl<S: Sink> Work<S> {
         let sealed = Sealed {
             transfer_syntax: carrier::transfer_syntax(encoding),
             bytes: carrier.pixels_at.saturating_add(u64::from(shape.bytes)),
+            original_syntax: syntax,
             image,
             study: seen.study,
             series: seen.series,

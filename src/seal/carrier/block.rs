@@ -57,10 +57,8 @@ impl BlockFinder {
         let Tag(group, number) = tag;
         if self.creator.is_none() && (0x0010..=0x00FF).contains(&number) && is_our_creator(value) {
             self.creator = Some((group, number));
-        } else if self.creator == Some((group, number >> 8)) {
-            if number & 0xFF == KEY_RECORD {
-                self.key_record = Some(value.to_vec());
-            }
+        } else if self.creator == Some((group, number >> 8)) && number & 0xFF == KEY_RECORD {
+            self.key_record = Some(value.to_vec());
         }
     }
 

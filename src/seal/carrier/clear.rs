@@ -76,7 +76,7 @@ fn is_sealed_away(tag: Tag) -> bool {
         0x0088 => tag.element() == 0x0200,
         0x4FFE => tag.element() == 0x0001,
         // Overlays, and the retired variable pixel data beside them; whatever stands with or behind the pixels.
-        0x6000..=0x60FF => tag.group() % 2 == 0,
+        0x6000..=0x60FF => tag.group().is_multiple_of(2),
         0x7F00.. => true,
         _ => false,
     }

@@ -164,9 +164,9 @@ mod tests {
         assert!(same(explicit(NAME), implicit(b"\x10\0\x10\0\x04\0\0\0A^B ")));
         assert!(same(explicit(NAME), explicit(b"\x10\0\x10\0PN\x03\0A^B")));
         assert!(!same(explicit(NAME), explicit(b"\x10\0\x10\0PN\x04\0A^C ")));
-        let defined = b"\x08\0\x40\x11\x14\0\0\0\xFE\xFF\0\xE0\x0C\0\0\0\x08\0\x50\x11\x04\0\0\01.2\0";
+        let defined = b"\x08\0\x40\x11\x14\0\0\0\xFE\xFF\0\xE0\x0C\0\0\0\x08\0\x50\x11\x04\0\0\x001.2\0";
         let undefined =
-            b"\x08\0\x40\x11\xFF\xFF\xFF\xFF\xFE\xFF\0\xE0\xFF\xFF\xFF\xFF\x08\0\x50\x11\x04\0\0\01.2\0\
+            b"\x08\0\x40\x11\xFF\xFF\xFF\xFF\xFE\xFF\0\xE0\xFF\xFF\xFF\xFF\x08\0\x50\x11\x04\0\0\x001.2\0\
             \xFE\xFF\x0D\xE0\0\0\0\0\xFE\xFF\xDD\xE0\0\0\0\0";
         assert!(same(implicit(defined), implicit(undefined)));
         let with_group_length =

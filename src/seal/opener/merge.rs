@@ -43,7 +43,7 @@ impl PacsHeader {
     /// Takes an element of the sealed instance. Private ones, and those that a sealer seals away or writes itself,
     /// say nothing about what the PACS wants.
     pub(super) fn take(&mut self, element: &Element<'_>) {
-        if element.tag.group() % 2 == 0 && self.rule.shows(element) {
+        if element.tag.group().is_multiple_of(2) && self.rule.shows(element) {
             self.elements.insert(element.tag, element.raw.to_vec());
         }
     }

@@ -9,8 +9,8 @@ use std::collections::HashSet;
 
 use sealgate::dicom::Uid;
 use sealgate::seal::{
-    Binding, Changes, ContentKey, HeaderMode, KeyId, OpenError, Opened, Opener, Original, SealError, Sealer,
-    Sink, Suite,
+    Binding, Changes, Claim, ContentKey, HeaderMode, KeyId, OpenError, Opened, Opener, Original, SealError,
+    Sealer, Sink, Suite,
 };
 
 /// SOP Class and Instance UID of everything that is made here.
@@ -25,7 +25,11 @@ fn uid(text: &str) -> Uid {
     text.parse().expect("a UID")
 }
 
-fn sealer<S: Sink>(syntax: &str, total: Option<u64>, sink: S) -> Result<Sealer<S>, SealError> {
+fn sealer<S: Sink>(
+    syntax: &str,
+    total: Option<u64>,
+    sink: S,
+) -> Result<Sealer<S, fn(&Claim) -> Option<ContentKey>>, SealError> {
     let original = Original { transfer_syntax: uid(syntax), front_bytes: 0 };
     let binding = Binding {
         suite: Suite::DeepKeyGen,
@@ -33,7 +37,7 @@ fn sealer<S: Sink>(syntax: &str, total: Option<u64>, sink: S) -> Result<Sealer<S
         sop_class: uid(CLASS),
         sop_instance: uid(INSTANCE),
     };
-    Sealer::new(&original, binding, &key(), Some(b"a key record".to_vec()), total, sink)
+    Sealer::new(&original, binding, &key(), Some(b"a key record".to_vec()), total, sink, |_| None)
 }
 
 /// Seals a data set that arrives in pieces of this size; gives the sealed one with its transfer syntax.
