@@ -32,7 +32,8 @@ const LABEL: &[u8] = b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0";
 pub enum StreamError {
     /// The key is not the one this stream was made with, or the salt, commitment or context was changed.
     #[error(
-        "the key commitment does not match: this is not the key of this instance, or its header was changed"
+        "the key commitment does not match: this is not the key of this instance, or its SOP Class UID, SOP Instance UID \
+         or fixed header was changed"
     )]
     Commitment,
     /// A chunk was changed, moved, or belongs to another stream.

@@ -21,7 +21,7 @@ pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-const KEY: [u8; 32] = [0x42; 32];
+pub(crate) const KEY: [u8; 32] = [0x42; 32];
 
 pub(crate) fn seal(file: &[u8]) -> Result<Vec<u8>, FileError<std::convert::Infallible>> {
     let mut out = Cursor::new(Vec::new());

@@ -45,7 +45,9 @@ fn convert(element: Encoded<'_>, to: Layout) -> Result<Vec<u8>, ScanError> {
     Conversion { from: element.layout, to, signed_pixels: false }.convert(element.raw, &LIMITS)
 }
 
-/// The element with delimiters and lengths of sequences, group lengths and padding taken out.
+/// The element with delimiters and lengths of sequences, group lengths, padding and private elements taken out.
+///
+/// Private elements in a sequence say as little about what a PACS wants as those beside it: many remove them all.
 ///
 /// It is for comparing two elements that were read without an error: where this reader and the one before differ on
 /// what is a sequence, the two simply differ.
@@ -53,22 +55,29 @@ fn canonical(implicit: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(implicit.len());
     // The ends of the sequences and items that are open; none where a delimiter ends them.
     let mut open: Vec<Option<usize>> = Vec::new();
+    // How many were open, and how much was put out, when a private sequence began.
+    let mut private: Option<(usize, usize)> = None;
     let mut at = 0;
     loop {
         while open.last().is_some_and(|end| *end == Some(at)) {
             open.pop();
             out.push(b')');
         }
+        if let Some((depth, length)) = private.filter(|(depth, _)| open.len() <= *depth) {
+            out.truncate(length);
+            private = None;
+            debug_assert_eq!(open.len(), depth, "each sequence ends in what it began in");
+        }
         if at == implicit.len() {
             return open.is_empty().then_some(out);
         }
         let header = read_header(Layout::ImplicitLittle, implicit.get(at..)?).ok()??;
-        let start = at.checked_add(usize::from(header.size))?;
+        at = at.checked_add(usize::from(header.size))?;
         let end = match header.length {
-            Length::Defined(length) => Some(start.checked_add(usize::try_from(length).ok()?)?),
+            Length::Defined(length) => Some(at.checked_add(usize::try_from(length).ok()?)?),
             Length::Undefined => None,
         };
-        at = start;
+        let value = || implicit.get(at..end?);
         match (header.tag, end) {
             (ITEM_DELIMITATION | SEQUENCE_DELIMITATION, _) => {
                 open.pop()?;
@@ -78,24 +87,25 @@ fn canonical(implicit: &[u8]) -> Option<Vec<u8>> {
                 open.push(end);
                 out.push(b'(');
             }
-            (tag, end) => {
-                let vr = dictionary_vr(tag, false);
+            // A private element, or the length of a group (retired), in an item.
+            (Tag(group, number), Some(end)) if !open.is_empty() && (group % 2 == 1 || number == 0) => {
+                value()?;
+                at = end;
+            }
+            (tag, Some(end)) if dictionary_vr(tag, false) != Some(VR::SQ) => {
+                let value = trimmed(dictionary_vr(tag, false), value()?);
+                at = end;
                 put_tag(&mut out, tag);
-                match end {
-                    Some(end) if vr != Some(VR::SQ) => {
-                        let value = implicit.get(start..end)?;
-                        at = end;
-                        if tag.element() != 0 {
-                            let value = trimmed(vr, value);
-                            out.extend_from_slice(&u32::try_from(value.len()).ok()?.to_le_bytes());
-                            out.extend_from_slice(value);
-                        }
-                    }
-                    end => {
-                        open.push(end);
-                        out.push(b'[');
-                    }
+                out.extend_from_slice(&u32::try_from(value.len()).ok()?.to_le_bytes());
+                out.extend_from_slice(value);
+            }
+            (tag, end) => {
+                if tag.group() % 2 == 1 && private.is_none() {
+                    private = Some((open.len(), out.len()));
                 }
+                put_tag(&mut out, tag);
+                open.push(end);
+                out.push(b'[');
             }
         }
     }
@@ -159,6 +169,10 @@ mod tests {
             b"\x08\0\x40\x11\xFF\xFF\xFF\xFF\xFE\xFF\0\xE0\xFF\xFF\xFF\xFF\x08\0\x50\x11\x04\0\0\x001.2\0\
             \xFE\xFF\x0D\xE0\0\0\0\0\xFE\xFF\xDD\xE0\0\0\0\0";
         assert!(same(implicit(defined), implicit(undefined)));
+        let with_group_length =
+            b"\x08\0\x40\x11\x20\0\0\0\xFE\xFF\0\xE0\x18\0\0\0\x08\0\0\0\x04\0\0\0\x0C\0\0\0\
+            \x08\0\x50\x11\x04\0\0\01.2\0";
+        assert!(same(implicit(with_group_length), implicit(undefined)));
         let other = [&defined[..defined.len() - 2], b"3\0"].concat();
         assert!(!same(implicit(&other), implicit(undefined)));
     }
@@ -169,6 +183,23 @@ mod tests {
         let big = Encoded { raw: b"\0\x10\0\x11CS\0\x02AB", layout: Layout::ExplicitBig };
         assert!(same(big, explicit(b"\x10\0\x11\0CS\x02\0AB")));
         assert!(!same(big, explicit(b"\x10\0\x11\0CS\x02\0AC")));
+    }
+
+    #[test]
+    fn private_elements_in_sequences_make_no_difference() {
+        let item = |inside: &[u8]| {
+            let start =
+                b"\x08\0\x40\x11\xFF\xFF\xFF\xFF\xFE\xFF\0\xE0\xFF\xFF\xFF\xFF\x08\0\x50\x11\x04\0\0\01.2\0";
+            let end = b"\x10\0\x20\0\x02\0\0\0ID\xFE\xFF\x0D\xE0\0\0\0\0\xFE\xFF\xDD\xE0\0\0\0\0";
+            [&start[..], inside, end].concat()
+        };
+        let creator = b"\x09\0\x10\0\x02\0\0\0ME";
+        let sequence = b"\x09\0\x10\x10\xFF\xFF\xFF\xFF\xFE\xFF\0\xE0\x0A\0\0\0\x08\0\x50\x11\x02\0\0\09\0\
+            \xFE\xFF\xDD\xE0\0\0\0\0";
+        let private = item(&[&creator[..], sequence].concat());
+        assert!(same(implicit(&private), implicit(&item(b""))));
+        let standard = item(b"\x08\0\x55\x11\x02\0\0\09\0");
+        assert!(!same(implicit(&standard), implicit(&item(b""))));
     }
 
     #[test]

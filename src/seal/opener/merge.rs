@@ -1,6 +1,6 @@
 //! The original's header with what the PACS has changed in it since (`docs/FORMAT.md` section 10).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dicom_core::Tag;
 
@@ -100,21 +100,26 @@ impl Merge {
     pub(super) fn flush(&mut self, next: Tag, out: &mut Vec<u8>) -> Result<(), ScanError> {
         let entries = std::mem::take(&mut self.index);
         let bytes = std::mem::take(&mut self.bytes);
-        let before = self.changes.clone();
         let mut decided = Vec::with_capacity(entries.len());
+        // Groups whose length is no longer what it was.
+        let mut changed = BTreeSet::new();
         for entry in &entries {
             let raw = bytes.get(entry.start..entry.end).unwrap_or_default();
-            decided.push((entry.tag, self.decide(entry, raw)?));
+            let decision = self.decide(entry, raw)?;
+            if !matches!(decision, Decision::Original) {
+                changed.insert(entry.tag.group());
+            }
+            decided.push((entry.tag, decision));
         }
-        let mut added = self.additions(next)?.into_iter().peekable();
-        let changes = self.changes != before;
+        let added = self.additions(next)?;
+        changed.extend(added.iter().map(|(tag, _)| tag.group()));
+        let mut added = added.into_iter().peekable();
         for ((tag, replacement), entry) in decided.into_iter().zip(&entries) {
             while let Some((_, raw)) = added.next_if(|(added, _)| *added < tag) {
                 out.extend_from_slice(&raw);
             }
             match replacement {
-                // A length of a group that is no longer what it was.
-                Decision::Original if changes && tag.element() == 0 => {}
+                Decision::Original if tag.element() == 0 && changed.contains(&tag.group()) => {}
                 Decision::Original => {
                     out.extend_from_slice(bytes.get(entry.start..entry.end).unwrap_or_default());
                 }

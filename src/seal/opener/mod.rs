@@ -238,7 +238,7 @@ impl<K: FnMut(&Claim) -> Option<ContentKey>> Work<K> {
     fn begin(&mut self, head: &Head<'_>) -> Result<(), OpenError> {
         match head.tag {
             PIXEL_DATA => self.pixels = Pixels::Header(Vec::with_capacity(HEADER_BYTES)),
-            tag if is_pixel_data(tag) => return Err(self.not_sealed()),
+            tag if is_pixel_data(tag) => return Err(self.not_sealed(&[])),
             _ => {}
         }
         Ok(())
@@ -258,8 +258,8 @@ impl<K: FnMut(&Claim) -> Option<ContentKey>> Work<K> {
             let (now, later) = bytes.split_at_checked(missing).unwrap_or((bytes, &[]));
             gathered.extend_from_slice(now);
             bytes = later;
-            let Some(header) = gathered.first_chunk().map(Header::read) else { return Ok(()) };
-            self.begin_stream(header)?;
+            let Some(first) = gathered.first_chunk().copied() else { return Ok(()) };
+            self.begin_stream(&first)?;
         }
         if let Pixels::Stream { stream, left, .. } = &mut self.pixels {
             let now = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
@@ -283,10 +283,10 @@ impl<K: FnMut(&Claim) -> Option<ContentKey>> Work<K> {
         }
     }
 
-    fn begin_stream(&mut self, header: Result<Header, HeaderError>) -> Result<(), OpenError> {
-        let header = match header {
+    fn begin_stream(&mut self, first: &[u8; HEADER_BYTES]) -> Result<(), OpenError> {
+        let header = match Header::read(first) {
             Ok(header) => header,
-            Err(HeaderError::NotSealed) => return Err(self.not_sealed()),
+            Err(HeaderError::NotSealed) => return Err(self.not_sealed(first)),
             Err(error) => return Err(error.into()),
         };
         let binding = Binding {
@@ -307,7 +307,7 @@ impl<K: FnMut(&Claim) -> Option<ContentKey>> Work<K> {
 
     fn end_pixels(&self) -> Result<(), OpenError> {
         match &self.pixels {
-            Pixels::Header(_) => Err(self.not_sealed()),
+            Pixels::Header(first) => Err(self.not_sealed(first)),
             Pixels::Stream { length, .. } => {
                 let needed = length.saturating_add(HEADER_BYTES as u64);
                 Err(OpenError::Damaged(Damage::Shortened { have: self.pixel_bytes, needed }))
@@ -316,9 +316,14 @@ impl<K: FnMut(&Claim) -> Option<ContentKey>> Work<K> {
         }
     }
 
-    /// Pixels without a fixed header: an ordinary image, or one that the private block says was sealed.
-    fn not_sealed(&self) -> OpenError {
-        if self.block.is_present() { OpenError::Damaged(self.signs.explain()) } else { OpenError::NotSealed }
+    /// Pixels that begin with `first` and no fixed header: an ordinary image, or one that the private block says was
+    /// sealed.
+    fn not_sealed(&self, first: &[u8]) -> OpenError {
+        if self.block.is_present() {
+            OpenError::Damaged(self.signs.explain(first))
+        } else {
+            OpenError::NotSealed
+        }
     }
 }
 

@@ -1,16 +1,23 @@
 //! Sealed instances in the hands of other programs: validators, readers, compressors, archives.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail the test too")]
 
+mod damage;
+mod store;
+mod survive;
 mod valid;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use sealgate::seal::{FileError, SealError};
+use dicom_core::Tag;
+use sealgate::dicom::TransferSyntax;
+use sealgate::seal::scan::{Event, Limits, ScanError, Scanner, part10};
+use sealgate::seal::{FileError, HeaderMode, SealError, inspect};
 use tempfile::TempDir;
 
 use crate::keys::folder;
-use crate::seal::{real_files, seal};
+use crate::seal::{open, real_files, seal};
 
 /// A real image and what it was sealed into.
 pub(super) struct Case {
@@ -54,6 +61,78 @@ impl Corpus {
         assert!(cases.len() > 100, "{} images, install pydicom and pydicom-data", cases.len());
         Self { folder, cases }
     }
+
+    /// One case of every class, encoding and shape of pixels: what takes long is done with these.
+    pub(super) fn kinds(&self) -> Vec<&Case> {
+        let mut seen = BTreeSet::new();
+        let is_new = |case: &&Case| {
+            let original = inspect(&std::fs::read(&case.original).unwrap()[..]).unwrap();
+            let image = original.image.unwrap();
+            let class = original.sop_class.unwrap().to_string();
+            let syntax = original.transfer_syntax.to_string();
+            seen.insert((
+                class,
+                syntax,
+                image.samples,
+                image.bits_allocated,
+                image.frames > 1,
+                image.representation,
+            ))
+        };
+        self.cases.iter().filter(is_new).collect()
+    }
+}
+
+/// A file's elements by tag, as they are written there; of pixels, all bytes.
+pub(super) fn elements(file: &[u8]) -> BTreeMap<Tag, Vec<u8>> {
+    let (front, _) = part10::read(&mut &file[..], &Limits::default(), None).unwrap();
+    let encoding = TransferSyntax::by_uid(front.transfer_syntax.as_str()).unwrap().encoding;
+    let mut scanner = Scanner::new(encoding, Limits::default(), None);
+    let (mut elements, mut large) = (BTreeMap::<Tag, Vec<u8>>::new(), Tag(0, 0));
+    let mut on = |event: Event<'_>| {
+        match event {
+            Event::Element(element) => {
+                elements.entry(element.tag).or_default().extend_from_slice(element.raw)
+            }
+            Event::Begin(head) => {
+                large = head.tag;
+                elements.entry(large).or_default().extend_from_slice(head.raw);
+            }
+            Event::Bytes(bytes) => elements.entry(large).or_default().extend_from_slice(bytes),
+            Event::End(_) => {}
+        }
+        Ok::<(), ScanError>(())
+    };
+    scanner.push(&file[front.raw.len()..], &mut on).unwrap();
+    elements
+}
+
+/// Whether a file opens: to the original, and with the PACS's header to the original but for these attributes, which
+/// may have changed.
+pub(super) fn opens(case: &Case, file: &Path, may_change: &[Tag]) -> Result<(), String> {
+    let (bytes, original) = (std::fs::read(file).unwrap(), std::fs::read(&case.original).unwrap());
+    let opened = |mode| open(&bytes, mode).map_err(|error| format!("{mode:?}: {error}"));
+    if opened(HeaderMode::Original)?.0 != original {
+        return Err("Original: other bytes".to_owned());
+    }
+    let (current, changes) = opened(HeaderMode::Current)?;
+    let changed: Vec<Tag> =
+        [&changes.changed, &changes.added, &changes.removed].into_iter().flatten().copied().collect();
+    if changed.iter().any(|tag| !may_change.contains(tag)) {
+        return Err(format!("Current: {changes:?}"));
+    }
+    if changed.is_empty() && current != original {
+        return Err("Current: other bytes".to_owned());
+    }
+    let (mut current, mut original) = (elements(&current), elements(&original));
+    for tag in changed {
+        // The length of a group in which something changed would be wrong.
+        for tag in [tag, Tag(tag.group(), 0)] {
+            current.remove(&tag);
+            original.remove(&tag);
+        }
+    }
+    if current == original { Ok(()) } else { Err("Current: other elements".to_owned()) }
 }
 
 /// Runs a program to its end.
