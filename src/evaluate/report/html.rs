@@ -128,9 +128,8 @@ fn table(page: &mut String, content: &Table) {
         escape(&content.caption)
     );
     for (i, column) in content.columns.iter().enumerate() {
-        let words =
-            i > 0 && content.rows.iter().any(|row| matches!(row.cells.get(i - 1), Some(Cell::Text(_))));
-        put!(page, "<th scope=\"col\"{}>{}</th>", if words { " class=\"text\"" } else { "" }, escape(column));
+        let class = if i > 0 && is_words(content, i - 1) { " class=\"text\"" } else { "" };
+        put!(page, "<th scope=\"col\"{class}>{}</th>", escape(column));
     }
     page.push_str("</tr></thead>\n<tbody>\n");
     for row in &content.rows {
