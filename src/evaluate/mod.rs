@@ -5,8 +5,10 @@
 #![allow(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
     clippy::cast_sign_loss,
-    reason = "counts of bits and pixels stay far below 2^52, and statistics live in f64"
+    clippy::many_single_char_names,
+    reason = "counts of bits and pixels stay far below 2^52, statistics live in f64, and formulas keep their letters"
 )]
 
 mod error;

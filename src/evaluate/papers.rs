@@ -173,9 +173,9 @@ mod tests {
         for (set, (plain, cipher, mse, ssim)) in deep_key_gen::DATA_SETS.iter().zip(stated) {
             assert!((mean(&set.plain_entropy) - plain).abs() < 1e-4, "{}", mean(&set.plain_entropy));
             assert!((mean(&set.cipher_entropy) - cipher).abs() < 1e-4, "{}", mean(&set.cipher_entropy));
-            // The mean MSE of X-ray and MR in the text differs from that of its own table by up to 0.5 %.
+            // The text's mean MSE and SSIM differ from those of its own tables, by up to 1.6 % and 0.0005.
             assert!((mean(&set.mse) / mse - 1.0).abs() < 0.02, "{}", mean(&set.mse));
-            assert!((mean(&set.ssim) - ssim).abs() < 3e-4, "{}", mean(&set.ssim));
+            assert!((mean(&set.ssim) - ssim).abs() < 5e-4, "{}", mean(&set.ssim));
         }
         for (row, stated) in [
             (deep_key_gen::CIPHER_NPCR, 99.59),

@@ -19,26 +19,26 @@ fn key(number: u64) -> (ContentKey, [u8; SALT_BYTES]) {
 
 fn seal(plain: &[u8], number: u64) -> Result<Vec<u8>, StreamError> {
     let (key, salt) = key(number);
-    let (mut sealer, prefix) = StreamSealer::new(&key, &salt, CONTEXT);
+    let (mut stream, prefix) = StreamSealer::new(&key, &salt, CONTEXT);
     let mut sealed = prefix.to_vec();
     let mut out = |bytes: &[u8]| {
         sealed.extend_from_slice(bytes);
         Ok::<(), StreamError>(())
     };
-    sealer.push(plain, &mut out)?;
-    sealer.finish(&mut out)?;
+    stream.push(plain, &mut out)?;
+    stream.finish(&mut out)?;
     Ok(sealed)
 }
 
 fn open(sealed: &[u8], number: u64) -> Result<Vec<u8>, StreamError> {
-    let mut opener = StreamOpener::new(key(number).0, CONTEXT.to_vec());
+    let mut stream = StreamOpener::new(key(number).0, CONTEXT.to_vec());
     let mut opened = Vec::with_capacity(sealed.len());
     let mut out = |bytes: &[u8]| {
         opened.extend_from_slice(bytes);
         Ok::<(), StreamError>(())
     };
-    opener.push(sealed, &mut out)?;
-    opener.finish(&mut out)?;
+    stream.push(sealed, &mut out)?;
+    stream.finish(&mut out)?;
     Ok(opened)
 }
 

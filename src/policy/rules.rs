@@ -600,6 +600,7 @@ mod tests {
             calling: None,
             tls: None,
             server_name: None,
+            retrieve: crate::policy::Fetch::default(),
         };
         let mut route = Route {
             name: "research".into(),

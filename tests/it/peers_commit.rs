@@ -78,7 +78,7 @@ struct Everybody;
 
 impl Gatekeeper for Everybody {
     fn admit(&self, _: &Knock) -> Result<Admission, Rejection> {
-        Ok(Admission { peer: "peer".into(), associations_max: None, offer: Box::new(Self), pass: std::sync::Arc::new(()) })
+        Ok(Admission { peer: "peer".into(), associations_max: None, offer: Box::new(Self), pass: Arc::new(()) })
     }
 }
 
@@ -93,7 +93,7 @@ async fn reported(listener: &TcpListener) -> CommitmentReport {
     let (stream, from) = listener.accept().await.expect("a connection");
     let acceptor = Acceptor::new(Arc::new(Everybody), Ending::never());
     let association = acceptor.accept(stream, from, Arc::new(Config::default())).await;
-    let mut association: Association<TcpStream> = association.expect("an association");
+    let mut association: Association<Connection<TcpStream>> = association.expect("an association");
     let Message { context, command } = association.receive().await.expect("a message").expect("not the end");
     assert_eq!(command.field(), field::N_EVENT_REPORT);
     let mut data = Vec::new();

@@ -14,7 +14,8 @@ use crate::evaluate::{EvaluateError, Seeded};
 pub fn entropy(counts: &[u64]) -> f64 {
     let total: u64 = counts.iter().sum();
     let share = |n: &u64| *n as f64 / total as f64;
-    -counts.iter().filter(|n| **n > 0).map(|n| share(n) * share(n).log2()).sum::<f64>()
+    // From zero down, so that one value alone gives nothing and not minus nothing.
+    counts.iter().filter(|n| **n > 0).fold(0.0, |sum, n| sum - share(n) * share(n).log2())
 }
 
 /// What `entropy` gives on average for `samples` truly random samples of `values` equally likely values.

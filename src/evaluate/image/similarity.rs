@@ -78,7 +78,9 @@ fn ssim_of_band(first: &Raster, second: &Raster, channel: usize, rows: std::ops:
     let mut smooth: [Vec<f64>; 5] = std::array::from_fn(|_| vec![0.0; columns]);
     let mut sum = 0.0;
     for row in rows {
-        moments.iter_mut().for_each(|moment| moment.fill(0.0));
+        for moment in &mut moments {
+            moment.fill(0.0);
+        }
         for (tap, weight) in kernel.iter().enumerate() {
             add_row(&mut moments, first, second, (row + tap, channel), *weight);
         }

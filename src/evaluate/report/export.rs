@@ -48,8 +48,7 @@ pub fn to_csv(report: &Report) -> String {
                 if *cell == Cell::Empty {
                     continue;
                 }
-                let fields =
-                    [&table.id, &row.name, kind(row), column, &plain(cell)].map(|field| quoted(field));
+                let fields = [&table.id, &row.name, kind(row), column, &plain(cell)].map(quoted);
                 writeln!(csv, "{}", fields.join(",")).expect("a string takes everything");
             }
         }

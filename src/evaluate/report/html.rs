@@ -128,9 +128,8 @@ fn table(page: &mut String, content: &Table) {
         escape(&content.caption)
     );
     for (i, column) in content.columns.iter().enumerate() {
-        let words =
-            i > 0 && content.rows.iter().any(|row| matches!(row.cells.get(i - 1), Some(Cell::Text(_))));
-        put!(page, "<th scope=\"col\"{}>{}</th>", if words { " class=\"text\"" } else { "" }, escape(column));
+        let class = if i > 0 && is_words(content, i - 1) { " class=\"text\"" } else { "" };
+        put!(page, "<th scope=\"col\"{class}>{}</th>", escape(column));
     }
     page.push_str("</tr></thead>\n<tbody>\n");
     for row in &content.rows {
@@ -140,16 +139,24 @@ fn table(page: &mut String, content: &Table) {
             Kind::Ideal => " class=\"ideal\"",
         };
         put!(page, "<tr{class}><th scope=\"row\">{}</th>", escape(&row.name));
-        row.cells.iter().for_each(|cell| put!(page, "<td{}>{}</td>", cell_class(cell), escape(&cell.text())));
+        for (i, cell) in row.cells.iter().enumerate() {
+            put!(page, "<td{}>{}</td>", cell_class(cell, is_words(content, i)), escape(&cell.text()));
+        }
         page.push_str("</tr>\n");
     }
     page.push_str("</tbody>\n</table>\n</div>\n");
 }
 
-fn cell_class(cell: &Cell) -> &'static str {
+/// Whether a column holds words: what its first row holds; a word among numbers stands where numbers do.
+fn is_words(content: &Table, column: usize) -> bool {
+    content.rows.first().is_some_and(|row| matches!(row.cells.get(column), Some(Cell::Text(_))))
+}
+
+fn cell_class(cell: &Cell, words: bool) -> &'static str {
     match cell {
         Cell::Number(..) | Cell::Empty => "",
-        Cell::Text(_) => " class=\"text\"",
+        Cell::Text(_) if words => " class=\"text\"",
+        Cell::Text(_) => " class=\"aside\"",
         Cell::Check(true, _) => " class=\"yes\"",
         Cell::Check(false, _) => " class=\"no\"",
     }

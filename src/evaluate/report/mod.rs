@@ -149,7 +149,8 @@ impl Cell {
             {
                 format!("{value:.0e}")
             }
-            Self::Number(value, digits) => format!("{value:.digits$}"),
+            // Minus nothing is nothing.
+            Self::Number(value, digits) => format!("{:.digits$}", value + 0.0),
             Self::Text(text) | Self::Check(_, text) => text.clone(),
             Self::Empty => String::new(),
         }
@@ -179,7 +180,7 @@ mod tests {
     fn numbers_read_well_whatever_their_size() {
         assert_eq!(Cell::Number(7.99861, 4).text(), "7.9986");
         assert_eq!(Cell::Number(5.22e-88, 4).text(), "5e-88");
-        assert_eq!(Cell::Number(0.0, 4).text(), "0.0000");
+        assert_eq!([0.0, -0.0].map(|zero| Cell::Number(zero, 4).text()), ["0.0000", "0.0000"]);
         assert_eq!(Cell::Number(f64::INFINITY, 2).text(), "\u{221e}");
     }
 }

@@ -1,6 +1,7 @@
 //! What the P-values of many sequences say together: SP 800-22 section 4.2.
 
 use rayon::prelude::*;
+use statrs::distribution::{Binomial, DiscreteCDF};
 
 use super::{ALPHA, Bits, Test, run};
 use crate::evaluate::EvaluateError;
@@ -53,6 +54,14 @@ impl LineSummary {
                 && self.uniformity.is_none_or(|p| p >= UNIFORMITY_LIMIT))
     }
 
+    /// The chance that this line fails although the source is perfect.
+    fn failure_chance(&self) -> f64 {
+        let Ok(passes) = Binomial::new(1.0 - ALPHA, self.sequences as u64) else { return 0.0 };
+        // The last count of passes that lies below the interval.
+        let below = (self.acceptable()[0] * self.sequences as f64).ceil() - 1.0;
+        if self.sequences == 0 || below < 0.0 { 0.0 } else { passes.cdf(below as u64) + UNIFORMITY_LIMIT }
+    }
+
     /// Whether the result lies so far out that no number of lines looked at explains it.
     fn is_hopeless(&self) -> bool {
         let deviation =
@@ -84,11 +93,14 @@ impl Assessment {
         self.lines.iter().filter(|line| line.sequences > 0).count()
     }
 
-    /// How many failures a perfect source may show: each line fails by chance about once in 300 times, and the lines of
-    /// one sequence are not independent, so up to 2 % of them are borne.
+    /// How many failures are borne: what a perfect source shows on average, and far more than it varies by.
+    ///
+    /// With a hundred sequences a line fails when four do not pass, which happens to one line in 54: three or four of 188
+    /// lines fail by chance alone, and lines of one sequence are not independent.
     #[must_use]
     pub fn failures_borne(&self) -> usize {
-        (self.tested() as f64 * 0.02).ceil() as usize
+        let mean: f64 = self.lines.iter().map(LineSummary::failure_chance).sum();
+        (mean + 6.0 * mean.sqrt() + 3.0).ceil() as usize
     }
 
     /// Whether this source is caught: one line beyond all chance, or more failures than chance explains.
@@ -100,7 +112,7 @@ impl Assessment {
 
 /// Runs the suite over as many sequences of `bits` bits as `data` holds, on all cores; `done` is called after each.
 pub fn assess(data: &[u8], bits: usize, done: impl Fn() + Sync) -> Result<Assessment, EvaluateError> {
-    if bits == 0 || bits % 8 != 0 {
+    if bits == 0 || !bits.is_multiple_of(8) {
         return Err(EvaluateError::Parameter {
             parameter: "the bits of a sequence",
             found: bits.to_string(),
@@ -169,6 +181,15 @@ mod tests {
         let mut p_values: Vec<f64> = (0..100).map(|i| (f64::from(i) + 0.5) / 100.0).collect();
         p_values[50..54].fill(0.001);
         assert!(!line(&p_values).holds());
+    }
+
+    #[test]
+    fn chance_fails_a_line_as_often_as_the_binomial_law_says() {
+        // SciPy: binom.cdf(96, 100, 0.99), binom.cdf(1, 2, 0.99), binom.cdf(57, 60, 0.99), binom.cdf(980, 1000, 0.99).
+        for (sequences, chance) in [(100, 0.018_374), (2, 0.019_9), (60, 0.022_420), (1000, 0.003_288)] {
+            let found = line(&vec![0.5; sequences]).failure_chance() - UNIFORMITY_LIMIT;
+            assert!((found - chance).abs() < 1e-5, "{sequences}: {found}");
+        }
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub fn linear_complexity(bits: &Bits, block: usize, chances: &[f64; 7]) -> Resul
     }
     at_least("the linear complexity test", "bits", block, bits.len())?;
     let m = block as f64;
-    let sign = if block % 2 == 0 { 1.0 } else { -1.0 };
+    let sign = if block.is_multiple_of(2) { 1.0 } else { -1.0 };
     let mean = m / 2.0 + (9.0 - sign) / 36.0 - (m / 3.0 + 2.0 / 9.0) / 2_f64.powi(block as i32);
     let mut seen = [0_u32; 7];
     for i in 0..bits.len() / block {
@@ -54,7 +54,7 @@ fn complexity(bits: &Bits, start: usize, length: usize) -> usize {
         push_front(&mut seen, bits.get(start + n));
         let used = complexity / 64 + 1;
         let parity: u64 = c[..used].iter().zip(&seen).fold(0, |sum, (c, s)| sum ^ (c & s));
-        if parity.count_ones() % 2 == 0 {
+        if parity.count_ones().is_multiple_of(2) {
             since += 1;
         } else if 2 * complexity <= n {
             old.copy_from_slice(&c);

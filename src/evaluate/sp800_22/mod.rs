@@ -138,7 +138,7 @@ pub fn run(bits: &Bits) -> Vec<Line> {
     one(Test::Rank, "", rank(bits).ok());
     one(Test::Spectral, "", spectral(bits).ok());
     // With fewer matches to be expected in a block, the P-values are far from evenly spread.
-    let matches_enough = bits.len() >= 8 * MATCHES_MIN << TEMPLATE;
+    let matches_enough = bits.len() >= (8 * MATCHES_MIN) << TEMPLATE;
     let templates = non_overlapping(bits, TEMPLATE).ok().filter(|_| matches_enough);
     for (i, template) in aperiodic_templates(TEMPLATE).into_iter().enumerate() {
         let p_value = templates.as_ref().map(|all| all[i].1);

@@ -15,7 +15,8 @@ pub fn serial(bits: &Bits, width: usize) -> Result<[f64; 2], EvaluateError> {
     let middle = shorter(&widest);
     let [a, b, c] = [psi(&widest, bits.len()), psi(&middle, bits.len()), psi(&shorter(&middle), bits.len())];
     let first = igamc(2_f64.powi(width as i32 - 2), (a - b) / 2.0);
-    let second = igamc(2_f64.powi(width as i32 - 3), (a - 2.0 * b + c) / 2.0);
+    let second_difference = a - 2.0 * b + c;
+    let second = igamc(2_f64.powi(width as i32 - 3), second_difference / 2.0);
     Ok([first, second])
 }
 

@@ -8,7 +8,9 @@ use crate::evaluate::error::at_least;
 pub fn most_common_value(symbols: &[u8], values: usize) -> Result<f64, EvaluateError> {
     at_least("the most common value estimate", "symbols", 2, symbols.len())?;
     let mut counts = [0_usize; 256];
-    symbols.iter().for_each(|symbol| counts[usize::from(*symbol)] += 1);
+    for symbol in symbols {
+        counts[usize::from(*symbol)] += 1;
+    }
     let most = counts.iter().max().copied().unwrap_or(0) as f64 / symbols.len() as f64;
     Ok(min_entropy_of(upper_bound(most, symbols.len())).min((values as f64).log2()))
 }
@@ -43,7 +45,7 @@ pub fn markov(bits: &[u8]) -> Result<f64, EvaluateError> {
     at_least("the Markov estimate", "bits", 2, bits.len())?;
     let mut pairs = [[0_usize; 2]; 2];
     bits.windows(2).for_each(|pair| pairs[usize::from(pair[0] & 1)][usize::from(pair[1] & 1)] += 1);
-    let ones = bits.iter().filter(|bit| **bit == 1).count() as f64 / bits.len() as f64;
+    let ones = bits.iter().map(|bit| usize::from(bit & 1)).sum::<usize>() as f64 / bits.len() as f64;
     let log = |share: f64| share.log2();
     let next = |from: usize, to: usize| {
         let total = pairs[from][0] + pairs[from][1];
@@ -97,7 +99,7 @@ fn compression_after(bits: &[u8], warm_up: usize) -> Result<f64, EvaluateError> 
 
 /// The chance p of the likeliest value for which the expected mean is `mean`; none when even p = 2^-6 expects less.
 fn solve(mean: f64, warm_up: usize, blocks: usize) -> Option<f64> {
-    let values = (1 << BLOCK) as f64;
+    let values = f64::from(1_u32 << BLOCK);
     let expected =
         |p: f64| g(p, warm_up, blocks) + (values - 1.0) * g((1.0 - p) / (values - 1.0), warm_up, blocks);
     let (mut low, mut high) = (1.0 / values, 1.0);

@@ -56,6 +56,9 @@ impl MinEntropy {
     }
 }
 
+/// An estimator over bits.
+type BitEstimator = fn(&[u8]) -> Result<f64, EvaluateError>;
+
 /// An estimator over symbols of `values` values.
 type Estimator = fn(&[u8], usize) -> Result<f64, EvaluateError>;
 
@@ -64,7 +67,7 @@ pub fn min_entropy(bytes: &[u8]) -> Result<MinEntropy, EvaluateError> {
     at_least("the estimation of min-entropy", "bytes", 10_000, bytes.len())?;
     let bits = bits_of(&bytes[..bytes.len().min(SAMPLES_MAX / 8)]);
     let bytes = &bytes[..bytes.len().min(SAMPLES_MAX)];
-    let only_bits: [(&str, fn(&[u8]) -> Result<f64, EvaluateError>); 3] =
+    let only_bits: [(&str, BitEstimator); 3] =
         [("Collision", collision), ("Markov", markov), ("Compression", compression)];
     let both: [(&str, Estimator); 7] = [
         ("Most common value", most_common_value),
@@ -95,5 +98,5 @@ fn upper_bound(share: f64, n: usize) -> f64 {
 
 /// Bits of min-entropy of a chance; never minus zero.
 fn min_entropy_of(chance: f64) -> f64 {
-    (-chance.log2()).max(0.0)
+    if chance >= 1.0 { 0.0 } else { -chance.log2() }
 }

@@ -6,7 +6,7 @@ use super::prediction::Score;
 use crate::evaluate::EvaluateError;
 use crate::evaluate::error::at_least;
 
-/// Window lengths of the MultiMCW estimate.
+/// Window lengths of the `MultiMCW` estimate.
 const WINDOWS: [usize; 4] = [63, 255, 1023, 4095];
 /// The farthest lag.
 const LAGS: usize = 128;
@@ -53,7 +53,9 @@ pub fn multi_mcw(symbols: &[u8], values: usize) -> Result<f64, EvaluateError> {
         if at >= WINDOWS[0] {
             contest.note(WINDOWS.len(), |i| windows[i].prediction(), *symbol);
         }
-        windows.iter_mut().for_each(|window| window.push(symbols, at));
+        for window in &mut windows {
+            window.push(symbols, at);
+        }
     }
     Ok(contest.score.min_entropy(values))
 }

@@ -153,7 +153,7 @@ mod tests {
 
     fn converted(from: Encoding, to: Encoding, bytes: &[u8], piece: usize) -> Vec<u8> {
         let pieces = bytes.chunks(piece).map(Bytes::copy_from_slice).collect();
-        Converter::new(from, to).convert(pieces).unwrap().concat()
+        Converter::new(from, to).convert(pieces).unwrap().into_iter().flatten().collect()
     }
 
     #[test]

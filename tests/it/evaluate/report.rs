@@ -11,7 +11,7 @@ use sealgate::evaluate::source::Comparison;
 use sealgate::evaluate::{sealed_stream, sealed_zeros};
 use serde_json::Value;
 
-const OPTIONS: Options = Options { seed: 3, sequences: 60, bits: 4_000, clear_pictures: false };
+const OPTIONS: Options = Options { seed: 3, sequences: 60, bits: 2_000, clear_pictures: false };
 
 /// A picture with a bright disc on a dark ground, and some grain.
 fn picture(bits: u8) -> Raster {
@@ -125,7 +125,7 @@ fn every_step_that_was_promised_is_done() {
 fn every_row_of_every_table_fits_its_columns_and_the_published_figures_stand_beside_ours() {
     let report = report(&[Comparison::Lcg.into()], &[Suite::xor(Comparison::Lcg)]);
     let page = to_html(&report);
-    for figure in ["7.9870", "69.2190", "99.59", "7.2034", "10538.10", "1572864", "133120"] {
+    for figure in ["7.9870", "69.2190", "99.59", "7.2034", "10413.13", "1572864", "133120"] {
         assert!(page.contains(figure), "{figure}");
     }
     for section in &report.sections {

@@ -13,7 +13,8 @@ use sealgate::scu::{Got, Need, find, for_getting, for_service, get};
 
 use self::site::{Front, GET, needs_of, one_study, studies, tamper};
 use crate::peers::archive::{INSTANCE, SERIES, STUDY, identifier, read, uid, value};
-use crate::peers::{Dcmqrscp, Orthanc, Sample, Taker, free_port};
+use crate::peers::{Dcmqrscp, Orthanc, Sample, free_port};
+use crate::taker::Taker;
 
 const FIND: &str = uids::STUDY_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_FIND;
 

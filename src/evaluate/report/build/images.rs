@@ -78,6 +78,7 @@ pub(super) fn measure(
     }
     let plain = raster_of(&images[0].image, &images[0].image.to_bytes())?;
     let bytes = plain.to_bytes();
+    let length = bytes.len();
     let locked = encrypted(suite, &bytes, 0)?;
     let cipher = raster_of(&plain, &locked)?;
     let fresh = images.len() as u64;
@@ -86,12 +87,14 @@ pub(super) fn measure(
     let turned = plain.with_samples(plain.samples().iter().rev().copied().collect())?;
     let other_cipher = raster_of(&plain, &encrypted(suite, &turned.to_bytes(), fresh + 1)?)?;
     let mut changed = bytes.clone();
-    changed[bytes.len() / 2] ^= 1;
+    changed[length / 2] ^= 1;
     let one_pixel = raster_of(&plain, &encrypted(suite, &changed, fresh + 2)?)?;
     let decrypted = (suite.decrypt)(&locked, 0).ok().and_then(|bytes| raster_of(&plain, &bytes).ok());
     let opened = |bytes: &[u8], key: u64| -> Result<Raster, String> {
-        let bytes = (suite.decrypt)(bytes, key)?;
-        raster_of(&plain, &bytes).map_err(|error| error.to_string())
+        let mut opened = (suite.decrypt)(bytes, key)?;
+        // What is missing is black, as a viewer would show it.
+        opened.resize(opened.len().max(length), 0);
+        raster_of(&plain, &opened).map_err(|error| error.to_string())
     };
     let findings = of_trial(&Trial {
         plain: &plain,
@@ -156,7 +159,7 @@ fn damaged(
     options: Options,
 ) -> Result<Vec<(&'static str, Vec<u8>)>, EvaluateError> {
     let (width, height) = (cipher.width(), cipher.height());
-    let with = |image: Raster| {
+    let whole = |image: Raster| {
         let mut bytes = image.to_bytes();
         bytes.extend_from_slice(&locked[bytes.len().min(locked.len())..]);
         bytes
@@ -165,10 +168,10 @@ fn damaged(
     one_bit[locked.len() / 2] ^= 1;
     Ok(vec![
         ("one bit", one_bit),
-        ("1 % salt and pepper", with(disturb(cipher, Noise::SaltAndPepper(0.01), options.seed)?)),
+        ("1 % salt and pepper", whole(disturb(cipher, Noise::SaltAndPepper(0.01), options.seed)?)),
         (
             "a quarter cut out",
-            with(crop(cipher, width / 4, height / 4, width.div_ceil(2), height.div_ceil(2))?),
+            whole(crop(cipher, width / 4, height / 4, width.div_ceil(2), height.div_ceil(2))?),
         ),
         ("cut short by a half", locked[..locked.len() / 2].to_vec()),
     ])
@@ -426,7 +429,8 @@ fn drawings(suites: &[Suite<'_>], trials: &[Figures], images: &[Named], options:
     blocks.push(Block::Figures { caption, figures: row(&histogram, true) });
     let dots = |image: &Raster, label: &str| {
         let pairs = scatter(image, Direction::Horizontal, DOTS, options.seed).unwrap_or_default();
-        svg::scatter(&pairs, image.peak(), label)
+        // The axes end at the brightest pixel: of 16 bits most images use 12.
+        svg::scatter(&pairs, image.samples().iter().copied().max().unwrap_or(0), label)
     };
     let caption = format!("Neighbours of {}: each dot a pixel and the one to its right", first.name);
     blocks.push(Block::Figures { caption, figures: row(&dots, true) });
@@ -490,8 +494,8 @@ pub(super) fn difference_section(suites: &[Suite<'_>], trials: &[Figures]) -> Se
             gateway does. Bounds are those of Wu, Noonan and Agaian."
             .to_owned(),
         shows_not: "Diffusion. A stream cipher used twice with one key changes one pixel when one pixel changes, and that is no defect \
-            of the stream but of using it twice. Wrong keys are refused by authentication, which no NPCR measures. UACI of 23 %, \
-            as published, is what uneven keys give; random ones give 33.46 %."
+            of the stream but of using it twice. Wrong keys are refused by authentication, which no NPCR measures. A UACI of 23 %, \
+            as published, is not that of unrelated ciphertexts, which is 33.46 %."
             .to_owned(),
         blocks: vec![Block::Table(table)],
     }

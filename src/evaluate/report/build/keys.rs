@@ -264,7 +264,7 @@ pub(super) fn suite_section(generators: &[Generator<'_>], measured: &[Figures], 
         ),
         shows_not: "Security. A Mersenne Twister, whose whole future follows from 624 outputs, passes. A single P-value says next \
             to nothing: 0.9999 is no better than 0.02, since a perfect source gives every value equally often. The published \
-            zeros for standard generators come from the way they were tested, not from the generators."
+            zeros for RC4 and the Mersenne Twister do not come out here."
             .to_owned(),
         blocks,
     }
