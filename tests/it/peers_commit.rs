@@ -13,6 +13,7 @@ use sealgate::scu::{
     Caller, CommitmentReport, CommitmentRequest, Failure, Reference, commit, create_step, for_reporting,
     for_service, report, set_step,
 };
+use sealgate::tls::Connection;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
@@ -78,7 +79,12 @@ struct Everybody;
 
 impl Gatekeeper for Everybody {
     fn admit(&self, _: &Knock) -> Result<Admission, Rejection> {
-        Ok(Admission { peer: "peer".into(), associations_max: None, offer: Box::new(Self), pass: Arc::new(()) })
+        Ok(Admission {
+            peer: "peer".into(),
+            associations_max: None,
+            offer: Box::new(Self),
+            pass: Arc::new(()),
+        })
     }
 }
 

@@ -13,7 +13,8 @@ use sealgate::scu::{
     Instance, Meaning, Need, Reference, Wire, commit, find, for_getting, for_service, for_storing, get,
     store,
 };
-use tokio::io::duplex;
+use sealgate::tls::Connection;
+use tokio::io::{DuplexStream, duplex};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -44,7 +45,7 @@ fn quick() -> Config {
 }
 
 /// We, and the peer's end of the association.
-async fn both(proposals: &[Proposal], limits: Config) -> (Caller, Association<Wire>) {
+async fn both(proposals: &[Proposal], limits: Config) -> (Caller, Association<Connection<DuplexStream>>) {
     let (near, far) = duplex(1 << 14);
     let acceptor: Acceptor = door(BOTH).0;
     let from = SocketAddr::from(([127, 0, 0, 1], 1));
@@ -60,7 +61,7 @@ async fn send(caller: &mut Caller, data: Vec<u8>) -> Result<Answer, Failure> {
 }
 
 /// Takes one request with its data set and answers it.
-async fn answer_one(host: &mut Association<Wire>, status: Status) -> (Command, Vec<u8>) {
+async fn answer_one(host: &mut Association<Connection<DuplexStream>>, status: Status) -> (Command, Vec<u8>) {
     let message = host.receive().await.expect("a message").expect("not the end");
     let data = read_data(host).await.0;
     let response = Command::response_to(&message.command, status);
@@ -69,7 +70,7 @@ async fn answer_one(host: &mut Association<Wire>, status: Status) -> (Command, V
 }
 
 /// Reads until the association ends; how many whole data sets came before that.
-async fn hear_out(mut host: Association<Wire>) -> (usize, Error) {
+async fn hear_out(mut host: Association<Connection<DuplexStream>>) -> (usize, Error) {
     let mut whole = 0;
     loop {
         match host.receive().await {
@@ -328,7 +329,7 @@ async fn a_query_that_is_dropped_leaves_an_association_that_is_aborted() {
 
 /// The peer's side of a C-GET: sends stores and gives their statuses.
 async fn sub_operations(
-    host: &mut Association<Wire>,
+    host: &mut Association<Connection<DuplexStream>>,
     stores: &[Command],
     context: u8,
 ) -> Vec<Option<Status>> {

@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use sealgate::tls::Connection;
 use sealgate::association::{
     Abort, Acceptor, Admission, Association, Command, Config, Ending, Error, Gatekeeper, Knock, Offer,
     Rejection, Roles, element,
 };
 use sealgate::dicom::{AeAddress, AeTitle, Status, TransferSyntax, Uid};
+use sealgate::tls::Connection;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
