@@ -7,10 +7,9 @@ use tracing::{error, info, warn};
 use super::live::Live;
 use super::serve::ServeError;
 use crate::dicom::AeAddress;
-use crate::flow::Gateway;
+use crate::flow::{Gateway, key_source};
 use crate::flow::release::Release;
 use crate::scu::{Dialer, Dialing, Failure, Pool};
-use crate::seal::SystemEntropy;
 use crate::settings::Settings;
 use crate::spool::{Recovery, Spool};
 
@@ -32,7 +31,7 @@ pub(super) fn gateway(settings: &Settings, live: &Live) -> Result<Option<Arc<Gat
     let rules = Box::new(move || Arc::clone(&rules.now().rules));
     let release = Release::new(settings.release.clone());
     let forward = settings.forward.clone();
-    let gateway = Gateway::new(archive, Arc::new(SystemEntropy), spool, pool, forward, rules, release);
+    let gateway = Gateway::new(archive, key_source(&settings.keygen), spool, pool, forward, rules, release);
     Ok(Some(Arc::new(gateway)))
 }
 

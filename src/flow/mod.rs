@@ -6,6 +6,7 @@ mod config;
 mod forward;
 mod gateway;
 mod intake;
+mod key_source;
 mod refusal;
 pub mod release;
 mod ticket;
@@ -15,6 +16,7 @@ pub use config::{Config, ConfigError};
 pub use forward::{Forwarder, forward};
 pub use gateway::{Gateway, Visitor};
 pub use intake::{Intake, Offered, Stored};
+pub use key_source::{Generated, key_source};
 pub use refusal::Refused;
 pub use ticket::Ticket;
 
