@@ -105,8 +105,8 @@ mod training {
     use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
     use tokio::signal::unix::{SignalKind, signal};
 
-    use super::super::{Exit, complain};
     use super::{KindName, Train};
+    use crate::cli::{Exit, complain};
     use crate::keygen::Kind;
     use crate::keygen::torch::{Images, Outcome, Plan, Progress, TrainError, resumed_seed, train};
 

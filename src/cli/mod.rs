@@ -12,6 +12,7 @@ mod keys;
 mod open;
 mod seal;
 mod serve;
+mod spool;
 mod time;
 mod tls;
 
@@ -45,6 +46,7 @@ enum Command {
     Keys(keys::Keys),
     Seal(seal::Seal),
     Open(open::Open),
+    Spool(spool::SpoolCommand),
     Generator(generator::Generator),
 }
 
@@ -135,6 +137,7 @@ impl Cli {
             Command::Keys(command) => command.run(),
             Command::Seal(command) => command.run(),
             Command::Open(command) => command.run(),
+            Command::Spool(command) => command.run(),
             Command::Generator(command) => command.run(),
         }
     }

@@ -23,7 +23,8 @@ use crate::policy::{Acknowledge, Instance, Route, WithoutPixels};
 use crate::seal::element::is_pixel_data;
 use crate::seal::scan::{Event, Limits, Scanner};
 use crate::seal::{
-    Binding, Claim, ContentKey, Described, KeyId, Original, Peek, SealError, Sealer, Sink, Suite, random,
+    Binding, Claim, ContentKey, DataDigest, Described, KeyId, Original, Peek, SealError, Sealer, Sink, Suite,
+    random,
 };
 use crate::spool::{Draft, Meta, Receipt, Summary};
 
@@ -87,7 +88,7 @@ struct Passing {
     scanner: Scanner,
     protection: Protection,
     may_have_pixels: bool,
-    digest: blake3::Hasher,
+    digest: DataDigest,
 }
 
 /// An entry of the spool as what a sealer writes to.
@@ -221,7 +222,7 @@ impl Intake {
             scanner: Scanner::new(self.offered.transfer_syntax.encoding, Limits::default(), None),
             protection,
             may_have_pixels,
-            digest: blake3::Hasher::new(),
+            digest: DataDigest::default(),
         });
         passing.push(head, &self.offered.sop_class)?;
         self.phase = Phase::Passing(passing);
@@ -291,7 +292,7 @@ impl End {
                 let mut draft = self.gateway.spool.begin(Some(head.len() as u64))?;
                 draft.write(&head)?;
                 let syntax = self.syntax();
-                let digest = *blake3::hash(&head).as_bytes();
+                let digest = DataDigest::of(&head);
                 self.commit(draft, syntax, None, Protection::Clear, digest).await
             }
         }
@@ -301,7 +302,7 @@ impl End {
         passing.scanner.finish()?;
         let Passing { draft, protection, digest, .. } = passing;
         let syntax = self.syntax();
-        self.commit(draft, syntax, None, protection, *digest.finalize().as_bytes()).await
+        self.commit(draft, syntax, None, protection, digest.finish()).await
     }
 
     fn syntax(&self) -> Uid {

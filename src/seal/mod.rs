@@ -6,6 +6,7 @@ pub mod scan;
 
 mod carrier;
 mod derive;
+mod digest;
 mod file;
 mod geometry;
 mod header;
@@ -20,6 +21,7 @@ mod suite;
 
 pub(crate) use carrier::is_our_creator;
 pub use derive::{Binding, Conditioning, Entropy, KeySource, NoEntropy, SystemEntropy, content_key, random};
+pub use digest::DataDigest;
 pub use file::{FileError, NewSeal, open_file, seal_file};
 pub use geometry::{Shape, TooLarge, fit};
 pub use header::{HEADER_BYTES, Header, HeaderError, LENGTH_AT, MAGIC, VERSION};

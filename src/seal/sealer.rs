@@ -6,7 +6,7 @@ use std::io;
 
 use dicom_core::Tag;
 
-use super::carrier::{self, BlockFinder, CarrierHeader, LIMITS, Unfinished};
+use super::carrier::{self, BlockFinder, CarrierHeader, LIMITS, Room, Unfinished};
 use super::derive::{Binding, NoEntropy, random};
 use super::element::{Length, PIXEL_DATA, is_pixel_data};
 use super::geometry::TooLarge;
@@ -321,7 +321,11 @@ impl<S: Sink, K: FnMut(&Claim) -> Option<ContentKey>> Work<S, K> {
         if !self.seen.sop_instance {
             return Err(SealError::NoUid(SOP_INSTANCE));
         }
-        self.image = Some(self.attributes.image()?);
+        let image = self.attributes.image()?;
+        if let Length::Defined(length) = head.length {
+            self.check_room(&image, length)?;
+        }
+        self.image = Some(image);
         if head.tag == PIXEL_DATA && self.is_native() && !deflated {
             self.first = Some(First { length: head.length, bytes: Vec::with_capacity(CLAIM_BYTES) });
             return Ok(());
@@ -336,9 +340,6 @@ impl<S: Sink, K: FnMut(&Claim) -> Option<ContentKey>> Work<S, K> {
         };
         let (bytes, carrier) =
             header.finish(image, &self.binding.sop_class, self.binding.key_id, self.key_record.as_deref());
-        if let Length::Defined(length) = length {
-            self.check_room(&carrier, u64::from(length))?;
-        }
         let out = &mut self.out;
         out.sink.write(&bytes)?;
         // Filled in at the end, when the length is known: until then nobody takes it for a sealed image.
@@ -388,10 +389,10 @@ impl<S: Sink, K: FnMut(&Claim) -> Option<ContentKey>> Work<S, K> {
     }
 
     /// What cannot fit is refused before anything of it is stored.
-    fn check_room(&self, carrier: &Unfinished, pixels: u64) -> Result<(), SealError> {
-        let sealed = sealed_length(pixels).unwrap_or(u64::MAX);
+    fn check_room(&self, image: &Image, pixels: u32) -> Result<(), SealError> {
+        let sealed = sealed_length(u64::from(pixels)).unwrap_or(u64::MAX);
         let least = sealed.saturating_add(HEADER_BYTES as u64);
-        Ok(carrier.shape(least, self.is_native()).map(|_| ())?)
+        Ok(Room::of(image, &self.binding.sop_class).shape(least, self.is_native()).map(|_| ())?)
     }
 
     fn is_native(&self) -> bool {

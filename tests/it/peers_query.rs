@@ -148,14 +148,14 @@ async fn a_query_is_cancelled_in_the_middle() {
 
 #[tokio::test]
 async fn two_thousand_matches_come_no_faster_than_they_are_read() {
-    let peer = Pynetdicom::start(&["--matches=2000", "--pad=10000"]);
+    let peer = Pynetdicom::start(&["--matches=2000", "--pad=60000"]);
     let mut caller = call(peer.address(), &for_service(&uid(STUDY_ROOT))).await;
     let context = caller.context_of(&uid(STUDY_ROOT)).expect("accepted");
     let asked = identifier("STUDY", &[(STUDY, "")], context.transfer_syntax.encoding);
     let mut finding = find(&mut caller, &context, &asked).await.expect("asked");
     assert!(finding.next().await.expect("a match").is_some());
     tokio::time::sleep(Duration::from_secs(2)).await;
-    // 20 MB do not fit into what the kernel holds, and we hold none.
+    // 120 MB do not fit into what the kernel holds, and we hold none.
     assert!(!peer.process.log().contains("sent 2000"), "nobody has read them");
     let mut count = 1;
     while let Some(found) = finding.next().await.expect("a match") {

@@ -7,6 +7,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
 use crate::gateway::{ECHO_PEER, Gateway, SOON};
+use crate::keys::command::Site;
 use crate::wire;
 
 #[test]
@@ -34,9 +35,13 @@ fn a_peer_without_the_right_to_echo_is_not_echoed() {
 
 #[test]
 fn a_route_gives_the_gateway_a_second_ae_title() {
+    let site = Site::new();
+    assert!(site.sealgate(&["keys", "init"]).status.success());
+    let keys = std::fs::read_to_string(site.path("gateway.toml")).expect("the site has a configuration");
     let config = format!(
-        "{ECHO_PEER}\n[[destinations]]\nname = \"pacs\"\naddress = \"PACS@127.0.0.1:104\"\n\
-         [[routes]]\nname = \"research\"\ncalled = [\"RESEARCH\"]\ndestinations = [\"pacs\"]\n"
+        "{keys}\n[spool]\nfolder = \"{}\"\n{ECHO_PEER}\n[[destinations]]\nname = \"pacs\"\naddress = \"PACS@127.0.0.1:104\"\n\
+         [[routes]]\nname = \"research\"\ncalled = [\"RESEARCH\"]\ndestinations = [\"pacs\"]\n",
+        site.path("spool").display()
     );
     let gateway = Gateway::start(&config);
     assert_eq!(gateway.echo("TESTER", "RESEARCH").0, 0);

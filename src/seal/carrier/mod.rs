@@ -73,6 +73,12 @@ pub(super) struct Unfinished {
     length_at: u64,
     /// Where the pixels begin, with the fixed header.
     pub(super) pixels_at: u64,
+    room: Room,
+}
+
+/// How many bytes fit into the pixels of a carrier.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Room {
     frames: u32,
     columns: u16,
     look: Look,
@@ -138,9 +144,7 @@ impl CarrierHeader {
             columns_at: columns_at as u64,
             length_at: length.at as u64,
             pixels_at: out.len() as u64,
-            frames: image.frames,
-            columns: image.columns,
-            look,
+            room: Room::of(image, sop_class),
         };
         (out, unfinished)
     }
@@ -172,10 +176,10 @@ impl CarrierHeader {
     }
 }
 
-impl Unfinished {
-    /// Number of Frames.
-    pub(super) fn frames(&self) -> u32 {
-        self.frames
+impl Room {
+    /// The room in the carrier of this image.
+    pub(super) fn of(image: &Image, sop_class: &Uid) -> Self {
+        Self { frames: image.frames, columns: image.columns, look: Look::of(image, sop_class) }
     }
 
     /// The shape for so many bytes of fixed header and stream. Compressed originals get a square.
@@ -189,6 +193,18 @@ impl Unfinished {
         let shape = geometry::fit(needed, self.frames, 1, wanted / 8)?;
         let columns = shape.columns.checked_mul(8).ok_or(too_large)?;
         Ok(Shape { columns, ..shape })
+    }
+}
+
+impl Unfinished {
+    /// Number of Frames.
+    pub(super) fn frames(&self) -> u32 {
+        self.room.frames
+    }
+
+    /// The shape for so many bytes of fixed header and stream.
+    pub(super) fn shape(&self, needed: u64, native: bool) -> Result<Shape, TooLarge> {
+        self.room.shape(needed, native)
     }
 
     /// What to write where, once the shape is known.

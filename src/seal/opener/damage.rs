@@ -142,6 +142,9 @@ fn explain_bytes(first: &[u8]) -> Option<Damage> {
         [[a, b], [c, d], [e, f], [g, h]].map(u16::from_le_bytes)
     };
     let (found, expected) = (words(magic), words(&MAGIC));
+    if found == expected {
+        return None;
+    }
     if found == expected.map(u16::swap_bytes) {
         return Some(Damage::Swapped);
     }

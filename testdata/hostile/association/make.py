@@ -234,7 +234,7 @@ FILES = {
         rq() + data(pdv(echo(sop=b"1." * 500))) + RELEASE,
     "echo-without-a-data-set-type.accept.status-0000.released":
         rq() + data(pdv(command(element(0x0002, VERIFICATION + b"\0"), us(0x0100, 0x0030), us(0x0110, 7)))) + RELEASE,
-    "store-not-offered-yet.accept.status-0122.released":
+    "store-without-a-route.accept.status-a700.released":
         rq() + data(pdv(echo(field=1, sop=CT + b"\0", kind=1), number=3), pdv(b"\0" * 999, 3, 0), pdv(b"", 3, 2)) + RELEASE,
     "echo-with-a-data-set.accept.status-0000.released":
         rq() + data(pdv(echo(kind=1)), pdv(b"\0" * 4000, control=0)) + data(pdv(b"", control=2)) + RELEASE,

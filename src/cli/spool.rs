@@ -1,0 +1,296 @@
+//! `sealgate spool`: what waits for the PACS, why, and what an operator decides about it.
+
+use std::io::{self, IsTerminal};
+use std::thread;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::{Value, json};
+
+use super::time::now_unix_millis;
+use super::{ConfigArgs, Exit, complain};
+use crate::flow::Ticket;
+use crate::settings;
+use crate::spool::{Config, EntryId, Listing, Spool, SpoolError, State, Summary, look, look_at};
+
+/// See and decide about what waits for the PACS
+#[derive(Debug, Args)]
+pub(super) struct SpoolCommand {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// List what is in the spool, while the service runs or not
+    #[command(after_help = "Example: sealgate spool list --aside --json")]
+    List(List),
+    /// Show one entry
+    Show(Show),
+    /// Try deliveries again that were put off or set aside; the service has to be stopped
+    Retry(Decide),
+    /// Give deliveries up, for good; the service has to be stopped
+    #[command(
+        after_help = "Example: sealgate spool drop 00112233445566778899aabbccddeeff --reason 'sent again by hand'"
+    )]
+    Drop(Drop),
+    /// Wait until nothing is on its way any more
+    Drain(Drain),
+}
+
+#[derive(Debug, Args)]
+struct Common {
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+#[derive(Debug, Args)]
+struct List {
+    /// Only what goes to this destination
+    #[arg(long, value_name = "NAME")]
+    destination: Option<String>,
+    /// Only what was set aside
+    #[arg(long)]
+    aside: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Args)]
+struct Show {
+    /// The entry, as `list` names it
+    entry: EntryId,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Args)]
+struct Decide {
+    /// The entries, as `list` names them; without any, all that were put off or set aside
+    entries: Vec<EntryId>,
+    /// Only their delivery to this destination
+    #[arg(long, value_name = "NAME")]
+    destination: Option<String>,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Args)]
+struct Drop {
+    /// The entries, as `list` names them
+    #[arg(required = true)]
+    entries: Vec<EntryId>,
+    /// Only their delivery to this destination
+    #[arg(long, value_name = "NAME")]
+    destination: Option<String>,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Args)]
+struct Drain {
+    /// Give up after so many seconds
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<u64>,
+    #[command(flatten)]
+    common: Common,
+}
+
+impl SpoolCommand {
+    pub(super) fn run(self) -> Exit {
+        let common = match &self.action {
+            Action::List(list) => &list.common,
+            Action::Show(show) => &show.common,
+            Action::Retry(decide) => &decide.common,
+            Action::Drop(drop) => &drop.common,
+            Action::Drain(drain) => &drain.common,
+        };
+        let config = match settings::load(&common.config.source()) {
+            Ok(settings) => settings.spool,
+            Err(error) => {
+                complain(error);
+                return Exit::Configuration;
+            }
+        };
+        let as_json = common.json;
+        let answer = match &self.action {
+            Action::List(list) => list.run(&config),
+            Action::Show(show) => show.run(&config),
+            Action::Retry(decide) => decide.run(&config),
+            Action::Drop(drop) => drop.run(&config),
+            Action::Drain(drain) => drain.run(&config),
+        };
+        match answer {
+            Ok((fields, _, exit)) if as_json => {
+                println!("{fields:#}");
+                exit
+            }
+            Ok((_, text, exit)) => {
+                println!("{text}");
+                exit
+            }
+            Err(error) => {
+                complain(format_args!("{error}\n{}", error.advice()));
+                Exit::Failed
+            }
+        }
+    }
+}
+
+/// As JSON, in words, and how it ended.
+type Answer = Result<(Value, String, Exit), SpoolError>;
+
+fn now() -> u64 {
+    u64::try_from(now_unix_millis()).unwrap_or(0)
+}
+
+impl List {
+    fn run(&self, config: &Config) -> Answer {
+        let Listing { entries, damaged, unreadable } = look(&config.folder)?;
+        let wanted = |entry: &&Summary| {
+            entry.deliveries.iter().any(|delivery| {
+                self.destination.as_ref().is_none_or(|name| *name == delivery.destination)
+                    && (!self.aside || delivery.delivery.state == State::Aside)
+            })
+        };
+        let found: Vec<&Summary> = entries.iter().filter(wanted).collect();
+        let mut lines: Vec<String> = found.iter().map(|entry| in_words(entry)).collect();
+        lines.extend(damaged.iter().map(|entry| format!("{}  damaged: {}", entry.id, entry.reason)));
+        lines.extend(unreadable.iter().map(|entry| format!("{}  does not read: {}", entry.id, entry.reason)));
+        if lines.is_empty() {
+            lines.push("Nothing waits.".to_owned());
+        }
+        let found: Vec<Value> = found.into_iter().map(as_json).collect();
+        let fields = json!({ "entries": found, "damaged": damaged, "unreadable": unreadable });
+        Ok((fields, lines.join("\n"), Exit::Done))
+    }
+}
+
+fn as_json(entry: &Summary) -> Value {
+    json!({
+        "entry": entry.id, "instance": String::from_utf8_lossy(&entry.key), "bytes": entry.content_bytes,
+        "committed_unix_millis": entry.committed_unix_millis, "deliveries": entry.deliveries,
+    })
+}
+
+fn in_words(entry: &Summary) -> String {
+    let seconds = entry.age_millis(now()) / 1000;
+    let age = match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
+    };
+    let deliveries: Vec<String> = entry
+        .deliveries
+        .iter()
+        .map(|found| {
+            let delivery = &found.delivery;
+            let state = format!("{:?}", delivery.state).to_lowercase();
+            let tries = if delivery.attempts > 0 {
+                format!(" after {} tries", delivery.attempts)
+            } else {
+                String::new()
+            };
+            let why =
+                if delivery.reason.is_empty() { String::new() } else { format!(" ({})", delivery.reason) };
+            format!("{}: {state}{tries}{why}", found.destination)
+        })
+        .collect();
+    let instance = String::from_utf8_lossy(&entry.key);
+    format!(
+        "{}  {age:>7}  {:>12} bytes  {instance}\n    {}",
+        entry.id,
+        entry.content_bytes,
+        deliveries.join("; ")
+    )
+}
+
+impl Show {
+    fn run(&self, config: &Config) -> Answer {
+        let meta = look_at(&config.folder, self.entry)?;
+        let listing = look(&config.folder)?;
+        let summary = listing.entries.iter().find(|entry| entry.id == self.entry);
+        let ticket = Ticket::read(&meta.bytes).ok();
+        let fields = json!({ "entry": summary.map(as_json), "ticket": ticket });
+        let mut text = summary.map(in_words).unwrap_or_else(|| self.entry.to_string());
+        if let Some(Ticket { sop_class, study, transfer_syntax, calling, called, route, seal, .. }) = ticket {
+            let study = study.map_or("unknown".to_owned(), |study| study.to_string());
+            text += &format!(
+                "\n    class {sop_class}, study {study}, transfer syntax {transfer_syntax}\n    \
+                 from {calling} to {called}, route {route}, {seal:?}"
+            );
+        }
+        Ok((fields, text, Exit::Done))
+    }
+}
+
+impl Decide {
+    fn run(&self, config: &Config) -> Answer {
+        let (spool, _) = Spool::open(config)?;
+        let all = || spool.list(0, usize::MAX).into_iter().map(|entry| entry.id).collect();
+        let entries: Vec<EntryId> = if self.entries.is_empty() { all() } else { self.entries.clone() };
+        let mut tried = 0;
+        for entry in entries {
+            tried += spool.retry(entry, self.destination.as_deref(), now())?;
+        }
+        Ok((
+            json!({ "retried": tried }),
+            format!("{tried} deliveries are tried again when the service starts."),
+            Exit::Done,
+        ))
+    }
+}
+
+impl Drop {
+    fn run(&self, config: &Config) -> Answer {
+        let (spool, _) = Spool::open(config)?;
+        let mut dropped = 0;
+        for entry in &self.entries {
+            dropped += spool.discard(*entry, self.destination.as_deref(), &self.reason, now())?;
+        }
+        Ok((json!({ "dropped": dropped }), format!("{dropped} deliveries were given up."), Exit::Done))
+    }
+}
+
+impl Drain {
+    fn run(&self, config: &Config) -> Answer {
+        let bar = if io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
+        bar.set_draw_target(ProgressDrawTarget::stderr());
+        let style = ProgressStyle::with_template("waiting for the PACS [{wide_bar}] {pos}/{len} {eta}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        let end = self.timeout.map(|seconds| now().saturating_add(seconds.saturating_mul(1000)));
+        let mut most = 0;
+        loop {
+            let open = look(&config.folder)?.entries.iter().filter(|entry| entry.is_open()).count() as u64;
+            most = most.max(open);
+            bar.set_length(most);
+            bar.set_position(most - open);
+            if open == 0 {
+                bar.finish_and_clear();
+                let left = look(&config.folder)?.entries.len();
+                let text = if left == 0 {
+                    "Nothing waits.".to_owned()
+                } else {
+                    format!(
+                        "Nothing is on its way; {left} instances were set aside: see `sealgate spool list --aside`."
+                    )
+                };
+                return Ok((json!({ "waiting": 0, "aside": left }), text, Exit::Done));
+            }
+            if end.is_some_and(|end| now() >= end) {
+                bar.finish_and_clear();
+                let text = format!("{open} instances still wait.");
+                return Ok((json!({ "waiting": open }), text, Exit::Unfinished));
+            }
+            thread::sleep(Duration::from_millis(500));
+        }
+    }
+}
