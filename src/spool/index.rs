@@ -115,12 +115,6 @@ impl Index {
         entry.filter(|entry| !entry.leaving).ok_or(SpoolError::Unknown(id))
     }
 
-    /// The delivery of an entry to a destination.
-    pub(crate) fn delivery(&self, id: EntryId, destination: &str) -> Result<&Delivery, SpoolError> {
-        let unknown = || SpoolError::UnknownDestination { id, destination: destination.to_owned() };
-        self.get(id)?.delivery(destination).ok_or_else(unknown)
-    }
-
     /// Entries with this key, the oldest first.
     pub(crate) fn find<'a>(&'a self, key: &[u8]) -> impl Iterator<Item = &'a Entry> + use<'a> {
         let found = self.by_key.get(key).into_iter().flatten();

@@ -1,5 +1,6 @@
 //! The spool that others use: begin an entry, take what is due, look, decide.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::spool::changes::Change;
@@ -10,7 +11,7 @@ use crate::spool::disk::{Disk, RealDisk};
 use crate::spool::draft::Draft;
 use crate::spool::error::SpoolError;
 use crate::spool::id::EntryId;
-use crate::spool::index::Index;
+use crate::spool::index::Entry;
 use crate::spool::job::Job;
 use crate::spool::queue::{Counts, Order};
 use crate::spool::record::{Unreadable, check_destination};
@@ -125,20 +126,36 @@ impl Spool {
         destination: Option<&str>,
         now_unix_millis: u64,
     ) -> Result<usize, SpoolError> {
-        let mut names = Vec::new();
+        let mut names = BTreeSet::new();
         let tried = self.shared.change(|index| {
-            changes(index, id, destination, |name, old| match old.state {
-                State::Later | State::Aside => {
-                    names.push(Arc::clone(name));
-                    Ok(Some(Delivery { reason: old.reason.clone(), ..Delivery::waiting(now_unix_millis) }))
-                }
-                _ => Ok(None),
+            changes(index.get(id)?, destination, |name, old| {
+                Ok(tried_again(name, old, now_unix_millis, &mut names))
             })
         })?;
-        for name in &names {
+        self.call_all(&names);
+        Ok(tried)
+    }
+
+    /// The same for every entry that goes to a destination, in one step.
+    pub fn retry_all(&self, destination: &str, now_unix_millis: u64) -> Result<usize, SpoolError> {
+        let mut names = BTreeSet::new();
+        let tried = self.shared.change(|index| {
+            let mut found = Vec::new();
+            for entry in index.after(0).filter(|entry| entry.delivery(destination).is_some()) {
+                let change =
+                    |name: &Arc<str>, old: &Delivery| Ok(tried_again(name, old, now_unix_millis, &mut names));
+                found.append(&mut changes(entry, Some(destination), change)?);
+            }
+            Ok(found)
+        })?;
+        self.call_all(&names);
+        Ok(tried)
+    }
+
+    fn call_all(&self, names: &BTreeSet<Arc<str>>) {
+        for name in names {
             self.shared.call(name);
         }
-        Ok(tried)
     }
 
     /// Gives deliveries up, at one destination or at all; how many these were. The entry goes with the last of them,
@@ -161,7 +178,7 @@ impl Spool {
                     ..old.clone()
                 })),
             };
-            changes(index, id, destination, change)
+            changes(index.get(id)?, destination, change)
         })
     }
 
@@ -244,14 +261,13 @@ impl Spool {
 
 /// Changes to the deliveries of an entry, to one destination or all.
 fn changes(
-    index: &Index,
-    id: EntryId,
+    entry: &Entry,
     only: Option<&str>,
     mut change: impl FnMut(&Arc<str>, &Delivery) -> Result<Option<Delivery>, SpoolError>,
 ) -> Result<Vec<Change>, SpoolError> {
-    let entry = index.get(id)?;
-    if let Some(destination) = only {
-        index.delivery(id, destination)?;
+    let id = entry.id;
+    if let Some(destination) = only.filter(|only| entry.delivery(only).is_none()) {
+        return Err(SpoolError::UnknownDestination { id, destination: destination.to_owned() });
     }
     let mut found = Vec::new();
     for (name, old) in entry.deliveries.iter().filter(|(name, _)| only.is_none_or(|only| only == &**name)) {
@@ -260,4 +276,18 @@ fn changes(
         }
     }
     Ok(found)
+}
+
+/// The delivery, waiting again, if it was put off or set aside; its destination is then to be called.
+fn tried_again(
+    name: &Arc<str>,
+    old: &Delivery,
+    now_unix_millis: u64,
+    names: &mut BTreeSet<Arc<str>>,
+) -> Option<Delivery> {
+    if !matches!(old.state, State::Later | State::Aside) {
+        return None;
+    }
+    names.insert(Arc::clone(name));
+    Some(Delivery { reason: old.reason.clone(), ..Delivery::waiting(now_unix_millis) })
 }

@@ -127,6 +127,25 @@ fn what_is_set_aside_stays_until_somebody_decides() {
 }
 
 #[test]
+fn all_that_a_destination_refused_can_be_tried_again_at_once() {
+    let (spool, _) = spool();
+    let ids: Vec<_> = (0..3).map(|n| store(&spool, meta(&n.to_string(), &["pacs", "backup"]))).collect();
+    let mut jobs = spool.take("pacs", NOW, 3, Order::Any).unwrap().into_iter();
+    jobs.next().unwrap().later(NOW + 60_000, "A700H", NOW).unwrap();
+    jobs.next().unwrap().aside("C000H", NOW).unwrap();
+    spool.take("backup", NOW, 1, Order::Any).unwrap().remove(0).aside("C000H", NOW).unwrap();
+    drop(jobs);
+    assert_eq!(spool.retry_all("pacs", NOW).unwrap(), 2);
+    assert_eq!(due(&spool, NOW, Order::Any), ids);
+    assert_eq!(
+        spool.show(ids[0]).unwrap().deliveries[1].delivery.state,
+        State::Aside,
+        "the other is left alone"
+    );
+    assert_eq!(spool.retry_all("elsewhere", NOW).unwrap(), 0);
+}
+
+#[test]
 fn dropping_needs_to_be_asked_for_and_spares_what_is_being_sent() {
     let (spool, _) = spool();
     let id = store(&spool, meta("a", &["pacs", "backup"]));
