@@ -1,6 +1,7 @@
 //! Estimators that predict: most common in a window, lag, Markov models, LZ78Y (sections 6.3.7 to 6.3.10).
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use super::prediction::Score;
 use crate::evaluate::EvaluateError;
@@ -47,7 +48,7 @@ impl Contest {
 /// Multi most common in window prediction estimate, section 6.3.7.
 pub fn multi_mcw(symbols: &[u8], values: usize) -> Result<f64, EvaluateError> {
     at_least("the MultiMCW estimate", "symbols", WINDOWS[0] + 2, symbols.len())?;
-    let mut windows = WINDOWS.map(Window::new);
+    let mut windows = WINDOWS.map(|length| Window::new(length, values));
     let mut contest = Contest::new(WINDOWS.len());
     for (at, symbol) in symbols.iter().enumerate() {
         if at >= WINDOWS[0] {
@@ -63,6 +64,7 @@ pub fn multi_mcw(symbols: &[u8], values: usize) -> Result<f64, EvaluateError> {
 /// The last symbols, counted.
 struct Window {
     length: usize,
+    values: usize,
     held: usize,
     counts: [u32; 256],
     last_seen: [usize; 256],
@@ -70,8 +72,8 @@ struct Window {
 }
 
 impl Window {
-    fn new(length: usize) -> Self {
-        Self { length, held: 0, counts: [0; 256], last_seen: [0; 256], mode: 0 }
+    fn new(length: usize, values: usize) -> Self {
+        Self { length, values: values.min(256), held: 0, counts: [0; 256], last_seen: [0; 256], mode: 0 }
     }
 
     /// The most common symbol, of equals the most recent; none before the window is full.
@@ -84,11 +86,8 @@ impl Window {
             let leaving = symbols[at - self.length];
             self.counts[usize::from(leaving)] -= 1;
             if leaving == self.mode {
-                let best = (0..=255_u8).max_by_key(|s| {
-                    let s = usize::from(*s);
-                    (self.counts[s], self.last_seen[s])
-                });
-                self.mode = best.unwrap_or(0);
+                let best = (0..self.values).max_by_key(|s| (self.counts[*s], self.last_seen[*s]));
+                self.mode = best.unwrap_or(0) as u8;
             }
         } else {
             self.held += 1;
@@ -143,27 +142,64 @@ enum Added {
     No,
 }
 
-/// The `length` symbols before `end`, packed.
-fn context(symbols: &[u8], end: usize, length: usize) -> u128 {
-    symbols[end - length..end].iter().fold(0, |key, symbol| key << 8 | u128::from(*symbol))
+/// The last `DEPTH` symbols, the newest in the lowest byte.
+#[derive(Clone, Copy, Default)]
+struct Recent(u128);
+
+impl Recent {
+    fn push(&mut self, symbol: u8) {
+        self.0 = self.0 << 8 | u128::from(symbol);
+    }
+
+    /// The last `length` of them.
+    fn context(self, length: usize) -> u128 {
+        self.0 & (u128::MAX >> (8 * (DEPTH - length)))
+    }
 }
+
+/// Hashes contexts by multiplying: millions of look-ups for each estimate, and nobody to defend against.
+#[derive(Default)]
+struct ContextHasher(u64);
+
+impl Hasher for ContextHasher {
+    fn write_u128(&mut self, context: u128) {
+        let folded = (context as u64) ^ ((context >> 64) as u64).wrapping_mul(0xd6e8_feb8_6659_fd93);
+        let mixed = (folded ^ (folded >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ (mixed >> 29);
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u128(u128::from(self.0) << 8 | u128::from(*byte));
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+type Contexts = HashMap<u128, Followers, BuildHasherDefault<ContextHasher>>;
 
 /// Multi Markov model with counting prediction estimate, section 6.3.9.
 pub fn multi_mmc(symbols: &[u8], values: usize) -> Result<f64, EvaluateError> {
     at_least("the MultiMMC estimate", "symbols", 4, symbols.len())?;
-    let mut models: Vec<(HashMap<u128, Followers>, usize)> =
-        (0..DEPTH).map(|_| (HashMap::new(), 0)).collect();
+    let mut models: Vec<(Contexts, usize)> = (0..DEPTH).map(|_| (Contexts::default(), 0)).collect();
     let mut contest = Contest::new(DEPTH);
+    let mut recent = Recent::default();
+    recent.push(symbols[0]);
     for at in 2..symbols.len() {
+        let before = recent;
+        recent.push(symbols[at - 1]);
         for (length, (model, held)) in (1..at).zip(models.iter_mut()) {
-            if !learn(model, held, context(symbols, at - 1, length), symbols[at - 1]) {
+            if !learn(model, held, before.context(length), symbols[at - 1]) {
                 // A model with longer contexts is full earlier and knows no context whose end is unknown here.
                 break;
             }
         }
         let mut predictions = [None; DEPTH];
         for (length, (model, _)) in (1..=at).zip(models.iter()) {
-            let Some(followers) = model.get(&context(symbols, at, length)) else { break };
+            let Some(followers) = model.get(&recent.context(length)) else { break };
             predictions[length - 1] = Some(followers.best.1);
         }
         contest.note(DEPTH, |i| predictions[i], symbols[at]);
@@ -172,7 +208,7 @@ pub fn multi_mmc(symbols: &[u8], values: usize) -> Result<f64, EvaluateError> {
 }
 
 /// Counts a transition, if it is known or there is room; says whether it was counted.
-fn learn(model: &mut HashMap<u128, Followers>, held: &mut usize, context: u128, symbol: u8) -> bool {
+fn learn(model: &mut Contexts, held: &mut usize, context: u128, symbol: u8) -> bool {
     let may_add = *held < TRANSITIONS_MAX;
     let followers = if may_add { Some(model.entry(context).or_default()) } else { model.get_mut(&context) };
     match followers.and_then(|followers| followers.count(symbol, may_add)) {
@@ -186,12 +222,14 @@ fn learn(model: &mut HashMap<u128, Followers>, held: &mut usize, context: u128, 
 /// LZ78Y prediction estimate, section 6.3.10.
 pub fn lz78y(symbols: &[u8], values: usize) -> Result<f64, EvaluateError> {
     at_least("the LZ78Y estimate", "symbols", DEPTH + 3, symbols.len())?;
-    let mut dictionary: Vec<HashMap<u128, Followers>> = (0..DEPTH).map(|_| HashMap::new()).collect();
+    let mut dictionary: Vec<Contexts> = (0..DEPTH).map(|_| Contexts::default()).collect();
     let mut held = 0;
     let mut score = Score::default();
+    let mut recent = Recent::default();
+    symbols[..DEPTH].iter().for_each(|symbol| recent.push(*symbol));
     for at in DEPTH + 1..symbols.len() {
         for length in (1..=DEPTH).rev() {
-            let key = context(symbols, at - 1, length);
+            let key = recent.context(length);
             let known = &mut dictionary[length - 1];
             if held < CONTEXTS_MAX && !known.contains_key(&key) {
                 known.insert(key, Followers::default());
@@ -201,16 +239,17 @@ pub fn lz78y(symbols: &[u8], values: usize) -> Result<f64, EvaluateError> {
                 followers.count(symbols[at - 1], true);
             }
         }
-        score.note(predict(&dictionary, symbols, at) == Some(symbols[at]));
+        recent.push(symbols[at - 1]);
+        score.note(predict(&dictionary, recent) == Some(symbols[at]));
     }
     Ok(score.min_entropy(values))
 }
 
-/// The most frequent follower of all contexts that end at `at`; of equals that of the longest context.
-fn predict(dictionary: &[HashMap<u128, Followers>], symbols: &[u8], at: usize) -> Option<u8> {
+/// The most frequent follower of all contexts that end here; of equals that of the longest context.
+fn predict(dictionary: &[Contexts], recent: Recent) -> Option<u8> {
     let mut best: Option<(u32, u8)> = None;
     for length in (1..=DEPTH).rev() {
-        let found = dictionary[length - 1].get(&context(symbols, at, length)).map(|followers| followers.best);
+        let found = dictionary[length - 1].get(&recent.context(length)).map(|followers| followers.best);
         if let Some(found) = found.filter(|found| best.is_none_or(|best| found.0 > best.0)) {
             best = Some(found);
         }
