@@ -3,21 +3,29 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tracing::{debug, info};
+use tracing::{debug, error, info};
 
 use super::live::{Live, State};
 use crate::association::{Admission, Gatekeeper, Knock, Offer, Rejection, Roles};
-use crate::dicom::{Uid, VERIFICATION, is_storage};
+use crate::dicom::{Model, Retrieve, Uid, VERIFICATION, is_storage, query_retrieve};
+use crate::flow::{Gateway, Visitor};
 use crate::policy::{Caller, Permit, Refusal, Right};
+use crate::spool::Pressure;
 
 /// Asks the rules that are in force when somebody knocks.
 pub(super) struct Gate {
     live: Live,
+    gateway: Option<Arc<Gateway>>,
 }
 
 impl Gate {
-    pub(super) fn new(live: Live) -> Self {
-        Self { live }
+    pub(super) fn new(live: Live, gateway: Option<Arc<Gateway>>) -> Self {
+        Self { live, gateway }
+    }
+
+    /// Whether somebody who stores would find no room: better no association than one in which every store fails.
+    fn is_full(&self) -> bool {
+        self.gateway.as_ref().is_some_and(|gateway| gateway.spool.pressure() != Pressure::Open)
     }
 }
 
@@ -25,14 +33,23 @@ impl Gatekeeper for Gate {
     fn admit(&self, knock: &Knock) -> Result<Admission, Rejection> {
         let state = self.live.now();
         let identity = knock.identity.as_ref();
-        let caller =
-            Caller { calling: &knock.calling, called: &knock.called, address: knock.address, identity };
+        let caller = Caller {
+            calling: &knock.calling,
+            called: &knock.called,
+            address: knock.address,
+            certificate: knock.certificate.as_ref(),
+            identity,
+        };
         match state.rules.admit(caller) {
             Ok(permit) => {
                 if let Some(kind) = permit.claims() {
                     debug!(peer = %permit.peer().name, ?kind, "a user identity was claimed, nothing verifies it");
                 }
-                Ok(admission(permit, &state))
+                if permit.covers(Right::Store) && self.is_full() {
+                    error!(peer = %permit.peer().name, "association refused, the spool is nearly full or has failed");
+                    return Err(Rejection::LocalLimit);
+                }
+                Ok(admission(permit, knock, &state))
             }
             Err(refusal) => {
                 info!(address = %knock.address, reason = %refusal, "association refused");
@@ -42,20 +59,25 @@ impl Gatekeeper for Gate {
     }
 }
 
-fn admission(permit: Permit, state: &State) -> Admission {
+fn admission(permit: Permit, knock: &Knock, state: &State) -> Admission {
+    let visitor =
+        Visitor { permit: permit.clone(), calling: knock.calling.clone(), called: knock.called.clone() };
     Admission {
+        pass: Arc::new(visitor),
         peer: permit.peer().name.as_str().into(),
         associations_max: permit.peer().associations_max,
         offer: Box::new(Services { permit, private_classes: Arc::clone(&state.private_classes) }),
     }
 }
 
-/// A wrong address gets the answer of an unknown title: who guesses titles learns nothing from it.
+/// A wrong address or certificate gets the answer of an unknown title: who guesses titles learns nothing from it.
 fn code(refusal: &Refusal) -> Rejection {
     match refusal {
-        Refusal::UnknownCalling(_) | Refusal::WrongAddress { .. } | Refusal::NoRight { .. } => {
-            Rejection::CallingAeTitle
-        }
+        Refusal::UnknownCalling(_)
+        | Refusal::WrongAddress { .. }
+        | Refusal::NoCertificate { .. }
+        | Refusal::WrongCertificate { .. }
+        | Refusal::NoRight { .. } => Rejection::CallingAeTitle,
         Refusal::WrongCalled { .. } => Rejection::CalledAeTitle,
     }
 }
@@ -71,11 +93,28 @@ impl Offer for Services {
         if abstract_syntax.as_str() == VERIFICATION {
             return self.permit.covers(Right::Echo).then_some(Roles::DEFAULT);
         }
+        if let Some((model, service)) = query_retrieve(abstract_syntax.as_str()) {
+            let right = match (model, service) {
+                (Model::Worklist, _) => Right::Worklist,
+                (_, Retrieve::Find) => Right::Find,
+                (_, Retrieve::Move) => Right::Move,
+                (_, Retrieve::Get) => Right::Get,
+            };
+            return self.permit.covers(right).then_some(Roles::DEFAULT);
+        }
         if is_storage(abstract_syntax.as_str()) || self.private_classes.contains(abstract_syntax) {
             // A peer that retrieves with C-GET receives on these contexts (PS3.4 C.4.3).
             let roles = Roles { scu: self.permit.covers(Right::Store), scp: self.permit.covers(Right::Get) };
             return (roles.scu || roles.scp).then_some(roles);
         }
         None
+    }
+
+    /// PS3.4 C.5.1.1 and C.5.2.1: relational queries and retrievals go on to the archive, which says what it does of them;
+    /// nothing else that can be asked for is promised.
+    fn extended(&self, abstract_syntax: &Uid, asked: &[u8]) -> Option<Vec<u8>> {
+        query_retrieve(abstract_syntax.as_str())?;
+        let relational = u8::from(asked.first() == Some(&1));
+        Some(std::iter::once(relational).chain(asked.iter().skip(1).map(|_| 0)).collect())
     }
 }

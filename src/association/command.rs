@@ -86,32 +86,18 @@ pub mod field {
 }
 
 /// PS3.7 annex E.1: this value of Command Data Set Type says there is none.
-const NO_DATA_SET: u16 = 0x0101;
+pub(super) const NO_DATA_SET: u16 = 0x0101;
 
 /// A command set as its elements. Values are kept as they came.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Command {
     /// Sorted by element number, without the group length.
     elements: Vec<(u16, Vec<u8>)>,
+    /// Elements of other groups in a response, as they came.
+    detail: Vec<u8>,
 }
 
 impl Command {
-    /// A response to `request` with this status and no data set.
-    #[must_use]
-    pub fn response_to(request: &Self, status: Status) -> Self {
-        let mut response = Self::default();
-        for same in [element::AFFECTED_SOP_CLASS, element::AFFECTED_SOP_INSTANCE] {
-            if let Some(value) = request.value(same) {
-                response.set(same, value);
-            }
-        }
-        response.set_u16(element::COMMAND_FIELD, request.field() | field::RESPONSE);
-        response.set_u16(element::RESPONDED_TO, request.message_id().unwrap_or_default());
-        response.set_u16(element::DATA_SET_TYPE, NO_DATA_SET);
-        response.set_u16(element::STATUS, status.0);
-        response
-    }
-
     /// A C-ECHO-RQ (PS3.7 9.3.5.1).
     #[must_use]
     pub fn echo(message_id: u16) -> Self {
@@ -134,22 +120,22 @@ impl Command {
     /// Reads a command set whose fragments were put together.
     pub fn read(bytes: &[u8]) -> Result<Self, Error> {
         let mut command = Self::default();
-        let mut rest = bytes;
+        let (mut rest, mut foreign) = (bytes, None);
         while !rest.is_empty() {
             let Some((&[g0, g1, e0, e1, a, b, c, d], behind)) = rest.split_first_chunk() else {
                 return Err(wrong(format!("{} bytes at the end are no element", rest.len())));
             };
             let (group, number) = (u16::from_le_bytes([g0, g1]), u16::from_le_bytes([e0, e1]));
             let claimed = u32::from_le_bytes([a, b, c, d]);
-            if group != 0 {
-                return Err(wrong(format!("it has an element {} of another group", Tag(group, number))));
-            }
             let length = usize::try_from(claimed).unwrap_or(usize::MAX);
             let Some((value, behind)) = behind.split_at_checked(length) else {
                 let left = behind.len();
                 return Err(wrong(format!("{} claims {claimed} bytes, {left} are left", Tag(group, number))));
             };
-            if number != 0 && !command.insert(number, value) {
+            if group != 0 {
+                foreign.get_or_insert(Tag(group, number));
+                command.detail.extend_from_slice(rest.get(..length.saturating_add(8)).unwrap_or_default());
+            } else if number != 0 && !command.insert(number, value) {
                 return Err(wrong(format!("{} is there twice", Tag(group, number))));
             }
             rest = behind;
@@ -157,7 +143,11 @@ impl Command {
         if command.u16(element::COMMAND_FIELD).is_none() {
             return Err(wrong("it has no Command Field (0000,0100)".to_owned()));
         }
-        Ok(command)
+        // PS3.7 6.3.1: group 0000 only. But nodes built on DCMTK append to a response what belongs into its data set.
+        match foreign.filter(|_| command.field() & field::RESPONSE == 0) {
+            Some(tag) => Err(wrong(format!("it has an element {tag} of another group"))),
+            None => Ok(command),
+        }
     }
 
     /// The bytes of the command set, group length first.
@@ -232,6 +222,13 @@ impl Command {
     #[must_use]
     pub fn ae_title(&self, number: u16) -> Option<AeTitle> {
         std::str::from_utf8(self.value(number)?).ok().and_then(|text| AeTitle::parse(text).ok())
+    }
+
+    /// What a response holds besides its command set, against the standard: elements in Implicit VR Little Endian, such as
+    /// the Failed SOP Instance UID List of Orthanc.
+    #[must_use]
+    pub fn status_detail(&self) -> &[u8] {
+        &self.detail
     }
 
     /// Command Field.

@@ -160,6 +160,18 @@ mod tests {
     }
 
     #[test]
+    fn elements_of_another_group_are_kept_apart_in_a_response_and_refused_in_a_request() {
+        let echo = Command::echo(7);
+        let foreign = [8, 0, 0x58, 0, 4, 0, 0, 0, b'1', b'.', b'2', 0];
+        let with = |command: &Command| Command::read(&[&command.write()[..], &foreign].concat());
+        let error = with(&echo).unwrap_err();
+        assert!(error.to_string().contains("(0008,0058) of another group"), "{error}");
+        let answer = with(&Command::response_to(&echo, Status::SUCCESS)).unwrap();
+        assert_eq!((answer.status(), answer.status_detail()), (Some(Status::SUCCESS), &foreign[..]));
+        assert!(!answer.write().ends_with(&foreign), "and it goes no further");
+    }
+
+    #[test]
     fn who_moves_what_where_is_read() {
         let mut store = Command::default();
         store.set_u16(element::COMMAND_FIELD, field::C_STORE);

@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::generator_bench::Bench;
+use super::generator_train::Train;
 use super::{ConfigArgs, Exit, complain};
 use crate::keygen::{
     Calibration, Checkpoint, Choice, Config, Ending, Engine, Evidence, Exact, GeneratorStore, Instructions,
@@ -19,7 +20,14 @@ use crate::settings;
 #[derive(Debug, Args)]
 pub(super) struct Generator {
     #[command(subcommand)]
-    action: Action,
+    deed: Deed,
+}
+
+#[derive(Debug, Subcommand)]
+enum Deed {
+    Train(Train),
+    #[command(flatten)]
+    Stored(Action),
 }
 
 #[derive(Debug, Subcommand)]
@@ -128,7 +136,12 @@ pub(super) struct Answer {
 
 impl Generator {
     pub(super) fn run(self) -> Exit {
-        let common = match &self.action {
+        let action = match self.deed {
+            // It needs no configuration and no folder of generators.
+            Deed::Train(train) => return train.run(),
+            Deed::Stored(action) => action,
+        };
+        let common = match &action {
             Action::List(common) => common,
             Action::Import(import) => &import.common,
             Action::Export(export) => &export.common,
@@ -144,7 +157,7 @@ impl Generator {
                 return Exit::Configuration;
             }
         };
-        let answer = config.check().and_then(|()| self.action.run(&config));
+        let answer = config.check().and_then(|()| action.run(&config));
         report(answer, common.json)
     }
 }

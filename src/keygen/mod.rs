@@ -2,12 +2,14 @@
 //!
 //! `docs/GENERATOR.md` specifies the network to the last bit. What a generator gives is credited with no entropy.
 
+pub mod chaos;
 mod checkpoint;
 mod config;
 mod engine;
 mod error;
 pub mod evidence;
 mod exact;
+mod guarded;
 mod id;
 mod image;
 mod kernel;
@@ -18,7 +20,10 @@ mod pool;
 mod quantise;
 mod reference;
 mod seed;
+mod start;
 mod store;
+#[cfg(feature = "tch")]
+pub mod torch;
 
 pub use checkpoint::Checkpoint;
 pub use config::{Config, EngineChoice, PoolConfig};
@@ -26,6 +31,7 @@ pub use engine::Engine;
 pub use error::KeygenError;
 pub use evidence::Evidence;
 pub use exact::{Ending, Exact};
+pub use guarded::Guarded;
 pub use id::GeneratorId;
 pub use image::{KeyImage, SIDE};
 pub use kernel::Instructions;
@@ -34,4 +40,5 @@ pub use network::Kind;
 pub use pool::{Alarm, Pool, PoolStatus};
 pub use quantise::{Calibration, quantise};
 pub use seed::Seed;
+pub use start::start;
 pub use store::{Choice, GeneratorStore, Listed, Place, write_new};

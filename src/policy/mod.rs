@@ -1,9 +1,11 @@
 //! Who may do what: a permit or a refusal, decided from the rules alone; time and addresses are arguments.
 
+mod access;
 mod peer;
 mod route;
 mod rules;
 
-pub use peer::{AddressPattern, AddressPatternError, CertificateName, Peer, Right};
-pub use route::{Destination, Instance, Route};
+pub use access::{Access, Receiver};
+pub use peer::{AddressPattern, AddressPatternError, CertificateName, Peer, Right, WithoutOpen};
+pub use route::{Acknowledge, Destination, Fetch, Instance, Route, WithoutPixels};
 pub use rules::{Caller, HostTable, Permit, Refusal, Rules, RulesError};

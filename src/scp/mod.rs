@@ -1,15 +1,29 @@
 //! The services we offer: a loop that takes messages and hands each to the file of its service.
 
 mod c_echo;
+mod c_find;
+mod c_get;
+mod c_move;
+mod c_store;
+mod identifier;
+mod tally;
+
+use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::{debug, error, info};
 
 use crate::association::{Association, Command, Error, Message, element, field};
-use crate::dicom::{Status, VERIFICATION, is_storage};
+use crate::dicom::{Retrieve, Status, VERIFICATION, query_retrieve};
+use crate::flow::{Gateway, Visitor};
 
 /// Answers messages until the association ends. Whatever the peer sends, the process goes on.
-pub async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send>(mut association: Association<S>) {
+///
+/// Without a gateway there is nothing that could be stored: no route is configured.
+pub async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send>(
+    mut association: Association<S>,
+    gateway: Option<Arc<Gateway>>,
+) {
     loop {
         let message = match association.receive().await {
             Ok(Some(message)) => message,
@@ -19,7 +33,7 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send>(mut association: As
             }
             Err(error) => return end(association, &error).await,
         };
-        if let Err(error) = answer(&mut association, &message).await {
+        if let Err(error) = answer(&mut association, &message, gateway.as_ref()).await {
             return end(association, &error).await;
         }
     }
@@ -38,6 +52,7 @@ async fn end<S: AsyncRead + AsyncWrite + Unpin + Send>(association: Association<
 async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
     association: &mut Association<S>,
     message: &Message,
+    gateway: Option<&Arc<Gateway>>,
 ) -> Result<(), Error> {
     let command = &message.command;
     if command.field() & field::RESPONSE != 0 {
@@ -47,6 +62,26 @@ async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
     }
     match Service::of(message).and_then(|service| addressed(message).map(|()| service)) {
         Ok(Service::Echo) => c_echo::answer(association, message).await,
+        Ok(Service::Store) => match (gateway, association.pass::<Visitor>()) {
+            (Some(gateway), Some(visitor)) => c_store::answer(association, message, gateway, &visitor).await,
+            _ => refuse(association, message, Status::OUT_OF_RESOURCES, "the gateway has no route yet").await,
+        },
+        Ok(service @ (Service::Find | Service::Get | Service::Move)) => {
+            let (Some(gateway), Some(visitor)) = (gateway, association.pass::<Visitor>()) else {
+                return refuse(
+                    association,
+                    message,
+                    Status::OUT_OF_RESOURCES,
+                    "the gateway has no route yet",
+                )
+                .await;
+            };
+            match service {
+                Service::Find => c_find::answer(association, message, gateway, &visitor).await,
+                Service::Get => c_get::answer(association, message, gateway, &visitor).await,
+                _ => c_move::answer(association, message, gateway, &visitor).await,
+            }
+        }
         Err((status, comment)) => refuse(association, message, status, comment).await,
     }
 }
@@ -58,6 +93,10 @@ type Refusal = (Status, &'static str);
 #[derive(Debug, Clone, Copy)]
 enum Service {
     Echo,
+    Store,
+    Find,
+    Get,
+    Move,
 }
 
 impl Service {
@@ -66,15 +105,21 @@ impl Service {
         let class = message.context.abstract_syntax.as_str();
         match message.command.field() {
             field::C_ECHO if class == VERIFICATION => Ok(Self::Echo),
-            field::C_STORE if is_storage(class) => {
-                Err((Status::SOP_CLASS_NOT_SUPPORTED, "this gateway does not store yet"))
-            }
+            field::C_FIND if service(class) == Some(Retrieve::Find) => Ok(Self::Find),
+            field::C_GET if service(class) == Some(Retrieve::Get) => Ok(Self::Get),
+            field::C_MOVE if service(class) == Some(Retrieve::Move) => Ok(Self::Move),
+            // Whatever is no other service's context was accepted as a storage class.
+            field::C_STORE if class != VERIFICATION && service(class).is_none() => Ok(Self::Store),
             known if is_operation(known) => {
                 Err((Status::SOP_CLASS_NOT_SUPPORTED, "no such operation on this context"))
             }
             _ => Err((Status::UNRECOGNIZED_OPERATION, "no such operation")),
         }
     }
+}
+
+fn service(class: &str) -> Option<Retrieve> {
+    query_retrieve(class).map(|(_, service)| service)
 }
 
 /// The requests of PS3.7 table E.1-1, whether we offer them or not.

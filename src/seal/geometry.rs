@@ -26,11 +26,14 @@ pub struct TooLarge {
 
 /// How far from the wanted Columns a better fit is looked for.
 const COLUMNS_TRIED: u16 = 64;
+/// How much longer than wide a frame may be, or wider than long, before a square takes its place.
+const ASPECT_MAX: u64 = 16;
 /// PS3.5 8.1.1 and table 6.2-1: the length of pixel data is even, and FFFFFFFFH means something else.
 const LENGTH_MAX: u64 = 0xFFFF_FFFE;
 
 /// The shape with the least padding whose Columns are near `wanted`, or near those of a square where the wanted ones
-/// are 0 or would take too many rows. Between equal ones the nearer wins.
+/// are 0 or would make a ribbon: there are compressors that break down over an image of one row or column. Between
+/// equal ones the nearer wins.
 ///
 /// `frames` and `bytes_per_pixel` are at least 1; `needed` is what header and stream take together.
 pub fn fit(needed: u64, frames: u32, bytes_per_pixel: u8, wanted: u16) -> Result<Shape, TooLarge> {
@@ -39,10 +42,13 @@ pub fn fit(needed: u64, frames: u32, bytes_per_pixel: u8, wanted: u16) -> Result
     let pixels = needed.div_ceil(unit).max(1);
     let side = u16::try_from(pixels.isqrt().max(1)).map_err(|_| too_large)?;
     let rows_at = |columns: u16| pixels.div_ceil(u64::from(columns.max(1)));
-    // Fewer pixels than the wanted Columns: the whole frame is one row.
-    let wanted = u16::try_from(pixels).map_or(wanted, |pixels| wanted.min(pixels));
-    let centre = if wanted == 0 || rows_at(wanted) > u64::from(u16::MAX) { side } else { wanted };
-    let first = centre.saturating_sub(COLUMNS_TRIED / 2).max(1);
+    let is_ribbon = |columns: u16| {
+        let rows = rows_at(columns);
+        let columns = u64::from(columns);
+        rows > u64::from(u16::MAX) || rows.max(columns) > rows.min(columns).saturating_mul(ASPECT_MAX)
+    };
+    let centre = if wanted == 0 || is_ribbon(wanted) { side } else { wanted };
+    let first = centre.saturating_sub(COLUMNS_TRIED / 2).max(centre.div_ceil(2));
     let candidates = first..=first.saturating_add(COLUMNS_TRIED);
     let best = candidates
         .filter_map(|columns| {
@@ -86,6 +92,16 @@ mod tests {
         // As many frames as the length has bytes: one pixel each, and not one more.
         assert!(fit(10, 4_000_000_000, 1, 512).is_ok());
         assert!(fit(10, u32::MAX, 2, 512).is_err());
+    }
+
+    #[test]
+    fn small_images_are_no_ribbons() {
+        for (needed, frames, wanted) in [(2246, 1, 16), (2246, 1, 1), (5000, 1, 60_000), (64_000, 2000, 512)]
+        {
+            let shape = fit(needed, frames, 2, wanted).unwrap();
+            let (rows, columns) = (u32::from(shape.rows), u32::from(shape.columns));
+            assert!(rows * 20 > columns && columns * 20 > rows, "{shape:?}");
+        }
     }
 
     #[test]

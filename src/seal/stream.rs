@@ -32,7 +32,8 @@ const LABEL: &[u8] = b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0";
 pub enum StreamError {
     /// The key is not the one this stream was made with, or the salt, commitment or context was changed.
     #[error(
-        "the key commitment does not match: this is not the key of this instance, or its header was changed"
+        "the key commitment does not match: this is not the key of this instance, or its SOP Class UID, SOP Instance UID \
+         or fixed header was changed"
     )]
     Commitment,
     /// A chunk was changed, moved, or belongs to another stream.
@@ -50,6 +51,13 @@ pub enum StreamError {
     /// More than the standard allows.
     #[error("a stream of more than 4 PiB")]
     TooLong,
+}
+
+/// Whether a stream that begins with this prefix was made with this key in this context.
+#[must_use]
+pub(super) fn commits(key: &ContentKey, context: &[u8], prefix: &[u8; PREFIX_BYTES]) -> bool {
+    let Some((salt, commitment)) = prefix.split_first_chunk() else { return false };
+    verify_slices_are_equal(commitment, &derive(key, salt, context).1).is_ok()
 }
 
 /// The ciphertext length of a plaintext of this length, prefix included.

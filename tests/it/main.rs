@@ -6,6 +6,7 @@
 
 mod architecture;
 mod association;
+mod evaluate;
 mod gateway;
 mod generator;
 mod hostile;
@@ -13,9 +14,22 @@ mod inspect;
 mod keys;
 mod process;
 mod scan;
+mod scu;
+mod scu_pool;
+mod seal;
+mod seal_golden;
+mod seal_kinds;
+mod services;
 mod settings;
+mod spool;
+mod taker;
+mod tls;
 mod wire;
 
+#[cfg(feature = "peers")]
+mod peers;
+#[cfg(feature = "peers")]
+mod peers_commit;
 #[cfg(feature = "peers")]
 mod peers_disk;
 #[cfg(feature = "peers")]
@@ -23,4 +37,20 @@ mod peers_echo;
 #[cfg(feature = "peers")]
 mod peers_format;
 #[cfg(feature = "peers")]
+mod peers_query;
+#[cfg(feature = "peers")]
+mod peers_retrieve;
+#[cfg(feature = "peers")]
+mod peers_seal;
+#[cfg(feature = "peers")]
+mod peers_store;
+#[cfg(feature = "peers")]
+mod peers_tls;
+#[cfg(feature = "peers")]
 mod peers_token;
+#[cfg(feature = "peers")]
+mod retrieve;
+#[cfg(feature = "peers")]
+mod seal_command;
+#[cfg(feature = "peers")]
+mod store;

@@ -1,0 +1,73 @@
+//! What of the way back somebody may have to account for later: openings, refusals, failures; UIDs and names alone.
+
+use std::sync::Arc;
+
+use tracing::{error, info, warn};
+
+use super::delivery::Refused;
+use crate::dicom::Uid;
+use crate::keys::Source;
+use crate::seal::{OpenError, OpenedInstance};
+
+/// The target of these events in the log.
+const AUDIT: &str = "sealgate::audit";
+
+/// Between whom something goes on.
+#[derive(Debug, Clone)]
+pub(crate) struct Parties {
+    /// Who asked.
+    pub(crate) caller: Arc<str>,
+    /// Who receives.
+    pub(crate) receiver: Arc<str>,
+    /// Which PACS it comes from.
+    pub(crate) pacs: Arc<str>,
+}
+
+/// A sealed instance was opened and its end has verified.
+pub(super) fn opened(parties: &Parties, opened: &OpenedInstance, key_from: Option<Source>) {
+    let Parties { caller, receiver, pacs } = parties;
+    let (binding, changes) = (&opened.binding, &opened.changes);
+    info!(
+        target: AUDIT, %caller, %receiver, %pacs,
+        instance = %binding.sop_instance, key_id = %binding.key_id, key_from = key_from.map(Source::name),
+        changed = changes.changed.len(), added = changes.added.len(), removed = changes.removed.len(),
+        "instance opened"
+    );
+}
+
+/// An instance is passed on as the PACS has it.
+pub(super) fn passed(parties: &Parties, instance: &Uid, sealed: bool) {
+    let Parties { caller, receiver, pacs } = parties;
+    info!(target: AUDIT, %caller, %receiver, %pacs, %instance, sealed, "instance passed on as the archive has it");
+}
+
+/// An instance does not go out.
+pub(super) fn failed(parties: &Parties, instance: &Uid, refused: &Refused) {
+    let Parties { caller, receiver, pacs } = parties;
+    match refused {
+        // Altered, truncated or mixed up, or a key that is gone: somebody has to look.
+        Refused::Open { error: OpenError::Sink(_), .. } | Refused::BrokenOff | Refused::Unsealed => {
+            warn!(target: AUDIT, %caller, %receiver, %pacs, %instance, reason = %refused, "instance not released");
+        }
+        _ => {
+            error!(target: AUDIT, %caller, %receiver, %pacs, %instance, reason = %refused, alarm = true, "instance not released");
+        }
+    }
+}
+
+/// A request is refused as a whole.
+pub(crate) fn refused(caller: &str, receiver: &str, operation: &'static str, reason: &str) {
+    warn!(target: AUDIT, %caller, %receiver, operation, reason, "retrieval refused");
+}
+
+/// A retrieval has ended.
+pub(crate) fn ended(
+    caller: &str,
+    receiver: &str,
+    operation: &'static str,
+    counts: (u16, u16, u16),
+    status: crate::dicom::Status,
+) {
+    let (completed, failed, warning) = counts;
+    info!(target: AUDIT, %caller, %receiver, operation, completed, failed, warning, %status, "retrieval ended");
+}

@@ -1,0 +1,82 @@
+//! The limits of the way back, and what becomes of images that were never sealed.
+
+use serde::{Deserialize, Serialize};
+
+/// The keys of `[release]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Bytes of an opened instance that are held back until its end has verified; larger ones go out while they arrive,
+    /// and their transfer is broken off when the end does not verify.
+    pub held_bytes_max: usize,
+    /// Instances of one retrieval that wait to go out.
+    pub waiting_max: usize,
+    /// Bytes of an identifier that a caller sends.
+    pub identifier_bytes_max: usize,
+    /// Milliseconds between two pending responses of C-GET and C-MOVE.
+    pub pending_milliseconds: u64,
+    /// What becomes of images that the PACS has in clear.
+    pub unsealed: Unsealed,
+}
+
+/// What becomes of an image in the PACS that was never sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unsealed {
+    /// Who may open gets it as it is.
+    #[default]
+    Pass,
+    /// Nobody gets it.
+    Refuse,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            held_bytes_max: 32 * 1024 * 1024,
+            waiting_max: 2,
+            identifier_bytes_max: 256 * 1024,
+            pending_milliseconds: 250,
+            unsealed: Unsealed::Pass,
+        }
+    }
+}
+
+/// A limit that nothing could work under.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("release.{key} is {value}, it must be from {min} to {max}")]
+pub struct ConfigError {
+    key: &'static str,
+    value: u64,
+    min: u64,
+    max: u64,
+}
+
+impl Config {
+    /// Whether retrievals could work under these limits.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let count = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
+        let rows = [
+            ("held_bytes_max", count(self.held_bytes_max), 65_536, 4 << 30),
+            ("waiting_max", count(self.waiting_max), 1, 1000),
+            ("identifier_bytes_max", count(self.identifier_bytes_max), 1024, 64 << 20),
+            ("pending_milliseconds", self.pending_milliseconds, 0, 60_000),
+        ];
+        match rows.into_iter().find(|(_, value, min, max)| !(min..=max).contains(&value)) {
+            Some((key, value, min, max)) => Err(ConfigError { key, value, min, max }),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_allowed_and_nothing_is_not() {
+        assert_eq!(Config::default().check(), Ok(()));
+        let error = Config { waiting_max: 0, ..Config::default() }.check().unwrap_err();
+        assert_eq!(error.to_string(), "release.waiting_max is 0, it must be from 1 to 1000");
+    }
+}

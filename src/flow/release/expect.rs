@@ -1,0 +1,176 @@
+//! Stores that come through our own door because we asked a PACS for a C-MOVE: which retrieval each belongs to.
+//!
+//! PS3.7 9.1.1.1: a store carries the Move Originator's AE title and Message ID. Where a PACS sends them, they decide.
+//! Where it sends none, a store is expected when one retrieval alone is under way from that PACS, or one alone of the study
+//! that the instance was sealed in; a store that could be of two is of none.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+
+use super::audit::Parties;
+use super::fetch::{Arrival, Event};
+use super::open::{self, Job, Piece};
+use crate::dicom::{AeTitle, Status, TransferSyntax, Uid};
+use crate::flow::Gateway;
+use crate::policy::Access;
+
+/// A C-STORE that came through our door, before its data set.
+#[derive(Debug, Clone)]
+pub struct Offer {
+    /// The AE title that its sender calls itself.
+    pub calling: AeTitle,
+    /// The AE title of ours that it called.
+    pub called: AeTitle,
+    /// Move Originator AE Title and Message ID, if it says so.
+    pub originator: Option<(AeTitle, u16)>,
+    /// Affected SOP Class UID.
+    pub class: Uid,
+    /// Affected SOP Instance UID.
+    pub instance: Uid,
+    /// The transfer syntax of its context.
+    pub transfer_syntax: TransferSyntax,
+}
+
+/// What is expected at our own door.
+#[derive(Debug, Default)]
+pub struct Expectations {
+    list: Mutex<Vec<Arc<Expectation>>>,
+    message_id: AtomicU16,
+}
+
+/// One retrieval by C-MOVE to ourselves.
+pub(super) struct Expectation {
+    pub(super) gateway: Arc<Gateway>,
+    /// The AE title of the PACS.
+    pub(super) pacs: AeTitle,
+    /// Ours, as which it was asked, and to which it sends.
+    pub(super) own: AeTitle,
+    pub(super) message_id: u16,
+    /// The study that was asked for, if it was one.
+    pub(super) study: Option<Uid>,
+    pub(super) access: Access,
+    pub(super) parties: Parties,
+    pub(super) events: mpsc::Sender<Event>,
+    /// What has come already.
+    pub(super) seen: Arc<Mutex<HashSet<Uid>>>,
+}
+
+impl std::fmt::Debug for Expectation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Expectation(from {}, message {})", self.pacs, self.message_id)
+    }
+}
+
+/// A store that was expected: its data set goes in here.
+pub struct Expected {
+    /// Nothing where the same instance has come already.
+    pieces: Option<mpsc::Sender<Piece>>,
+}
+
+/// Keeps an expectation for as long as the retrieval goes on.
+pub(super) struct Expecting {
+    expectation: Arc<Expectation>,
+}
+
+impl Expectations {
+    /// A Message ID that no other retrieval of ours has now, or had lately.
+    pub(super) fn message_id(&self) -> u16 {
+        // PS3.7 gives 0 no special meaning; some nodes do.
+        self.message_id.fetch_add(1, Ordering::Relaxed).checked_add(1).unwrap_or(1)
+    }
+
+    pub(super) fn expect(expectation: Expectation) -> Expecting {
+        let expectation = Arc::new(expectation);
+        expectation.gateway.release.expectations.list().push(Arc::clone(&expectation));
+        Expecting { expectation }
+    }
+
+    /// The retrieval that a store belongs to, which then takes it; nothing for a store that is none of ours.
+    pub async fn take(&self, offer: &Offer) -> Option<Expected> {
+        let expectation = self.find(offer)?;
+        if !expectation.seen().insert(offer.instance.clone()) {
+            return Some(Expected { pieces: None });
+        }
+        let job = Job {
+            gateway: Arc::clone(&expectation.gateway),
+            access: expectation.access,
+            parties: expectation.parties.clone(),
+            class: offer.class.clone(),
+            instance: offer.instance.clone(),
+            transfer_syntax: offer.transfer_syntax,
+        };
+        let (reply, outcome) = oneshot::channel();
+        let arrival = Arrival { class: offer.class.clone(), instance: offer.instance.clone(), outcome };
+        // Where the viewer has gone, what comes is thrown away.
+        let sent = expectation.events.send(Event::Arrived(arrival)).await;
+        Some(Expected { pieces: sent.is_ok().then(|| open::start(job, reply)) })
+    }
+
+    /// Whether a store belongs to a retrieval.
+    #[must_use]
+    pub fn expects(&self, offer: &Offer) -> bool {
+        self.find(offer).is_some()
+    }
+
+    fn find(&self, offer: &Offer) -> Option<Arc<Expectation>> {
+        let candidates: Vec<Arc<Expectation>> = {
+            let list = self.list();
+            let ours = list.iter().filter(|one| one.pacs == offer.calling && one.own == offer.called);
+            ours.cloned().collect()
+        };
+        if let Some((title, message_id)) = &offer.originator {
+            return candidates.into_iter().find(|one| one.own == *title && one.message_id == *message_id);
+        }
+        let archive = match candidates.as_slice() {
+            [] => return None,
+            [only] => return Some(Arc::clone(only)),
+            [first, ..] => Arc::clone(&first.gateway.archive),
+        };
+        let study = archive.study_of(&offer.instance).ok().flatten()?;
+        let mut of_study = candidates.into_iter().filter(|one| one.study.as_ref() == Some(&study));
+        let found = of_study.next();
+        found.filter(|_| of_study.next().is_none())
+    }
+
+    fn list(&self) -> MutexGuard<'_, Vec<Arc<Expectation>>> {
+        // The list is whole between any two statements.
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Expectation {
+    fn seen(&self) -> MutexGuard<'_, HashSet<Uid>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Expecting {
+    fn drop(&mut self) {
+        let list = &self.expectation.gateway.release.expectations;
+        list.list().retain(|one| !Arc::ptr_eq(one, &self.expectation));
+    }
+}
+
+impl Expected {
+    /// Takes the next piece of the data set; waits where the receiver is slower than the PACS.
+    pub async fn push(&mut self, piece: Bytes) {
+        if let Some(pieces) = &self.pieces
+            && pieces.send(Piece::Data(piece)).await.is_err()
+        {
+            // It was refused, or nobody wants it any more: the rest is skipped.
+            self.pieces = None;
+        }
+    }
+
+    /// The data set is complete. The PACS has done its part, whatever the receiver makes of it.
+    pub async fn finish(self) -> Status {
+        if let Some(pieces) = self.pieces {
+            let _ = pieces.send(Piece::End).await;
+        }
+        Status::SUCCESS
+    }
+}

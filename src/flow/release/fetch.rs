@@ -1,0 +1,383 @@
+//! Retrievals: the instances of an identifier, fetched from every PACS that may have them, one PACS after the other.
+//!
+//! An instance that a second PACS has too is told once. What arrives is opened on its way ([`super::open`]); the fetch goes
+//! on with the next while one goes out, as far as `release.waiting_max` lets it.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use dicom_core::Tag;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tracing::{debug, warn};
+
+use super::audit::Parties;
+use super::delivery::{Delivery, Refused};
+use super::expect::{Expectation, Expectations};
+use super::open::{self, Job, Piece};
+use super::{Source, identifier, sources, until};
+use crate::association::{CONTEXTS_MAX, Context, Proposal, Roles, SubOperations};
+use crate::dicom::{
+    Encoding, Model, Retrieve, Status, TransferSyntax, Uid, common_storage, query_retrieve,
+    query_retrieve_class,
+};
+use crate::flow::{Gateway, Visitor};
+use crate::policy::{Access, Fetch};
+use crate::scu::{Caller, Failure, Getting, Got, Incoming, Moved, Retrieved, get, move_};
+use crate::seal::scan::ScanError;
+
+const STUDY: Tag = Tag(0x0020, 0x000D);
+/// Contexts for the service itself: one for each of two syntaxes.
+const SERVICE_CONTEXTS: usize = 2;
+
+/// A C-GET or C-MOVE as a caller asks it.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Its context: the SOP class and the encoding.
+    pub context: Context,
+    /// The identifier as it came.
+    pub identifier: Bytes,
+    /// In which form images are given.
+    pub access: Access,
+    /// Who receives them, for the audit trail.
+    pub receiver: Arc<str>,
+    /// What the receiver takes, where that is known: classes, each with its transfer syntaxes.
+    pub takes: Vec<(Uid, Vec<TransferSyntax>)>,
+}
+
+/// How far a PACS is with its sub-operations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Asked {
+    /// Sub-operations that it knows of, done or to be done.
+    pub total: u16,
+}
+
+/// What a retrieval comes to, step by step.
+#[derive(Debug)]
+pub enum Event {
+    /// An instance arrives.
+    Arrived(Arrival),
+    /// So many sub-operations there are in all, as far as is known.
+    Total(Asked),
+    /// One PACS is done.
+    Done {
+        /// Its name.
+        pacs: Arc<str>,
+        /// How it ended.
+        result: Result<Retrieved, Failure>,
+    },
+    /// All are.
+    Ended,
+}
+
+/// An instance on its way in.
+#[derive(Debug)]
+pub struct Arrival {
+    /// SOP Class UID.
+    pub class: Uid,
+    /// SOP Instance UID.
+    pub instance: Uid,
+    pub(super) outcome: oneshot::Receiver<Result<Delivery, Refused>>,
+}
+
+impl std::fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Delivery({} in {})", self.instance, self.transfer_syntax.keyword)
+    }
+}
+
+impl Arrival {
+    /// Waits until it is ready to go out, or is known not to be.
+    pub async fn ready(&mut self) -> Result<Delivery, Refused> {
+        (&mut self.outcome).await.unwrap_or(Err(Refused::Task))
+    }
+}
+
+/// A retrieval under way. Dropped before its end, it breaks off what it asked.
+pub struct Retrieval {
+    events: mpsc::Receiver<Event>,
+    cancel: watch::Sender<bool>,
+    _task: JoinSet<()>,
+}
+
+/// What the task works by.
+struct Work {
+    gateway: Arc<Gateway>,
+    request: Request,
+    model: Model,
+    study: Option<Uid>,
+    caller: Arc<str>,
+    events: mpsc::Sender<Event>,
+    seen: Arc<Mutex<HashSet<Uid>>>,
+    /// Sub-operations of the PACS that are done.
+    before: u16,
+}
+
+impl Retrieval {
+    /// Asks the PACS that this visitor's title leads to, one after the other.
+    pub fn begin(gateway: &Arc<Gateway>, visitor: &Visitor, request: Request) -> Result<Self, ScanError> {
+        let encoding = request.context.transfer_syntax.encoding;
+        let values = identifier::values(&request.identifier, encoding, &[STUDY])?;
+        let class = request.context.abstract_syntax.as_str();
+        let model = query_retrieve(class).map_or(Model::StudyRoot, |(model, _)| model);
+        let (sender, events) = mpsc::channel(gateway.release.config.waiting_max);
+        let (cancel, cancelled) = watch::channel(false);
+        let work = Work {
+            gateway: Arc::clone(gateway),
+            request,
+            model,
+            study: identifier::uid(&values, STUDY),
+            caller: visitor.permit.peer().name.as_str().into(),
+            events: sender,
+            seen: Arc::default(),
+            before: 0,
+        };
+        let mut task = JoinSet::new();
+        task.spawn(work.run(sources(gateway, visitor), cancelled));
+        Ok(Self { events, cancel, _task: task })
+    }
+
+    /// What comes next; nothing but the end behind the end. May be dropped and called again.
+    pub async fn next(&mut self) -> Event {
+        self.events.recv().await.unwrap_or(Event::Ended)
+    }
+
+    /// Asks the PACS to stop; what still comes is to be thrown away.
+    pub fn cancel(&self) {
+        self.cancel.send_replace(true);
+    }
+}
+
+impl Work {
+    async fn run(mut self, sources: Vec<Source>, cancelled: watch::Receiver<bool>) {
+        for source in sources {
+            if *cancelled.borrow() {
+                break;
+            }
+            let pacs = Arc::clone(&source.name);
+            let result = self.fetch(&source, cancelled.clone()).await;
+            if let Err(failure) = &result {
+                warn!(%pacs, %failure, "a retrieval was not answered in full");
+            }
+            if self.events.send(Event::Done { pacs, result }).await.is_err() {
+                return;
+            }
+        }
+        let _ = self.events.send(Event::Ended).await;
+    }
+
+    async fn fetch(
+        &mut self,
+        source: &Source,
+        mut cancelled: watch::Receiver<bool>,
+    ) -> Result<Retrieved, Failure> {
+        let service = match source.fetch {
+            Fetch::Get => Retrieve::Get,
+            Fetch::Move => Retrieve::Move,
+        };
+        let class = query_retrieve_class(self.model, service)
+            .ok_or_else(|| Failure::Protocol("no such service in this information model".to_owned()))?;
+        let mut proposals = self.service_proposals(&class);
+        if source.fetch == Fetch::Get {
+            proposals.extend(self.storage_proposals().await);
+        }
+        let opening = self.gateway.pool.associate(&source.to, &proposals);
+        let mut caller = tokio::select! {
+            biased;
+            () = until(&mut cancelled) => return Err(Failure::Ending),
+            caller = opening => caller?,
+        };
+        let result = match source.fetch {
+            Fetch::Get => self.by_get(source, &mut caller, &class, cancelled).await,
+            Fetch::Move => self.by_move(source, &mut caller, &class, cancelled).await,
+        };
+        tokio::spawn(caller.release());
+        result
+    }
+
+    /// The syntax of the request first, so that its bytes go on as they are.
+    fn service_proposals(&self, class: &Uid) -> Vec<Proposal> {
+        let own = self.request.context.transfer_syntax;
+        let all = [TransferSyntax::EXPLICIT_LITTLE, TransferSyntax::IMPLICIT_LITTLE];
+        let others = all.into_iter().filter_map(TransferSyntax::by_uid).filter(|other| *other != own);
+        let syntaxes = std::iter::once(own).chain(others).take(SERVICE_CONTEXTS);
+        syntaxes.map(|syntax| Proposal::new(class.clone(), vec![syntax])).collect()
+    }
+
+    /// What may come back on the same association: every class first in the syntaxes that a sealed image can be in, then,
+    /// for images that were never sealed, in those that the receiver takes besides.
+    async fn storage_proposals(&self) -> Vec<Proposal> {
+        let receiving = Roles { scu: false, scp: true };
+        let plain: Vec<TransferSyntax> = [TransferSyntax::EXPLICIT_LITTLE, TransferSyntax::IMPLICIT_LITTLE]
+            .into_iter()
+            .filter_map(TransferSyntax::by_uid)
+            .collect();
+        let takes =
+            if self.request.takes.is_empty() { self.likely().await } else { self.request.takes.clone() };
+        let first =
+            takes.iter().map(|(class, _)| Proposal::new(class.clone(), plain.clone()).with_roles(receiving));
+        let compressed = takes.iter().flat_map(|(class, syntaxes)| {
+            let others = syntaxes.iter().filter(|syntax| syntax.encoding == Encoding::Encapsulated);
+            others.map(|syntax| Proposal::new(class.clone(), vec![*syntax]).with_roles(receiving))
+        });
+        first.chain(compressed).take(CONTEXTS_MAX - SERVICE_CONTEXTS).collect()
+    }
+
+    /// Where the receiver has not said what it takes: what of the study is in the key store, then the common classes.
+    async fn likely(&self) -> Vec<(Uid, Vec<TransferSyntax>)> {
+        let (archive, study) = (Arc::clone(&self.gateway.archive), self.study.clone());
+        let known = tokio::task::spawn_blocking(move || archive.classes_of(&study?).ok()).await;
+        let known = known.ok().flatten().unwrap_or_default();
+        let others = common_storage().filter(|class| !known.contains(class));
+        known.iter().cloned().chain(others).map(|class| (class, Vec::new())).collect()
+    }
+
+    async fn by_get(
+        &mut self,
+        source: &Source,
+        caller: &mut Caller,
+        class: &Uid,
+        mut cancelled: watch::Receiver<bool>,
+    ) -> Result<Retrieved, Failure> {
+        let (context, request) = self.request_on(caller, class)?;
+        let mut getting = get(caller, &context, &request).await?;
+        let mut stopping = false;
+        loop {
+            tokio::select! {
+                biased;
+                () = until(&mut cancelled), if !stopping => {
+                    stopping = true;
+                    getting.cancel().await?;
+                }
+                got = getting.next() => match got? {
+                    Got::Store(incoming) => {
+                        let wanted = !stopping && self.is_new(&incoming.instance);
+                        self.take(source, &mut getting, incoming, wanted).await?;
+                    }
+                    Got::Pending(counts) => self.count(counts).await,
+                    Got::Ended(retrieved) => {
+                        self.before = self.total(retrieved.counts);
+                        return Ok(retrieved);
+                    }
+                },
+            }
+        }
+    }
+
+    /// Takes an instance in while it is opened.
+    async fn take(
+        &self,
+        source: &Source,
+        getting: &mut Getting<'_>,
+        incoming: Incoming,
+        wanted: bool,
+    ) -> Result<(), Failure> {
+        if !wanted {
+            return getting.answer(Status::SUCCESS).await;
+        }
+        let Incoming { class, instance, context } = incoming;
+        let job = Job {
+            gateway: Arc::clone(&self.gateway),
+            access: self.request.access,
+            parties: self.parties(source),
+            class: class.clone(),
+            instance: instance.clone(),
+            transfer_syntax: context.transfer_syntax,
+        };
+        let (reply, outcome) = oneshot::channel();
+        if self.events.send(Event::Arrived(Arrival { class, instance, outcome })).await.is_err() {
+            return Err(Failure::Ending);
+        }
+        let pieces = open::start(job, reply);
+        while let Some(piece) = getting.next_data().await? {
+            if pieces.send(Piece::Data(piece)).await.is_err() {
+                // It was refused, or nobody wants it any more: the answer skips the rest.
+                return getting.answer(Status::SUCCESS).await;
+            }
+        }
+        let _ = pieces.send(Piece::End).await;
+        getting.answer(Status::SUCCESS).await
+    }
+
+    async fn by_move(
+        &mut self,
+        source: &Source,
+        caller: &mut Caller,
+        class: &Uid,
+        mut cancelled: watch::Receiver<bool>,
+    ) -> Result<Retrieved, Failure> {
+        let (context, request) = self.request_on(caller, class)?;
+        let own = source.to.calling.clone();
+        let message_id = self.gateway.release.expectations.message_id();
+        let _expecting = Expectations::expect(Expectation {
+            gateway: Arc::clone(&self.gateway),
+            pacs: source.to.address.title.clone(),
+            own: own.clone(),
+            message_id,
+            study: self.study.clone(),
+            access: self.request.access,
+            parties: self.parties(source),
+            events: self.events.clone(),
+            seen: Arc::clone(&self.seen),
+        });
+        caller.next_message_is(message_id);
+        let mut moving = move_(caller, &context, &request, &own).await?;
+        let mut stopping = false;
+        loop {
+            tokio::select! {
+                biased;
+                () = until(&mut cancelled), if !stopping => {
+                    stopping = true;
+                    moving.cancel().await?;
+                }
+                moved = moving.next() => match moved? {
+                    Moved::Pending(counts) => self.count(counts).await,
+                    Moved::Ended(retrieved) => {
+                        self.before = self.total(retrieved.counts);
+                        return Ok(retrieved);
+                    }
+                },
+            }
+        }
+    }
+
+    /// The context to ask on, and the identifier in its encoding.
+    fn request_on(&self, caller: &Caller, class: &Uid) -> Result<(Context, Bytes), Failure> {
+        let own = self.request.context.transfer_syntax;
+        let context = match caller.context(class, own) {
+            Ok(context) => context,
+            Err(_) => caller.context_of(class)?,
+        };
+        let there = context.transfer_syntax.encoding;
+        let request = identifier::convert(&self.request.identifier, own.encoding, there)
+            .map_err(|error| Failure::Protocol(format!("an identifier: {error}")))?;
+        Ok((context, request))
+    }
+
+    fn parties(&self, source: &Source) -> Parties {
+        Parties {
+            caller: Arc::clone(&self.caller),
+            receiver: Arc::clone(&self.request.receiver),
+            pacs: Arc::clone(&source.name),
+        }
+    }
+
+    fn is_new(&self, instance: &Uid) -> bool {
+        let is_new = self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(instance.clone());
+        if !is_new {
+            debug!(%instance, "an instance came a second time, and goes out once");
+        }
+        is_new
+    }
+
+    fn total(&self, counts: SubOperations) -> u16 {
+        let SubOperations { remaining, completed, failed, warning } = counts;
+        [remaining, completed, failed, warning].into_iter().flatten().fold(self.before, u16::saturating_add)
+    }
+
+    async fn count(&self, counts: SubOperations) {
+        let total = self.total(counts);
+        let _ = self.events.send(Event::Total(Asked { total })).await;
+    }
+}

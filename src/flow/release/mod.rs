@@ -1,0 +1,77 @@
+//! The way back: queries and retrievals asked of the PACS, and images opened for those who may see them.
+//!
+//! A query is a task for each PACS, whose matches go through one bounded channel ([`Search`]). A retrieval is one task
+//! that fetches ([`Retrieval`]), and a thread for each instance that opens it while it arrives; what comes out waits in
+//! memory, never on a disk, until its end has verified, or goes out at once where it is too large for that.
+
+mod audit;
+mod compressed;
+mod config;
+mod convert;
+mod delivery;
+mod expect;
+mod fetch;
+mod identifier;
+mod open;
+mod originals;
+mod search;
+mod send;
+
+pub(crate) use audit::{ended as audit_ended, refused as audit_refused};
+pub use config::{Config, ConfigError, Unsealed};
+pub use delivery::{Delivery, Refused};
+pub use expect::{Expectations, Expected, Offer};
+pub use fetch::{Arrival, Asked, Event, Request, Retrieval};
+pub(crate) use identifier::failed_list;
+pub use search::{Found, Query, Search};
+pub use send::{NotSent, send_to};
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::gateway::{Gateway, Visitor};
+use crate::policy::{Destination, Fetch};
+use crate::scu;
+
+/// What all retrievals share.
+#[derive(Debug, Default)]
+pub struct Release {
+    /// The limits.
+    pub config: Config,
+    /// What is expected at our own door.
+    pub expectations: Expectations,
+}
+
+impl Release {
+    /// Nothing under way yet.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self { config, expectations: Expectations::default() }
+    }
+}
+
+/// A PACS that is asked.
+#[derive(Debug, Clone)]
+struct Source {
+    /// Its name, for logs and messages.
+    name: Arc<str>,
+    /// Whom to call, and as whom.
+    to: scu::Destination,
+    fetch: Fetch,
+}
+
+/// The PACS that hold what this visitor may ask for.
+fn sources(gateway: &Gateway, visitor: &Visitor) -> Vec<Source> {
+    let rules = (gateway.rules)();
+    let source = |destination: &Destination| {
+        let to = gateway.target(destination)?;
+        Some(Source { name: destination.name.as_str().into(), to, fetch: destination.retrieve })
+    };
+    rules.sources(&visitor.called).into_iter().filter_map(source).collect()
+}
+
+/// Waits until something is cancelled, or nobody is left who could.
+async fn until(cancelled: &mut watch::Receiver<bool>) {
+    let _ = cancelled.wait_for(|cancelled| *cancelled).await;
+}

@@ -1,0 +1,361 @@
+//! One instance on its way from the PACS: opened while it arrives, on a thread of its own, and held until it has verified.
+//!
+//! What comes out is kept in memory that is erased, up to `release.held_bytes_max`; then its end has verified and it goes
+//! out whole. A larger one goes out while it arrives, and breaks off in an error where its end does not verify.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+use zeroize::Zeroizing;
+
+use super::audit::{self, Parties};
+use super::compressed::Compressed;
+use super::config::Unsealed;
+use super::delivery::{Data, Delivery, Refused};
+use crate::dicom::{Encoding, TransferSyntax, Uid};
+use crate::flow::Gateway;
+use crate::keys::{Binding, Source};
+use crate::policy::Access;
+use crate::seal::{Claim, ContentKey, HeaderMode, OpenError, Opened, OpenedInstance, Opener};
+
+/// Bytes that go out in one piece.
+const PIECE_BYTES: usize = 128 * 1024;
+/// Pieces that wait on either side of the thread.
+pub(super) const PIECES_MAX: usize = 16;
+
+/// Of an instance that comes in.
+pub(super) enum Piece {
+    Data(Bytes),
+    /// All has come; without it, it was broken off.
+    End,
+}
+
+/// An instance that comes in from the PACS, and who it is for.
+pub(super) struct Job {
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) access: Access,
+    pub(super) parties: Parties,
+    pub(super) class: Uid,
+    pub(super) instance: Uid,
+    pub(super) transfer_syntax: TransferSyntax,
+}
+
+type Reply = oneshot::Sender<Result<Delivery, Refused>>;
+
+/// Starts the thread: pieces go in through what is given back, what comes of them is told through `reply`.
+pub(super) fn start(job: Job, reply: Reply) -> mpsc::Sender<Piece> {
+    let (sender, pieces) = mpsc::channel(PIECES_MAX);
+    tokio::task::spawn_blocking(move || {
+        let limit = job.gateway.release.config.held_bytes_max;
+        let mut out = Out {
+            reply: Some(reply),
+            class: job.class.clone(),
+            instance: job.instance.clone(),
+            transfer_syntax: job.transfer_syntax,
+            held: VecDeque::new(),
+            held_bytes: 0,
+            limit,
+            stream: None,
+            piece: Zeroizing::default(),
+        };
+        match run(&job, pieces, &mut out) {
+            Ok(()) => out.finish(),
+            Err(refused) => {
+                audit::failed(&job.parties, &job.instance, &refused);
+                out.fail(refused);
+            }
+        }
+    });
+    sender
+}
+
+/// What is known of the instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Not yet whether it is sealed: its bytes are kept.
+    Undecided,
+    /// It has no pixels in more than is kept: it goes out, and is still looked at.
+    Watched,
+    /// It opens.
+    Opening,
+    /// It goes out as it is.
+    Passing,
+}
+
+/// Where a key came from, and why there was none.
+#[derive(Default)]
+struct KeySearch {
+    found: Option<Source>,
+    problem: Option<String>,
+}
+
+fn run(job: &Job, mut pieces: mpsc::Receiver<Piece>, out: &mut Out) -> Result<(), Refused> {
+    let mut search = KeySearch::default();
+    let mut judge = Judge::new(job, &mut search)?;
+    let mut state = State::Undecided;
+    let mut kept: Vec<Bytes> = Vec::new();
+    loop {
+        let piece = match pieces.blocking_recv() {
+            None => return Err(Refused::BrokenOff),
+            Some(Piece::End) => break,
+            Some(Piece::Data(piece)) => piece,
+        };
+        if state == State::Passing {
+            out.pass(piece)?;
+            continue;
+        }
+        let mut began = false;
+        let pushed = judge.push(&piece, out, &mut began);
+        if began && state == State::Watched {
+            return Err(Refused::LatePixels);
+        }
+        match pushed {
+            Ok(()) if began || state == State::Opening => {
+                state = State::Opening;
+                kept.clear();
+            }
+            Ok(()) if state == State::Watched => out.pass(piece)?,
+            Ok(()) => {
+                kept.push(piece);
+                let bytes: usize = kept.iter().map(Bytes::len).sum();
+                if bytes > out.limit && job.access.is_opened() {
+                    state = State::Watched;
+                    kept.drain(..).try_for_each(|piece| out.pass(piece))?;
+                } else if bytes > out.limit {
+                    return Err(Refused::LatePixels);
+                }
+            }
+            Err(error) => {
+                let sealed = job.may_pass(error, judge.problem(), true)?;
+                if state == State::Opening {
+                    return Err(Refused::LatePixels);
+                }
+                audit::passed(&job.parties, &job.instance, sealed);
+                state = State::Passing;
+                kept.push(piece);
+                kept.drain(..).try_for_each(|piece| out.pass(piece))?;
+            }
+        }
+    }
+    if state == State::Passing {
+        return Ok(());
+    }
+    match judge.finish(out) {
+        Ok((opened, found)) => {
+            audit::opened(&job.parties, &opened, found);
+            Ok(())
+        }
+        Err((error, problem)) => {
+            let sealed = job.may_pass(error, problem, false)?;
+            audit::passed(&job.parties, &job.instance, sealed);
+            kept.drain(..).try_for_each(|piece| out.pass(piece))
+        }
+    }
+}
+
+impl Job {
+    /// Whether an instance that does not open may go out as it is, and whether it is sealed; or why it may not.
+    fn may_pass(&self, error: OpenError, key: Option<String>, has_pixels: bool) -> Result<bool, Refused> {
+        match error {
+            // Nobody was asked for a key: it begins as a sealed one does.
+            OpenError::NoKey(_) if !self.access.is_opened() => Ok(true),
+            OpenError::NotSealed if !has_pixels => Ok(false),
+            OpenError::NotSealed => {
+                let passes = self.gateway.release.config.unsealed == Unsealed::Pass;
+                if passes && self.access.is_opened() { Ok(false) } else { Err(Refused::Unsealed) }
+            }
+            error => Err(Refused::Open { error, key }),
+        }
+    }
+
+    /// The content key of what an instance claims to be; none for those who get it sealed.
+    fn find_key(&self, claim: &Claim, search: &mut KeySearch) -> Option<ContentKey> {
+        if !self.access.is_opened() {
+            return None;
+        }
+        let binding = Binding::from(&claim.binding);
+        match self.gateway.archive.find(binding.key_id, claim.key_record.as_deref(), &binding) {
+            Ok(found) => {
+                for (place, error) in &found.failures {
+                    tracing::warn!(instance = %binding.sop_instance, place, %error, "a key came from its second place");
+                }
+                search.found = Some(found.source);
+                Some(found.content_key)
+            }
+            Err(error) => {
+                search.problem = Some(error.to_string());
+                None
+            }
+        }
+    }
+}
+
+/// Whoever says whether it is sealed.
+enum Judge<'a> {
+    Opener(Box<Opener<KeyFinder<'a>>>, std::rc::Rc<std::cell::RefCell<&'a mut KeySearch>>),
+    Compressed(Box<Compressed>),
+}
+
+type KeyFinder<'a> = Box<dyn FnMut(&Claim) -> Option<ContentKey> + 'a>;
+
+impl<'a> Judge<'a> {
+    fn new(job: &'a Job, search: &'a mut KeySearch) -> Result<Self, Refused> {
+        if matches!(job.transfer_syntax.encoding, Encoding::Encapsulated | Encoding::ExplicitBig) {
+            let judge = Compressed::new(job.transfer_syntax, &job.instance, &job.gateway.archive);
+            return Ok(Self::Compressed(Box::new(judge)));
+        }
+        let syntax = Uid::parse(job.transfer_syntax.uid).expect("the table has good UIDs");
+        let search = std::rc::Rc::new(std::cell::RefCell::new(search));
+        let shared = std::rc::Rc::clone(&search);
+        let finder: KeyFinder<'a> = Box::new(move |claim| {
+            // Whoever asks for a sealed instance must get this instance, not another one that opens.
+            let is_it = claim.binding.sop_instance == job.instance && claim.binding.sop_class == job.class;
+            let mut search = shared.borrow_mut();
+            if !is_it {
+                search.problem = Some("the data set has other UIDs than the store of the PACS".to_owned());
+                return None;
+            }
+            job.find_key(claim, &mut search)
+        });
+        let opener = Opener::new(&syntax, HeaderMode::Current, None, finder)
+            .map_err(|error| Refused::Open { error, key: None })?;
+        Ok(Self::Opener(Box::new(opener), search))
+    }
+
+    fn push(&mut self, piece: &[u8], out: &mut Out, began: &mut bool) -> Result<(), OpenError> {
+        match self {
+            Self::Compressed(judge) => judge.push(piece),
+            Self::Opener(opener, _) => opener.push(piece, &mut |opened| out.take(&opened, began)),
+        }
+    }
+
+    fn problem(&self) -> Option<String> {
+        match self {
+            Self::Opener(_, search) => search.borrow_mut().problem.take(),
+            Self::Compressed(_) => None,
+        }
+    }
+
+    fn finish(self, out: &mut Out) -> Result<(OpenedInstance, Option<Source>), (OpenError, Option<String>)> {
+        match self {
+            Self::Compressed(judge) => Err((judge.finish(), None)),
+            Self::Opener(opener, search) => {
+                let finished = opener.finish(&mut |opened| out.take(&opened, &mut false));
+                let mut search = search.borrow_mut();
+                finished.map(|opened| (opened, search.found)).map_err(|error| (error, search.problem.take()))
+            }
+        }
+    }
+}
+
+/// What goes out: held, or as a stream once it is too much.
+struct Out {
+    reply: Option<Reply>,
+    class: Uid,
+    instance: Uid,
+    transfer_syntax: TransferSyntax,
+    held: VecDeque<Bytes>,
+    held_bytes: usize,
+    limit: usize,
+    stream: Option<mpsc::Sender<io::Result<Option<Bytes>>>>,
+    /// What is gathered for the next piece; erased when it is sent or dropped.
+    piece: Zeroizing<Vec<u8>>,
+}
+
+impl Out {
+    fn take(&mut self, opened: &Opened<'_>, began: &mut bool) -> io::Result<()> {
+        match opened {
+            Opened::Begin(original, _) => {
+                *began = true;
+                let syntax = TransferSyntax::by_uid(original.transfer_syntax.as_str());
+                self.transfer_syntax = syntax
+                    .ok_or_else(|| io::Error::other("the original's transfer syntax is not known here"))?;
+                Ok(())
+            }
+            // What stood before the data set in a file has no place on the network.
+            Opened::Front(_) => Ok(()),
+            Opened::Data(bytes) => self.write(bytes),
+        }
+    }
+
+    fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            if self.piece.capacity() == 0 {
+                // It must not grow: what it leaves behind would not be erased.
+                self.piece.reserve_exact(PIECE_BYTES);
+            }
+            let room = PIECE_BYTES.saturating_sub(self.piece.len()).min(bytes.len());
+            let (now, later) = bytes.split_at(room);
+            self.piece.extend_from_slice(now);
+            bytes = later;
+            if self.piece.len() == PIECE_BYTES {
+                self.flush()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.piece.is_empty() {
+            return Ok(());
+        }
+        let piece = std::mem::take(&mut self.piece);
+        self.put(Bytes::from_owner(piece))
+    }
+
+    /// Hands on a piece that is no secret of ours.
+    fn pass(&mut self, piece: Bytes) -> Result<(), Refused> {
+        self.put(piece).map_err(|error| Refused::Open { error: OpenError::Sink(error), key: None })
+    }
+
+    fn put(&mut self, piece: Bytes) -> io::Result<()> {
+        if let Some(stream) = &self.stream {
+            let gone = |_| io::Error::new(io::ErrorKind::BrokenPipe, "nobody takes it any more");
+            return stream.blocking_send(Ok(Some(piece))).map_err(gone);
+        }
+        self.held_bytes = self.held_bytes.saturating_add(piece.len());
+        self.held.push_back(piece);
+        if self.held_bytes > self.limit {
+            let (sender, receiver) = mpsc::channel(PIECES_MAX);
+            self.tell(Data::Stream(receiver));
+            self.stream = Some(sender);
+            let held = std::mem::take(&mut self.held);
+            held.into_iter().try_for_each(|piece| self.put(piece))?;
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, data: Data) {
+        if let Some(reply) = self.reply.take() {
+            let delivery =
+                Delivery::new(self.class.clone(), self.instance.clone(), self.transfer_syntax, data);
+            // Nobody waits any more where the caller has gone.
+            let _ = reply.send(Ok(delivery));
+        }
+    }
+
+    /// Everything has come and has verified.
+    fn finish(mut self) {
+        if self.flush().is_err() {
+            return;
+        }
+        if let Some(stream) = &self.stream {
+            let _ = stream.blocking_send(Ok(None));
+        } else {
+            let held = std::mem::take(&mut self.held);
+            self.tell(Data::Whole(held));
+        }
+    }
+
+    fn fail(mut self, refused: Refused) {
+        if let Some(stream) = &self.stream {
+            let _ = stream.blocking_send(Err(io::Error::other(refused.to_string())));
+        }
+        if let Some(reply) = self.reply.take() {
+            let _ = reply.send(Err(refused));
+        }
+    }
+}

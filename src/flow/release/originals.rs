@@ -1,0 +1,184 @@
+//! What the originals were, for answering queries while the PACS describes the carriers (`docs/FORMAT.md` section 8).
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use dicom_core::{Tag, VR};
+
+use super::identifier::{self, Edit, Values, even, trimmed};
+use crate::dicom::{Encoding, Uid};
+use crate::keys::Archive;
+use crate::keys::store::OriginalAttributes;
+use crate::seal::scan::ScanError;
+
+const SOP_INSTANCE: Tag = Tag(0x0008, 0x0018);
+const SYNTAX: Tag = Tag(0x0008, 0x3002);
+const SAMPLES: Tag = Tag(0x0028, 0x0002);
+const PHOTOMETRIC: Tag = Tag(0x0028, 0x0004);
+const FRAMES: Tag = Tag(0x0028, 0x0008);
+const ROWS: Tag = Tag(0x0028, 0x0010);
+const COLUMNS: Tag = Tag(0x0028, 0x0011);
+const BITS_ALLOCATED: Tag = Tag(0x0028, 0x0100);
+const BITS_STORED: Tag = Tag(0x0028, 0x0101);
+
+/// The attributes that the carrier has of its own, and its original may have other values for.
+const CHANGED: [(Tag, VR); 8] = [
+    (SYNTAX, VR::UI),
+    (SAMPLES, VR::US),
+    (PHOTOMETRIC, VR::CS),
+    (FRAMES, VR::IS),
+    (ROWS, VR::US),
+    (COLUMNS, VR::US),
+    (BITS_ALLOCATED, VR::US),
+    (BITS_STORED, VR::US),
+];
+
+/// What of a query on the IMAGE level concerns such attributes.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Wanted {
+    /// Every one that is asked for, with the value to match, empty for any.
+    keys: Values,
+}
+
+impl Wanted {
+    /// Looks through a request.
+    pub(super) fn read(request: &[u8], encoding: Encoding) -> Result<Self, ScanError> {
+        let level = identifier::values(request, encoding, &[identifier::LEVEL])?;
+        if level.get(&identifier::LEVEL).map(|value| trimmed(value)) != Some(b"IMAGE") {
+            return Ok(Self::default());
+        }
+        let tags = CHANGED.map(|(tag, _)| tag);
+        Ok(Self { keys: identifier::values(request, encoding, &tags)? })
+    }
+
+    /// Whether there is nothing to do.
+    pub(super) fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// The request for the PACS: what the carrier would not match, it is not asked to match.
+    pub(super) fn request(&self, request: &Bytes, encoding: Encoding) -> Result<Bytes, ScanError> {
+        let replace = self.keys.keys().map(|tag| (*tag, Vec::new())).collect();
+        Edit { replace, set: BTreeMap::new() }.apply(request, encoding)
+    }
+
+    /// A match with the values of its original; nothing if these do not match. One that was never sealed is held to the
+    /// values that the PACS says.
+    pub(super) fn answer(
+        &self,
+        found: &Bytes,
+        encoding: Encoding,
+        archive: &Archive,
+    ) -> Result<Option<Bytes>, ScanError> {
+        let tags: Vec<Tag> = self.keys.keys().copied().chain([SOP_INSTANCE]).collect();
+        let mut values = identifier::values(found, encoding, &tags)?;
+        let original =
+            identifier::uid(&values, SOP_INSTANCE).and_then(|instance| original(archive, &instance));
+        let set: BTreeMap<Tag, (VR, Vec<u8>)> = original
+            .iter()
+            .flat_map(|original| {
+                CHANGED.iter().filter_map(|(tag, vr)| Some((*tag, (*vr, value(original, *tag)?))))
+            })
+            .filter(|(tag, _)| self.keys.contains_key(tag))
+            .collect();
+        values.extend(set.iter().map(|(tag, (_, value))| (*tag, value.clone())));
+        let fits =
+            |(tag, key): (&Tag, &Vec<u8>)| matches(*tag, key, values.get(tag).map_or(&[], Vec::as_slice));
+        if !self.keys.iter().all(fits) {
+            return Ok(None);
+        }
+        Edit { set, ..Edit::default() }.apply(found, encoding).map(Some)
+    }
+}
+
+/// What is kept of an original. A store that cannot be asked leaves the answer as the PACS gave it.
+fn original(archive: &Archive, instance: &Uid) -> Option<OriginalAttributes> {
+    match archive.original(instance) {
+        Ok(found) => found,
+        Err(error) => {
+            tracing::warn!(%instance, %error, "a query is answered without the values of the original");
+            None
+        }
+    }
+}
+
+fn value(original: &OriginalAttributes, tag: Tag) -> Option<Vec<u8>> {
+    let number = |value: Option<u16>| value.map(|value| value.to_le_bytes().to_vec());
+    match tag {
+        SYNTAX => original.transfer_syntax.as_ref().map(|uid| even(uid.as_str().as_bytes(), 0)),
+        SAMPLES => number(original.samples_per_pixel),
+        PHOTOMETRIC => original.photometric_interpretation.as_ref().map(|text| even(text.as_bytes(), b' ')),
+        FRAMES => original.frames.map(|frames| even(frames.to_string().as_bytes(), b' ')),
+        ROWS => number(original.rows),
+        COLUMNS => number(original.columns),
+        BITS_ALLOCATED => number(original.bits_allocated),
+        BITS_STORED => number(original.bits_stored),
+        _ => None,
+    }
+}
+
+/// Whether a value matches a key (PS3.4 C.2.2.2): any, one of a list, or with wild cards where it is a text.
+fn matches(tag: Tag, key: &[u8], value: &[u8]) -> bool {
+    let (key, value) = match tag {
+        PHOTOMETRIC | FRAMES | SYNTAX => (trimmed(key), trimmed(value)),
+        _ => (key, value),
+    };
+    if key.is_empty() || key == value {
+        return true;
+    }
+    match tag {
+        SYNTAX => key.split(|byte| *byte == b'\\').any(|one| trimmed(one) == value),
+        PHOTOMETRIC => matches_wild(key, value),
+        FRAMES => {
+            let number = |bytes: &[u8]| std::str::from_utf8(bytes).ok()?.trim().parse::<i64>().ok();
+            number(key).is_some() && number(key) == number(value)
+        }
+        _ => false,
+    }
+}
+
+/// `*` for any characters, `?` for one. Goes back to the last `*` only, so that no key takes long.
+fn matches_wild(key: &[u8], value: &[u8]) -> bool {
+    let (mut k, mut v, mut star) = (0, 0, None);
+    while v < value.len() {
+        match key.get(k) {
+            Some(b'*') => {
+                star = Some((k, v));
+                k += 1;
+            }
+            Some(byte) if *byte == b'?' || Some(byte) == value.get(v) => {
+                k += 1;
+                v += 1;
+            }
+            _ => match star {
+                Some((at, from)) => {
+                    star = Some((at, from + 1));
+                    k = at + 1;
+                    v = from + 1;
+                }
+                None => return false,
+            },
+        }
+    }
+    key.iter().skip(k).all(|byte| *byte == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_match_the_values_of_the_original() {
+        assert!(
+            matches(ROWS, &[], &[0, 2])
+                && matches(ROWS, &[0, 2], &[0, 2])
+                && !matches(ROWS, &[0, 2], &[1, 2])
+        );
+        assert!(matches(PHOTOMETRIC, b"MONO*", b"MONOCHROME2 ") && matches(PHOTOMETRIC, b"R?B ", b"RGB "));
+        assert!(
+            !matches(PHOTOMETRIC, b"MONO*1", b"MONOCHROME2 ") && matches(PHOTOMETRIC, b"*2", b"MONOCHROME2 ")
+        );
+        assert!(matches(FRAMES, b"03", b"3 ") && !matches(FRAMES, b"x ", b"3 "));
+        assert!(matches(SYNTAX, b"1.2\\1.3\0", b"1.3\0") && !matches(SYNTAX, b"1.2\\1.4\0", b"1.3\0"));
+    }
+}

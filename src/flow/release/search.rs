@@ -1,0 +1,290 @@
+//! Queries: one task for each PACS, their matches merged, counted once, and told with our own title.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use dicom_core::Tag;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tracing::{debug, warn};
+
+use super::identifier::{self, Edit, trimmed};
+use super::originals::Wanted;
+use super::{Source, sources, until};
+use crate::association::{Context, Proposal};
+use crate::dicom::{Encoding, Model, Status, TransferSyntax, query_retrieve};
+use crate::flow::{Gateway, Visitor};
+use crate::scu::{Caller, Failure, Match, find};
+use crate::seal::scan::ScanError;
+
+/// Matches that wait to be sent; the PACS waits when there are more.
+const WAITING_MAX: usize = 32;
+/// Matches that are remembered to tell each once; what comes behind that many may come twice.
+const REMEMBERED_MAX: usize = 1_000_000;
+
+/// A C-FIND as a caller asks it.
+#[derive(Debug, Clone)]
+pub struct Query {
+    /// Its context: the SOP class and the encoding.
+    pub context: Context,
+    /// The identifier as it came.
+    pub identifier: Bytes,
+    /// What was agreed on in extended negotiation.
+    pub extended: Option<Vec<u8>>,
+}
+
+/// What a query comes to, step by step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// A match, in the encoding of the query.
+    Match(Match),
+    /// The end: the status of the last response, and why, in the PACS's name.
+    Ended(Status, Option<String>),
+}
+
+/// A query under way. Dropped before its end, it breaks off what it asked.
+pub struct Search {
+    events: mpsc::Receiver<Step>,
+    cancel: watch::Sender<bool>,
+    _tasks: JoinSet<()>,
+    /// PACS that have not ended yet.
+    open: usize,
+    sources: usize,
+    failed: Vec<(Arc<str>, Failure)>,
+    /// None where there is but one PACS.
+    seen: Option<HashSet<Vec<u8>>>,
+    key: Option<Tag>,
+    encoding: Encoding,
+}
+
+enum Step {
+    Match(Match),
+    Ended(Arc<str>, Result<(), Failure>),
+}
+
+/// What every task needs.
+struct Work {
+    gateway: Arc<Gateway>,
+    query: Query,
+    /// What goes to the PACS, in the encoding of the query.
+    request: Bytes,
+    wanted: Wanted,
+    edit: Edit,
+}
+
+impl Search {
+    /// Asks every PACS that this visitor's title leads to.
+    pub fn begin(gateway: &Arc<Gateway>, visitor: &Visitor, query: Query) -> Result<Self, ScanError> {
+        let encoding = query.context.transfer_syntax.encoding;
+        let may_open = visitor.permit.access().is_ok_and(|access| access.is_opened());
+        let wanted = if may_open { Wanted::read(&query.identifier, encoding)? } else { Wanted::default() };
+        let request = wanted.request(&query.identifier, encoding)?;
+        let key = merge_key(&query)?;
+        let sources = sources(gateway, visitor);
+        let edit = Edit::retrieve_ae(visitor.called.as_str());
+        let work = Arc::new(Work { gateway: Arc::clone(gateway), query, request, wanted, edit });
+        let (sender, events) = mpsc::channel(WAITING_MAX);
+        let (cancel, cancelled) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        let (open, seen) = (sources.len(), (sources.len() > 1).then(HashSet::new));
+        for source in sources {
+            tasks.spawn(ask(Arc::clone(&work), source, sender.clone(), cancelled.clone()));
+        }
+        Ok(Self {
+            events,
+            cancel,
+            _tasks: tasks,
+            open,
+            sources: open,
+            failed: Vec::new(),
+            seen,
+            key,
+            encoding,
+        })
+    }
+
+    /// The next match, or the end. May be dropped and called again.
+    pub async fn next(&mut self) -> Found {
+        while self.open > 0 {
+            match self.events.recv().await {
+                Some(Step::Match(found)) if self.is_new(&found) => return Found::Match(found),
+                Some(Step::Match(_)) => {}
+                Some(Step::Ended(name, result)) => {
+                    self.open -= 1;
+                    if let Err(failure) = result {
+                        warn!(pacs = %name, %failure, "a query was not answered in full");
+                        self.failed.push((name, failure));
+                    }
+                }
+                // A task that died without a word.
+                None => {
+                    self.open = 0;
+                    return Found::Ended(Status::UNABLE_TO_PROCESS, None);
+                }
+            }
+        }
+        let (status, comment) = self.ended();
+        Found::Ended(status, comment)
+    }
+
+    /// Asks every PACS to stop; what still comes is to be thrown away.
+    pub fn cancel(&self) {
+        self.cancel.send_replace(true);
+    }
+
+    fn is_new(&mut self, found: &Match) -> bool {
+        let (Some(seen), Some(key)) = (&mut self.seen, self.key) else { return true };
+        let Ok(values) = identifier::values(&found.identifier, self.encoding, &[key]) else { return true };
+        let Some(value) = values.get(&key).map(|value| trimmed(value)).filter(|value| !value.is_empty())
+        else {
+            return true;
+        };
+        if seen.contains(value) {
+            return false;
+        }
+        if seen.len() < REMEMBERED_MAX {
+            seen.insert(value.to_vec());
+        }
+        true
+    }
+
+    fn ended(&self) -> (Status, Option<String>) {
+        let Some((name, failure)) = self.failed.first() else {
+            return match self.sources {
+                0 => (Status::UNABLE_TO_PROCESS, Some("no route leads to an archive".to_owned())),
+                _ if *self.cancel.borrow() => (Status::CANCEL, None),
+                _ => (Status::SUCCESS, None),
+            };
+        };
+        let comment = format!("{name} has not answered in full");
+        if self.failed.len() < self.sources {
+            return (Status::INCOMPLETE, Some(comment));
+        }
+        match failure {
+            // What the PACS says of the query is what the caller has to hear.
+            Failure::Status(answer) => (answer.status, Some(format!("refused by {name}"))),
+            _ => (Status::UNABLE_TO_PROCESS, Some(comment)),
+        }
+    }
+}
+
+/// By what two PACS' matches are the same: the unique key of the level (PS3.4 C.6), if the level has a global one.
+fn merge_key(query: &Query) -> Result<Option<Tag>, ScanError> {
+    let is_worklist =
+        matches!(query_retrieve(query.context.abstract_syntax.as_str()), Some((Model::Worklist, _)));
+    if is_worklist {
+        return Ok(None);
+    }
+    let encoding = query.context.transfer_syntax.encoding;
+    let level = identifier::values(&query.identifier, encoding, &[identifier::LEVEL])?;
+    Ok(match level.get(&identifier::LEVEL).map(|level| trimmed(level)) {
+        Some(b"PATIENT") => Some(Tag(0x0010, 0x0020)),
+        Some(b"STUDY") => Some(Tag(0x0020, 0x000D)),
+        Some(b"SERIES") => Some(Tag(0x0020, 0x000E)),
+        Some(b"IMAGE") => Some(Tag(0x0008, 0x0018)),
+        _ => None,
+    })
+}
+
+async fn ask(work: Arc<Work>, source: Source, steps: mpsc::Sender<Step>, cancelled: watch::Receiver<bool>) {
+    let mut cancelled = cancelled;
+    let proposals = work.proposals();
+    let opening = tokio::select! {
+        biased;
+        () = until(&mut cancelled) => None,
+        caller = work.gateway.pool.associate(&source.to, &proposals) => Some(caller),
+    };
+    let result = match opening {
+        None => Ok(()),
+        Some(Err(failure)) => Err(failure),
+        Some(Ok(mut caller)) => {
+            let result = work.ask(&mut caller, &steps, cancelled).await;
+            tokio::spawn(caller.release());
+            result
+        }
+    };
+    // Nobody waits any more where the caller has gone.
+    let _ = steps.send(Step::Ended(Arc::clone(&source.name), result)).await;
+}
+
+impl Work {
+    /// The syntax of the query first, so that its bytes go on as they are; the other one that every node takes behind it.
+    fn proposals(&self) -> Vec<Proposal> {
+        let own = self.query.context.transfer_syntax;
+        let others = [TransferSyntax::IMPLICIT_LITTLE, TransferSyntax::EXPLICIT_LITTLE];
+        let others = others.into_iter().filter_map(TransferSyntax::by_uid).filter(|other| *other != own);
+        std::iter::once(own)
+            .chain(others)
+            .map(|syntax| {
+                let proposal = Proposal::new(self.query.context.abstract_syntax.clone(), vec![syntax]);
+                match &self.query.extended {
+                    Some(extended) => proposal.with_extended(extended.clone()),
+                    None => proposal,
+                }
+            })
+            .collect()
+    }
+
+    async fn ask(
+        &self,
+        caller: &mut Caller,
+        steps: &mpsc::Sender<Step>,
+        mut cancelled: watch::Receiver<bool>,
+    ) -> Result<(), Failure> {
+        let own = &self.query.context;
+        let context = match caller.context(&own.abstract_syntax, own.transfer_syntax) {
+            Ok(context) => context,
+            Err(_) => caller.context_of(&own.abstract_syntax)?,
+        };
+        let (here, there) = (own.transfer_syntax.encoding, context.transfer_syntax.encoding);
+        let request = identifier::convert(&self.request, here, there).map_err(|error| damaged(&error))?;
+        let mut finding = find(caller, &context, &request).await?;
+        let mut stopping = false;
+        loop {
+            tokio::select! {
+                biased;
+                // A caller that is gone wants no more either.
+                () = until(&mut cancelled), if !stopping => {
+                    stopping = true;
+                    finding.cancel().await?;
+                }
+                found = finding.next() => {
+                    let Some(found) = found? else { return Ok(()) };
+                    if let Some(found) = self.edited(found, there).await?
+                        && steps.send(Step::Match(found)).await.is_err()
+                    {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// A match as the caller is told it; nothing if the original does not match.
+    async fn edited(&self, found: Match, there: Encoding) -> Result<Option<Match>, Failure> {
+        let here = self.query.context.transfer_syntax.encoding;
+        let edited = identifier::convert(&found.identifier, there, here)
+            .and_then(|identifier| self.edit.apply(&identifier, here));
+        let identifier = match edited {
+            Ok(identifier) => identifier,
+            // What only the caller can read is passed on as it is, as the PACS alone would have.
+            Err(error) if here == there => {
+                debug!(%error, "a match that cannot be read is passed on as it is");
+                return Ok(Some(found));
+            }
+            Err(error) => return Err(damaged(&error)),
+        };
+        if self.wanted.is_empty() {
+            return Ok(Some(Match { identifier, ..found }));
+        }
+        let (wanted, archive) = (self.wanted.clone(), Arc::clone(&self.gateway.archive));
+        let answering = tokio::task::spawn_blocking(move || wanted.answer(&identifier, here, &archive)).await;
+        let answered = answering.map_err(|_| Failure::Ending)?.map_err(|error| damaged(&error))?;
+        Ok(answered.map(|identifier| Match { identifier, ..found }))
+    }
+}
+
+fn damaged(error: &ScanError) -> Failure {
+    Failure::Protocol(format!("an identifier: {error}"))
+}

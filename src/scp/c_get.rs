@@ -1,0 +1,219 @@
+//! C-GET as SCP (PS3.4 C.4.3): instances go out as stores on the same association. Statuses: FF00H while it goes on; 0000H,
+//! B000H, A702H with the list of what failed; FE00H, A700H, A900H, C001H, 0124H, or what the archive answered.
+
+use std::sync::Arc;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tracing::{info, warn};
+
+use super::tally::Tally;
+use crate::association::{Association, Command, Error, Message, field};
+use crate::dicom::{Status, TransferSyntax, Uid};
+use crate::flow::release::{Arrival, Delivery, Event, Request, Retrieval, audit_ended, audit_refused};
+use crate::flow::{Gateway, Visitor};
+use crate::policy::Right;
+use crate::scu::{Meaning, Source};
+
+pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
+    association: &mut Association<S>,
+    message: &Message,
+    gateway: &Arc<Gateway>,
+    visitor: &Visitor,
+) -> Result<(), Error> {
+    let permitted = visitor.permit.require(Right::Get).and_then(|()| visitor.permit.access());
+    let access = match permitted {
+        Ok(access) => access,
+        Err(refusal) => {
+            audit_refused(association.peer(), association.peer(), "C-GET", &refusal.to_string());
+            let comment = "this AE title may not retrieve images";
+            return super::refuse(association, message, Status::NOT_AUTHORIZED, comment).await;
+        }
+    };
+    let bytes_max = gateway.release.config.identifier_bytes_max;
+    let identifier = match super::identifier::read(association, message, bytes_max).await? {
+        Ok(identifier) => identifier.freeze(),
+        Err((status, comment)) => return super::refuse(association, message, status, comment).await,
+    };
+    let takes = takes(association);
+    if takes.is_empty() {
+        // PS3.4 C.5.3.1: without the SCP role on a storage context every sub-operation would fail, one by one.
+        let comment = "no storage class in the SCP role was agreed on";
+        return super::refuse(association, message, Status::SUB_OPERATIONS_REFUSED, comment).await;
+    }
+    let context = message.context.clone();
+    let request = Request { context, identifier, access, receiver: association.peer().into(), takes };
+    match Retrieval::begin(gateway, visitor, request) {
+        Ok(retrieval) => {
+            let tally = Tally::new(gateway.release.config.pending_milliseconds);
+            Getting { association, message, retrieval, tally, message_id: 0 }.run().await
+        }
+        Err(error) => {
+            info!(peer = association.peer(), %error, "an identifier cannot be read");
+            let comment = "the identifier cannot be read";
+            super::refuse(association, message, Status::DATA_SET_MISMATCH, comment).await
+        }
+    }
+}
+
+/// The classes that the peer takes on this association, each with its transfer syntaxes.
+fn takes<S: AsyncRead + AsyncWrite + Unpin + Send>(
+    association: &Association<S>,
+) -> Vec<(Uid, Vec<TransferSyntax>)> {
+    let mut takes: Vec<(Uid, Vec<TransferSyntax>)> = Vec::new();
+    for context in association.contexts().iter().filter(|context| context.roles.scp) {
+        match takes.iter_mut().find(|(class, _)| *class == context.abstract_syntax) {
+            Some((_, syntaxes)) => syntaxes.push(context.transfer_syntax),
+            None => takes.push((context.abstract_syntax.clone(), vec![context.transfer_syntax])),
+        }
+    }
+    takes
+}
+
+/// A C-GET in hand.
+struct Getting<'a, S> {
+    association: &'a mut Association<S>,
+    message: &'a Message,
+    retrieval: Retrieval,
+    tally: Tally,
+    /// Of the last store.
+    message_id: u16,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Getting<'_, S> {
+    async fn run(mut self) -> Result<(), Error> {
+        loop {
+            let event = tokio::select! {
+                biased;
+                heard = self.association.cancelled(id(self.message)), if !self.tally.cancelled => {
+                    heard?;
+                    self.cancel();
+                    continue;
+                }
+                event = self.retrieval.next() => event,
+            };
+            match event {
+                Event::Arrived(_) if self.tally.cancelled => {}
+                Event::Arrived(arrival) => self.take(arrival).await?,
+                Event::Total(asked) => self.tally.set_total(asked.total),
+                Event::Done { pacs, result } => self.tally.pacs_done(&pacs, result),
+                Event::Ended => break,
+            }
+            self.tally.pending(self.association, self.message).await?;
+        }
+        let peer = self.association.peer();
+        audit_ended(peer, peer, "C-GET", self.tally.counts(), self.tally.status());
+        self.tally.end(self.association, self.message).await
+    }
+
+    fn cancel(&mut self) {
+        self.tally.cancelled = true;
+        self.retrieval.cancel();
+    }
+
+    async fn take(&mut self, mut arrival: Arrival) -> Result<(), Error> {
+        let ready = tokio::select! {
+            biased;
+            heard = self.association.cancelled(id(self.message)) => {
+                heard?;
+                self.cancel();
+                return Ok(());
+            }
+            ready = arrival.ready() => ready,
+        };
+        // Why it is not was told where it was found out.
+        let Ok(delivery) = ready else {
+            self.tally.failed(&arrival.instance);
+            return Ok(());
+        };
+        self.send(delivery).await
+    }
+
+    /// One sub-operation.
+    async fn send(&mut self, delivery: Delivery) -> Result<(), Error> {
+        let (class, instance) = (delivery.class.clone(), delivery.instance.clone());
+        let receiving =
+            || self.association.contexts().iter().filter(|c| c.roles.scp && c.abstract_syntax == class);
+        let syntaxes: Vec<TransferSyntax> = receiving().map(|context| context.transfer_syntax).collect();
+        let target = delivery.choose(&syntaxes);
+        let context = target.and_then(|target| receiving().find(|context| context.transfer_syntax == target));
+        let (Some(target), Some(context)) = (target, context.map(|context| context.id)) else {
+            let syntax = delivery.transfer_syntax.keyword;
+            warn!(peer = self.association.peer(), %instance, syntax, "the viewer takes it in no syntax it can be given in");
+            self.tally.failed(&instance);
+            return Ok(());
+        };
+        let mut delivery = match delivery.into_syntax(target).await {
+            Ok(delivery) => delivery,
+            Err(reason) => {
+                warn!(peer = self.association.peer(), %instance, %reason, "an instance cannot be sent");
+                self.tally.failed(&instance);
+                return Ok(());
+            }
+        };
+        self.message_id = self.message_id.checked_add(1).unwrap_or(1);
+        let request = Command::store(self.message_id, &class, &instance);
+        if !self.write(context, &request, &mut delivery).await? {
+            self.tally.failed(&instance);
+            return Ok(());
+        }
+        let status = self.store_status().await?;
+        match Meaning::of(status) {
+            Meaning::Success => self.tally.completed(),
+            Meaning::Warning => self.tally.warned(),
+            _ => {
+                info!(peer = self.association.peer(), %instance, %status, "the viewer has not taken an instance");
+                self.tally.failed(&instance);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a store; says whether it went out. One that breaks off when a part of it has gone out ends the association:
+    /// the viewer must not take the part for the whole.
+    async fn write(
+        &mut self,
+        context: u8,
+        request: &Command,
+        delivery: &mut Delivery,
+    ) -> Result<bool, Error> {
+        let mut outgoing = self.association.begin(context, request)?;
+        let broken = loop {
+            match delivery.next().await {
+                Ok(Some(piece)) => outgoing.write(&piece).await?,
+                Ok(None) => {
+                    outgoing.finish().await?;
+                    return Ok(true);
+                }
+                Err(error) => break error,
+            }
+        };
+        drop(outgoing);
+        warn!(peer = self.association.peer(), instance = %delivery.instance, error = %broken, "an instance broke off on its way out");
+        if self.association.is_half_sent() {
+            Err(Error::NoContext(format!("the rest of {}", delivery.instance)))
+        } else {
+            Ok(false)
+        }
+    }
+
+    /// The status of the response to the store just sent.
+    async fn store_status(&mut self) -> Result<Status, Error> {
+        let Some(response) = self.association.receive().await? else {
+            return Err(Error::Released("a C-GET"));
+        };
+        if !self.tally.cancelled && self.association.was_cancelled(id(self.message)) {
+            self.cancel();
+        }
+        let command = &response.command;
+        let is_answer = command.field() == field::C_STORE | field::RESPONSE
+            && command.responded_to() == Some(self.message_id);
+        match command.status() {
+            Some(status) if is_answer => Ok(status),
+            _ => Err(Error::Misplaced(format!("{command:?} instead of the response to a store"))),
+        }
+    }
+}
+
+fn id(message: &Message) -> u16 {
+    message.command.message_id().unwrap_or_default()
+}

@@ -1,0 +1,202 @@
+//! What C-GET and C-MOVE tell their caller: how many sub-operations came to what, now and then and at the end (PS3.4 C.4.2).
+
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+
+use crate::association::{Association, Command, Error, Message, SubOperations};
+use crate::dicom::{Status, Uid};
+use crate::flow::release::failed_list;
+use crate::scu::{Failure, Meaning, Retrieved};
+
+/// Failed instances that are kept by name; all are counted.
+const FAILED_MAX: usize = 10_000;
+
+/// The counts of one retrieval.
+pub(super) struct Tally {
+    completed: u16,
+    failed: u16,
+    warning: u16,
+    /// Sub-operations there are in all, as far as the PACS has said.
+    total: u16,
+    failed_instances: Vec<Uid>,
+    /// What a PACS that answered nothing useful said; kept from the first.
+    refused: Option<Status>,
+    /// A PACS that did not answer in full.
+    broken: Option<String>,
+    pub(super) cancelled: bool,
+    told: Option<Instant>,
+    every: Duration,
+}
+
+impl Tally {
+    pub(super) fn new(pending_milliseconds: u64) -> Self {
+        Self {
+            completed: 0,
+            failed: 0,
+            warning: 0,
+            total: 0,
+            failed_instances: Vec::new(),
+            refused: None,
+            broken: None,
+            cancelled: false,
+            told: None,
+            every: Duration::from_millis(pending_milliseconds),
+        }
+    }
+
+    pub(super) fn set_total(&mut self, total: u16) {
+        self.total = total;
+    }
+
+    pub(super) fn completed(&mut self) {
+        self.completed = self.completed.saturating_add(1);
+    }
+
+    pub(super) fn warned(&mut self) {
+        self.warning = self.warning.saturating_add(1);
+    }
+
+    pub(super) fn failed(&mut self, instance: &Uid) {
+        self.failed = self.failed.saturating_add(1);
+        if self.failed_instances.len() < FAILED_MAX {
+            self.failed_instances.push(instance.clone());
+        }
+    }
+
+    /// One PACS is done: what it could not send counts as failed here too.
+    pub(super) fn pacs_done(&mut self, name: &str, result: Result<Retrieved, Failure>) {
+        match result {
+            Ok(retrieved) => {
+                let failed = retrieved.counts.failed.unwrap_or_default();
+                self.failed = self.failed.saturating_add(failed);
+                let room = FAILED_MAX.saturating_sub(self.failed_instances.len());
+                self.failed_instances.extend(retrieved.failed.into_iter().take(room));
+                let meaning = Meaning::of(retrieved.answer.status);
+                if !matches!(meaning, Meaning::Success | Meaning::Warning | Meaning::Cancelled) {
+                    self.refused.get_or_insert(retrieved.answer.status);
+                    self.broken.get_or_insert_with(|| name.to_owned());
+                }
+            }
+            Err(failure) => {
+                if let Failure::Status(answer) = &failure {
+                    self.refused.get_or_insert(answer.status);
+                }
+                self.broken.get_or_insert_with(|| name.to_owned());
+            }
+        }
+    }
+
+    pub(super) fn counts(&self) -> (u16, u16, u16) {
+        (self.completed, self.failed, self.warning)
+    }
+
+    fn remaining(&self) -> u16 {
+        [self.completed, self.failed, self.warning].into_iter().fold(self.total, u16::saturating_sub)
+    }
+
+    /// A pending response, if it is time for one.
+    pub(super) async fn pending<S: AsyncRead + AsyncWrite + Unpin + Send>(
+        &mut self,
+        association: &mut Association<S>,
+        message: &Message,
+    ) -> Result<(), Error> {
+        let due = self.told.is_none_or(|told| told.elapsed() >= self.every);
+        if self.cancelled || !due {
+            return Ok(());
+        }
+        self.told = Some(Instant::now());
+        let counts = SubOperations { remaining: Some(self.remaining()), ..self.sub_operations() };
+        let response = Command::response_to(&message.command, Status::PENDING).with_sub_operations(counts);
+        association.send(message.context.id, &response).await
+    }
+
+    fn sub_operations(&self) -> SubOperations {
+        SubOperations {
+            remaining: None,
+            completed: Some(self.completed),
+            failed: Some(self.failed),
+            warning: Some(self.warning),
+        }
+    }
+
+    /// The status of the last response (PS3.4 C.4.2.1.5).
+    pub(super) fn status(&self) -> Status {
+        let done = self.completed.saturating_add(self.warning);
+        if self.cancelled {
+            return Status::CANCEL;
+        }
+        match (self.failed > 0 || self.broken.is_some(), done > 0) {
+            (false, _) if self.warning > 0 => Status::INCOMPLETE,
+            (false, _) => Status::SUCCESS,
+            (true, true) => Status::INCOMPLETE,
+            (true, false) if self.failed == 0 => self.refused.unwrap_or(Status::SUB_OPERATIONS_REFUSED),
+            (true, false) => Status::SUB_OPERATIONS_REFUSED,
+        }
+    }
+
+    /// The last response, with the list of what failed.
+    pub(super) async fn end<S: AsyncRead + AsyncWrite + Unpin + Send>(
+        &self,
+        association: &mut Association<S>,
+        message: &Message,
+    ) -> Result<(), Error> {
+        let status = self.status();
+        // PS3.7 9.1.3.1.6: remaining ones are told of where it was cancelled.
+        let remaining = self.cancelled.then(|| self.remaining());
+        let counts = SubOperations { remaining, ..self.sub_operations() };
+        let response = Command::response_to(&message.command, status).with_sub_operations(counts);
+        let response = match &self.broken {
+            Some(name) if !self.cancelled => {
+                response.with_comment(&format!("{name} has not answered in full"))
+            }
+            _ => response,
+        };
+        if self.failed_instances.is_empty() {
+            return association.send(message.context.id, &response).await;
+        }
+        let list = failed_list(&self.failed_instances, message.context.transfer_syntax.encoding);
+        association.send_with_data(message.context.id, &response, &list).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn uid(text: &str) -> Uid {
+        Uid::parse(text).unwrap()
+    }
+
+    #[test]
+    fn what_failed_is_never_told_as_success() {
+        let mut tally = Tally::new(0);
+        assert_eq!(tally.status(), Status::SUCCESS, "nothing matched");
+        tally.failed(&uid("1.2"));
+        assert_eq!(tally.status(), Status::SUB_OPERATIONS_REFUSED);
+        tally.completed();
+        assert_eq!(tally.status(), Status::INCOMPLETE);
+        tally.cancelled = true;
+        assert_eq!(tally.status(), Status::CANCEL);
+    }
+
+    #[test]
+    fn a_pacs_that_breaks_off_makes_the_end_a_warning_or_a_failure() {
+        let mut tally = Tally::new(0);
+        tally.pacs_done("archive", Err(Failure::Ending));
+        assert_eq!(tally.status(), Status::SUB_OPERATIONS_REFUSED);
+        tally.completed();
+        assert_eq!(tally.status(), Status::INCOMPLETE);
+    }
+
+    #[test]
+    fn what_remains_is_what_nothing_is_known_of() {
+        let mut tally = Tally::new(0);
+        tally.completed();
+        assert_eq!(tally.remaining(), 0, "the PACS has not said how many there are");
+        tally.set_total(5);
+        tally.failed(&uid("1.2"));
+        assert_eq!(tally.remaining(), 3);
+    }
+}

@@ -1,0 +1,321 @@
+//! The store path: from a modality through the gateway into a PACS, and nothing lost on the way.
+
+use std::collections::{BTreeSet, HashSet};
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sealgate::association;
+use sealgate::dicom::{AeAddress, AeTitle, Status, TransferSyntax};
+use sealgate::scu::{Caller, Config, Destination, Failure, FromReader, Need, Tcp, for_storing, store};
+
+use super::gateway::Gateway;
+use super::keys::command::Site;
+use super::peers::{Orthanc, Pynetdicom, Sample, StoreScp, data_set_of, free_port, samples};
+
+/// A gateway with keys and a spool of its own, in front of one destination.
+pub(crate) struct Front {
+    pub(crate) site: Site,
+    pub(crate) gateway: Gateway,
+}
+
+impl Front {
+    /// The configuration: one peer that may store, one destination, one route with `route` in it, and `more`.
+    fn config(site: &Site, destination: &str, route: &str, more: &str) -> String {
+        let keys = fs::read_to_string(site.path("gateway.toml")).unwrap();
+        let spool = site.path("spool");
+        format!(
+            "{keys}\n[spool]\nfolder = \"{}\"\nrefuse_stores_free_bytes = 1048576\nrefuse_associations_free_bytes = 1048576\n\
+             [forward]\nretry_seconds_min = 1\nretry_seconds_max = 2\n\
+             [[peers]]\nname = \"modality\"\ntitle = \"MODALITY\"\naddresses = [\"127.0.0.1\"]\nmay = [\"echo\", \"store\"]\n\
+             [[destinations]]\nname = \"archive\"\naddress = \"{destination}\"\n\
+             [[routes]]\nname = \"all\"\ndestinations = [\"archive\"]\n{route}\n{more}\n",
+            spool.display()
+        )
+    }
+
+    pub(crate) fn start(destination: &str, route: &str) -> Self {
+        let site = Site::new();
+        assert!(site.sealgate(&["keys", "init"]).status.success());
+        let gateway = Gateway::start(&Self::config(&site, destination, route, ""));
+        Self { site, gateway }
+    }
+
+    fn restart(self, destination: &str, route: &str) -> Self {
+        let Self { site, gateway } = self;
+        drop(gateway);
+        let gateway = Gateway::start(&Self::config(&site, destination, route, ""));
+        Self { site, gateway }
+    }
+
+    fn port(&self) -> String {
+        self.gateway.address.port().to_string()
+    }
+
+    /// DCMTK's `storescu`, which proposes what each file needs.
+    pub(crate) fn storescu(&self, files: &[PathBuf]) -> Output {
+        let mut command = Command::new("storescu");
+        command.args(["-v", "-aet", "MODALITY", "-aec", "SEALGATE"]);
+        command
+            .args(["127.0.0.1", &self.port()])
+            .args(files)
+            .output()
+            .expect("storescu runs: run tests/run install")
+    }
+
+    /// Waits until nothing waits in the spool.
+    pub(crate) fn drained(&self) {
+        let end = Instant::now() + Duration::from_secs(60);
+        while !self.spool_is_empty() {
+            assert!(Instant::now() < end, "the spool drains: {:?}", self.gateway.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn spool_is_empty(&self) -> bool {
+        fs::read_dir(self.site.path("spool/entries")).is_ok_and(|entries| entries.count() == 0)
+    }
+}
+
+/// Every sample once by SOP Instance UID: a folder of a PACS has one file for each.
+fn each_once() -> Vec<Sample> {
+    let mut seen = BTreeSet::new();
+    // DCMTK's `storescp` has no context for colour palettes.
+    let is_palette = |sample: &Sample| sample.instance.class.as_str() == "1.2.840.10008.5.1.4.39.1";
+    let found = samples().into_iter().filter(|sample| !is_palette(sample));
+    found.filter(|sample| seen.insert(sample.instance.instance.clone())).collect()
+}
+
+fn modality() -> AeTitle {
+    AeTitle::parse("MODALITY").unwrap()
+}
+
+/// Sends over one association and gives the status of each, or the failure in words.
+async fn send(gateway: &Gateway, samples: &[Sample]) -> Vec<Result<Status, String>> {
+    let address = AeAddress::parse(&format!("SEALGATE@{}", gateway.address)).unwrap();
+    let to = Destination { address, calling: modality() };
+    let mut needs: Vec<Need> = Vec::new();
+    for sample in samples {
+        if !needs.contains(&sample.instance.need()) {
+            needs.push(sample.instance.need());
+        }
+    }
+    let (door, config) = (association::Config::default(), Arc::new(Config::default()));
+    let mut caller =
+        Caller::associate(&Tcp, &to, &for_storing(&needs), &door, &config).await.expect("associated");
+    let mut answers = Vec::new();
+    for sample in samples {
+        let mut source = FromReader::new(&sample.data_set[..]);
+        answers.push(match store(&mut caller, &sample.instance, &mut source).await {
+            Ok(answer) => Ok(answer.status),
+            Err(Failure::Status(answer)) => Ok(answer.status),
+            Err(failure) => Err(failure.to_string()),
+        });
+    }
+    caller.release().await;
+    answers
+}
+
+/// No 24 bytes of the original's pixels stand anywhere in what is kept of it.
+pub(crate) fn shows_nothing(sample: &Sample, kept: &[u8]) -> bool {
+    let tag: &[u8] = if sample.instance.transfer_syntax.keyword.contains("Big") {
+        b"\x7F\xE0\0\x10"
+    } else {
+        b"\xE0\x7F\x10\0"
+    };
+    let start = sample.data_set.windows(4).rposition(|window| window == tag).map_or(0, |at| at + 12);
+    let pixels = &sample.data_set[start..];
+    let varied = |window: &[u8]| window.iter().collect::<BTreeSet<_>>().len() > 8;
+    let windows: HashSet<&[u8]> = pixels.chunks_exact(24).filter(|window| varied(window)).take(400).collect();
+    let shown = kept.windows(24).find(|window| windows.contains(window));
+    shown.inspect(|shown| println!("{sample:?} shows {}", shown.escape_ascii())).is_none()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_real_image_reaches_the_pacs_sealed_and_opens_to_identical_bytes() {
+    let pacs = StoreScp::start();
+    let front = Front::start(&pacs.address().to_string(), "");
+    let all = each_once();
+    let answers = send(&front.gateway, &all).await;
+    let mut taken = Vec::new();
+    for (sample, answer) in all.iter().zip(&answers) {
+        match answer {
+            Ok(Status::SUCCESS) => taken.push(sample),
+            // Objects that are not what they say, which no reader takes.
+            Ok(status) => assert!(
+                ["badVR.dcm"].iter().any(|name| sample.path.ends_with(name)),
+                "{sample:?} {status}: {}",
+                front.gateway.log()
+            ),
+            Err(failure) => panic!("{sample:?}: {failure}"),
+        }
+    }
+    assert!(taken.len() > 60);
+    front.drained();
+    let folder = front.site.path("pacs");
+    fs::create_dir(&folder).unwrap();
+    let mut sealed = 0;
+    for sample in &taken {
+        let uid = sample.instance.instance.as_str();
+        let file =
+            pacs.file(uid).unwrap_or_else(|| panic!("{sample:?} is at the PACS: {}", front.gateway.log()));
+        if file.windows(8).any(|window| window == b"\x93SGATE\r\0") {
+            // The ramps of look-up tables stand in the pixels of these test images too.
+            let is_ramp = sample.path.to_str().unwrap().contains("lut_");
+            assert!(is_ramp || shows_nothing(sample, &file), "{sample:?}");
+            fs::write(folder.join(uid), file).unwrap();
+            sealed += 1;
+        } else {
+            assert!(data_set_of(&file) == Some(&sample.sent()), "{sample:?} has no pixels and passes");
+        }
+    }
+    assert!(sealed > 40, "{sealed}");
+    let opened = front.site.path("opened");
+    let paths = [folder.to_str().unwrap(), opened.to_str().unwrap()];
+    let output = front.site.sealgate(&["open", paths[0], "--out", paths[1]]);
+    assert!(output.status.success(), "{output:?}");
+    for sample in taken {
+        if let Ok(file) = fs::read(opened.join(sample.instance.instance.as_str())) {
+            assert!(data_set_of(&file) == Some(&sample.sent()), "{sample:?}");
+        }
+    }
+}
+
+fn small_images(count: usize) -> Vec<Sample> {
+    let has_pixels = |sample: &Sample| sample.data_set.windows(4).any(|window| window == b"\xE0\x7F\x10\0");
+    let is_image =
+        |sample: &Sample| sample.instance.class.as_str() == "1.2.840.10008.5.1.4.1.1.2" && has_pixels(sample);
+    let found: Vec<_> = each_once().into_iter().filter(is_image).take(count).collect();
+    assert_eq!(found.len(), count);
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_survives_a_crash_and_a_pacs_that_is_away() {
+    let port = free_port();
+    let destination = format!("STORESCP@127.0.0.1:{port}");
+    let front = Front::start(&destination, "");
+    let images = small_images(2);
+    assert_eq!(send(&front.gateway, &images).await, [Ok(Status::SUCCESS), Ok(Status::SUCCESS)]);
+    front.gateway.signal("KILL");
+    let front = front.restart(&destination, "");
+    let pacs = StoreScp::start_on(port);
+    front.drained();
+    for image in &images {
+        let file = pacs.file(image.instance.instance.as_str()).expect("it was forwarded");
+        assert!(shows_nothing(image, &file));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_bytes_are_kept_once_and_other_bytes_of_the_same_instance_beside_them() {
+    let front = Front::start(&format!("STORESCP@127.0.0.1:{}", free_port()), "");
+    let image = small_images(1).remove(0);
+    let success = [Ok(Status::SUCCESS)];
+    for _ in 0..3 {
+        assert_eq!(send(&front.gateway, std::slice::from_ref(&image)).await, success);
+    }
+    let entries = || fs::read_dir(front.site.path("spool/entries")).unwrap().count();
+    assert_eq!(entries(), 1);
+    let mut other = image.clone();
+    let mut bytes = other.data_set.to_vec();
+    let last = bytes.len() - 200;
+    bytes[last] ^= 1;
+    other.data_set = bytes.into();
+    assert_eq!(send(&front.gateway, std::slice::from_ref(&other)).await, success);
+    assert_eq!(entries(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_that_waits_for_the_pacs_passes_its_answer_on() {
+    let pacs = StoreScp::start();
+    let front = Front::start(&pacs.address().to_string(), "acknowledge = \"forwarded\"");
+    let image = small_images(1).remove(0);
+    assert_eq!(send(&front.gateway, std::slice::from_ref(&image)).await, [Ok(Status::SUCCESS)]);
+    assert!(pacs.file(image.instance.instance.as_str()).is_some(), "acknowledged is forwarded here");
+    let refusing = Pynetdicom::start(&["--status", "43264"]);
+    let front = front.restart(&refusing.address().to_string(), "acknowledge = \"forwarded\"");
+    assert_eq!(send(&front.gateway, std::slice::from_ref(&image)).await, [Ok(Status::DATA_SET_MISMATCH)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_without_pixels_pass_or_are_refused_as_the_route_says() {
+    let pacs = StoreScp::start();
+    let report: Vec<Sample> =
+        each_once().into_iter().filter(|sample| sample.path.ends_with("rtplan.dcm")).collect();
+    for (route, expected) in
+        [("", Status::SUCCESS), ("without_pixels = \"refuse\"", Status::CANNOT_UNDERSTAND)]
+    {
+        let front = Front::start(&pacs.address().to_string(), route);
+        assert_eq!(send(&front.gateway, &report).await, [Ok(expected)], "{}", front.gateway.log());
+        front.drained();
+    }
+    let file = pacs.file(report[0].instance.instance.as_str()).expect("it passed");
+    assert!(data_set_of(&file) == Some(&report[0].sent()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sealed_instance_that_comes_back_passes_as_it_is() {
+    let pacs = StoreScp::start();
+    let front = Front::start(&pacs.address().to_string(), "");
+    let image = small_images(1).remove(0);
+    send(&front.gateway, std::slice::from_ref(&image)).await;
+    front.drained();
+    let sealed = pacs.file(image.instance.instance.as_str()).unwrap();
+    let sealed = data_set_of(&sealed).unwrap().to_vec();
+    let mut again = image.clone();
+    again.data_set = sealed.clone().into();
+    again.instance.transfer_syntax =
+        TransferSyntax::by_uid(if image.instance.transfer_syntax.uid == "1.2.840.10008.1.2" {
+            "1.2.840.10008.1.2"
+        } else {
+            "1.2.840.10008.1.2.1"
+        })
+        .unwrap();
+    assert_eq!(send(&front.gateway, std::slice::from_ref(&again)).await, [Ok(Status::SUCCESS)]);
+    front.drained();
+    let kept = pacs.file(image.instance.instance.as_str()).unwrap();
+    assert!(data_set_of(&kept) == Some(&sealed[..]), "it is not sealed twice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn uids_that_differ_and_damaged_data_sets_are_refused_and_leave_nothing() {
+    let front = Front::start(&format!("STORESCP@127.0.0.1:{}", free_port()), "");
+    let image = small_images(1).remove(0);
+    let mut other = image.clone();
+    other.instance.instance = "1.2.3.4.5".parse().unwrap();
+    let mut cut = image.clone();
+    cut.data_set = image.data_set.slice(..image.data_set.len() - 100);
+    let answers = send(&front.gateway, &[other, cut, image]).await;
+    assert_eq!(answers, [Ok(Status::DATA_SET_MISMATCH), Ok(Status::CANNOT_UNDERSTAND), Ok(Status::SUCCESS)]);
+    assert_eq!(fs::read_dir(front.site.path("spool/entries")).unwrap().count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dcmtk_sends_through_the_gateway_and_orthanc_holds_what_opens() {
+    let orthanc = Orthanc::start();
+    let front = Front::start(&orthanc.address().to_string(), "");
+    let images = small_images(2);
+    let paths: Vec<PathBuf> = images.iter().map(|image| image.path.clone()).collect();
+    let sent = front.storescu(&paths);
+    assert!(sent.status.success(), "{sent:?} {}", front.gateway.log());
+    front.drained();
+    for image in &images {
+        let file = orthanc.file(image.instance.instance.as_str()).expect("Orthanc has it");
+        assert!(shows_nothing(image, &file));
+        let (sealed, opened) = (front.site.path("sealed.dcm"), front.site.path("opened"));
+        fs::write(&sealed, file).unwrap();
+        let output = front.site.sealgate(&[
+            "open",
+            "--force",
+            sealed.to_str().unwrap(),
+            "--out",
+            opened.to_str().unwrap(),
+        ]);
+        assert!(output.status.success(), "{output:?}");
+        let opened = fs::read(opened.join("sealed.dcm")).unwrap();
+        assert!(data_set_of(&opened) == Some(&image.sent()), "{image:?}");
+    }
+}
