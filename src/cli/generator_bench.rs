@@ -14,8 +14,6 @@ use crate::keygen::{
 
 /// What the paper needs for one key image on its GPU, in milliseconds.
 const PAPER_MILLISECONDS: f64 = 2070.0;
-/// Timed rounds of each engine; the engines take turns, so that all see the same machine.
-const ROUNDS: usize = 7;
 
 #[derive(Debug, Args)]
 pub(super) struct Bench {
@@ -25,6 +23,9 @@ pub(super) struct Bench {
     /// Key images in one call
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=4096))]
     batch: u64,
+    /// Timed rounds of each engine; they take turns, so that all see the same machine
+    #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    rounds: u64,
     /// Threads; 0 for one on each core
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
@@ -61,7 +62,7 @@ impl Bench {
             }
         }
         let seeds: Vec<Seed> = (0..self.batch).map(|number| Seed::new([1; 32]).child(number)).collect();
-        for round in 0..=ROUNDS {
+        for round in 0..=self.rounds {
             for row in &mut rows {
                 let begun = Instant::now();
                 row.engine.generate(&seeds)?;
@@ -129,7 +130,7 @@ fn engines(model: &Model, threads: usize) -> Result<Vec<Box<dyn Engine>>, Keygen
 
 /// The median time of taking one digest out of a full pool.
 fn pool_hit(model: &Model, config: &Config) -> Result<Duration, KeygenError> {
-    let limits = PoolConfig { ready_max: 64, images_per_second_max: 1_000_000, ..config.pool.clone() };
+    let limits = PoolConfig { ready_max: 16, images_per_second_max: 1_000_000, ..config.pool.clone() };
     let engine = Arc::new(Exact::new(model, 0)?);
     let pool = Pool::start(engine, &limits, |_, seed, _| {
         let mut kept = [0_u8; 64];

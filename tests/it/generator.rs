@@ -54,12 +54,12 @@ fn key_images_are_what_another_implementation_computes() {
 
 #[test]
 fn a_batch_gives_the_same_images_as_one_at_a_time() {
-    let seeds = seeds(5);
-    for threads in [1, 2, 3] {
+    let seeds = seeds(4);
+    for threads in [2, 3] {
         let engine = Exact::new(&model("untrained-lite.sgg"), threads).unwrap();
         let batch = engine.generate(&seeds).unwrap();
-        assert_eq!(batch.len(), 5);
-        for at in [0, 3, 4] {
+        assert_eq!(batch.len(), 4);
+        for at in [0, 3] {
             let alone = engine.generate(&seeds[at..=at]).unwrap();
             assert!(alone[0].expose_secret() == batch[at].expose_secret(), "{threads} threads, image {at}");
         }
@@ -70,7 +70,7 @@ fn a_batch_gives_the_same_images_as_one_at_a_time() {
 #[test]
 fn every_key_image_is_uniform_and_no_two_are_alike() {
     let engine = lite();
-    let (mut seen, mut means, count) = (HashSet::new(), 0.0, images(12, 10_000));
+    let (mut seen, mut means, count) = (HashSet::new(), 0.0, images(5, 10_000));
     for batch in seeds(count).chunks(64) {
         let images = engine.generate(batch).unwrap();
         let evidence = Evidence::of(&images);
@@ -90,7 +90,7 @@ fn every_key_image_is_uniform_and_no_two_are_alike() {
 #[test]
 fn one_bit_of_the_seed_changes_the_whole_key_image() {
     let engine = lite();
-    for bit in [0, 100, 255] {
+    for bit in [0, 255] {
         let base = [0x37; 32];
         let mut other = base;
         other[bit / 8] ^= 1 << (bit % 8);
@@ -287,7 +287,7 @@ fn bench_compares_what_runs_here() {
     let site = Site::new();
     let id = model("untrained-lite.sgg").id().to_string();
     site.json(&["import", &lite_file()]);
-    let result = site.json(&["bench", &id, "--batch", "1"]);
+    let result = site.json(&["bench", &id, "--batch", "1", "--rounds", "1"]);
     assert!(!result["rows"].as_array().unwrap().is_empty());
     assert!(result["rows"].as_array().unwrap().iter().all(|row| row["milliseconds"].as_f64().unwrap() > 0.0));
     assert!(result["pool_hit_microseconds"].as_f64().unwrap() > 0.0);
