@@ -11,6 +11,10 @@ pub mod association;
 pub mod cli;
 /// The words: UIDs, AE titles, SOP classes, transfer syntaxes, statuses; checked on the way in.
 pub mod dicom;
+/// Statistics and reports over keys and ciphertexts.
+pub mod evaluate;
+/// The stories: intake, forward, release.
+pub mod flow;
 /// The generator: its model, the integer-exact engine, and key images made ahead of need.
 pub mod keygen;
 /// Key encryption keys, the wraps made with them, the sidecar key store, rotation, backup.
@@ -25,5 +29,9 @@ pub mod scu;
 pub mod seal;
 /// The configuration: file, environment and flags, checked as a whole.
 pub mod settings;
+/// Bytes that survive a crash, in order; it knows no DICOM.
+pub mod spool;
 /// The log, and later metrics and audit events.
 pub mod telemetry;
+/// TLS for every connection: certificates, trust, and what is made of them.
+pub mod tls;

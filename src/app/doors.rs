@@ -11,10 +11,12 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tracing::{error, info};
 
+use super::config::Listener;
 use super::gate::Gate;
 use super::live::Live;
 use super::serve::ServeError;
 use crate::association::{Acceptor, Ending, Slots};
+use crate::flow::Gateway;
 use crate::scp;
 
 /// Every open listener with what came in through it.
@@ -27,23 +29,29 @@ pub(super) struct Doors {
 
 impl Doors {
     /// Binds every address, then takes calls on all of them; if one cannot be bound, on none.
-    pub(super) async fn open(listen: &[SocketAddr], live: &Live) -> Result<Self, ServeError> {
+    pub(super) async fn open(
+        configured: &[Listener],
+        live: &Live,
+        gateway: Option<&Arc<Gateway>>,
+    ) -> Result<Self, ServeError> {
         let mut listeners = Vec::new();
-        for &address in listen {
+        for &Listener { address, .. } in configured {
             let bound = TcpListener::bind(address).await;
             listeners.push(bound.map_err(|error| ServeError::Listen { address, error })?);
         }
         let (ending, ended) = watch::channel(false);
         let ended = Ending::new(ended);
-        let acceptor = Acceptor::new(Arc::new(Gate::new(live.clone())), ended.clone());
+        let acceptor = Acceptor::new(Arc::new(Gate::new(live.clone(), gateway.cloned())), ended.clone());
         let mut doors =
             Self { addresses: Vec::new(), slots: acceptor.slots.clone(), ending, tasks: JoinSet::new() };
-        for listener in listeners {
+        for (index, (listener, configured)) in listeners.into_iter().zip(configured).enumerate() {
             let address =
                 listener.local_addr().map_err(|error| ServeError::System { what: "an address", error })?;
-            info!(%address, "listening");
+            info!(%address, tls = configured.tls, "listening");
             doors.addresses.push(address);
-            doors.tasks.spawn(keep(listener, acceptor.clone(), live.clone(), ended.clone()));
+            let door =
+                Door { index, acceptor: acceptor.clone(), live: live.clone(), gateway: gateway.cloned() };
+            doors.tasks.spawn(keep(listener, door, ended.clone()));
         }
         Ok(doors)
     }
@@ -66,8 +74,18 @@ impl Doors {
     }
 }
 
+/// What calls on one listener are taken in by.
+#[derive(Clone)]
+struct Door {
+    /// Its place among the listeners at the start.
+    index: usize,
+    acceptor: Acceptor,
+    live: Live,
+    gateway: Option<Arc<Gateway>>,
+}
+
 /// Takes calls on one listener until the end begins, then waits for what came in.
-async fn keep(listener: TcpListener, acceptor: Acceptor, live: Live, mut ending: Ending) {
+async fn keep(listener: TcpListener, door: Door, mut ending: Ending) {
     let mut calls = JoinSet::new();
     loop {
         tokio::select! {
@@ -77,7 +95,7 @@ async fn keep(listener: TcpListener, acceptor: Acceptor, live: Live, mut ending:
             Some(_) = calls.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, from)) => {
-                    calls.spawn(take(stream, from, acceptor.clone(), live.clone()));
+                    calls.spawn(door.clone().take(stream, from));
                 }
                 Err(error) => rest_after(&error).await,
             },
@@ -87,14 +105,23 @@ async fn keep(listener: TcpListener, acceptor: Acceptor, live: Live, mut ending:
     while calls.join_next().await.is_some() {}
 }
 
-async fn take(stream: TcpStream, from: SocketAddr, acceptor: Acceptor, live: Live) {
-    // Or every answer waits 40 ms for a delayed acknowledgement.
-    if stream.set_nodelay(true).is_err() {
-        return;
-    }
-    let limits = Arc::clone(&live.now().limits);
-    if let Some(association) = acceptor.accept(stream, from, limits).await {
-        scp::serve(association).await;
+impl Door {
+    async fn take(self, stream: TcpStream, from: SocketAddr) {
+        // Or every answer waits 40 ms for a delayed acknowledgement.
+        if stream.set_nodelay(true).is_err() {
+            return;
+        }
+        let state = self.live.now();
+        let limits = Arc::clone(&state.limits);
+        let tls = state.doors.get(self.index).and_then(|door| door.server.clone());
+        drop(state);
+        let association = match tls {
+            Some(server) => self.acceptor.accept_tls(stream, &server, from, limits).await,
+            None => self.acceptor.accept(stream, from, limits).await,
+        };
+        if let Some(association) = association {
+            scp::serve(association, self.gateway).await;
+        }
     }
 }
 

@@ -3,21 +3,29 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tracing::{debug, info};
+use tracing::{debug, error, info};
 
 use super::live::{Live, State};
 use crate::association::{Admission, Gatekeeper, Knock, Offer, Rejection, Roles};
 use crate::dicom::{Uid, VERIFICATION, is_storage};
+use crate::flow::{Gateway, Visitor};
 use crate::policy::{Caller, Permit, Refusal, Right};
+use crate::spool::Pressure;
 
 /// Asks the rules that are in force when somebody knocks.
 pub(super) struct Gate {
     live: Live,
+    gateway: Option<Arc<Gateway>>,
 }
 
 impl Gate {
-    pub(super) fn new(live: Live) -> Self {
-        Self { live }
+    pub(super) fn new(live: Live, gateway: Option<Arc<Gateway>>) -> Self {
+        Self { live, gateway }
+    }
+
+    /// Whether somebody who stores would find no room: better no association than one in which every store fails.
+    fn is_full(&self) -> bool {
+        self.gateway.as_ref().is_some_and(|gateway| gateway.spool.pressure() != Pressure::Open)
     }
 }
 
@@ -25,14 +33,23 @@ impl Gatekeeper for Gate {
     fn admit(&self, knock: &Knock) -> Result<Admission, Rejection> {
         let state = self.live.now();
         let identity = knock.identity.as_ref();
-        let caller =
-            Caller { calling: &knock.calling, called: &knock.called, address: knock.address, identity };
+        let caller = Caller {
+            calling: &knock.calling,
+            called: &knock.called,
+            address: knock.address,
+            certificate: knock.certificate.as_ref(),
+            identity,
+        };
         match state.rules.admit(caller) {
             Ok(permit) => {
                 if let Some(kind) = permit.claims() {
                     debug!(peer = %permit.peer().name, ?kind, "a user identity was claimed, nothing verifies it");
                 }
-                Ok(admission(permit, &state))
+                if permit.covers(Right::Store) && self.is_full() {
+                    error!(peer = %permit.peer().name, "association refused, the spool is nearly full or has failed");
+                    return Err(Rejection::LocalLimit);
+                }
+                Ok(admission(permit, knock, &state))
             }
             Err(refusal) => {
                 info!(address = %knock.address, reason = %refusal, "association refused");
@@ -42,20 +59,25 @@ impl Gatekeeper for Gate {
     }
 }
 
-fn admission(permit: Permit, state: &State) -> Admission {
+fn admission(permit: Permit, knock: &Knock, state: &State) -> Admission {
+    let visitor =
+        Visitor { permit: permit.clone(), calling: knock.calling.clone(), called: knock.called.clone() };
     Admission {
+        pass: Arc::new(visitor),
         peer: permit.peer().name.as_str().into(),
         associations_max: permit.peer().associations_max,
         offer: Box::new(Services { permit, private_classes: Arc::clone(&state.private_classes) }),
     }
 }
 
-/// A wrong address gets the answer of an unknown title: who guesses titles learns nothing from it.
+/// A wrong address or certificate gets the answer of an unknown title: who guesses titles learns nothing from it.
 fn code(refusal: &Refusal) -> Rejection {
     match refusal {
-        Refusal::UnknownCalling(_) | Refusal::WrongAddress { .. } | Refusal::NoRight { .. } => {
-            Rejection::CallingAeTitle
-        }
+        Refusal::UnknownCalling(_)
+        | Refusal::WrongAddress { .. }
+        | Refusal::NoCertificate { .. }
+        | Refusal::WrongCertificate { .. }
+        | Refusal::NoRight { .. } => Rejection::CallingAeTitle,
         Refusal::WrongCalled { .. } => Rejection::CalledAeTitle,
     }
 }

@@ -2,19 +2,24 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use tracing::{error, info, warn};
 
 use super::doors::Doors;
 use super::live::{Live, State};
 use super::signals::{Signals, Wish};
-use super::{hosts, notify};
+use super::{certificates, hosts, notify, rooms};
+use crate::flow;
+use crate::keys::KeysError;
 use crate::policy::{HostTable, Rules};
 use crate::settings::{self, Settings, SettingsError, Source};
+use crate::spool::SpoolError;
 use crate::telemetry::{self, LevelError, LogHandle};
+use crate::tls::{LoadError, Profiles};
 
 /// How the gateway ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,9 +36,15 @@ pub enum ServeError {
     /// The log.
     #[error(transparent)]
     Log(#[from] LevelError),
+    /// The keys.
+    #[error("{0}\n{advice}", advice = .0.advice())]
+    Keys(#[from] KeysError),
+    /// The spool.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
     /// A listener.
     #[error(
-        "cannot listen on {address}: {error}; choose another port in app.listen, or stop what uses this one"
+        "cannot listen on {address}: {error}; choose another port in listeners, or stop what uses this one"
     )]
     Listen {
         /// Where.
@@ -41,6 +52,9 @@ pub enum ServeError {
         /// What the system says.
         error: io::Error,
     },
+    /// Certificates, keys or trust.
+    #[error(transparent)]
+    Tls(#[from] LoadError),
     /// Threads or signals.
     #[error("the system refused {what}: {error}")]
     System {
@@ -76,21 +90,33 @@ struct Gateway {
 async fn run(mut gateway: Gateway, rules: Rules) -> Result<Ended, ServeError> {
     let mut signals = Signals::listen().map_err(|error| ServeError::System { what: "signals", error })?;
     let hosts = hosts::resolve(&rules, &HostTable::new()).await;
-    let live = Live::new(State::new(&gateway.settings, rules.with_hosts(hosts)));
-    let doors = Doors::open(&gateway.settings.app.listen, &live).await?;
+    let profiles = certificates::load(&gateway.settings, &Profiles::default())?;
+    let live = Live::new(State::new(&gateway.settings, rules.with_hosts(hosts), profiles));
+    let rooms = rooms::gateway(&gateway.settings, &live)?;
+    let doors = Doors::open(&gateway.settings.listeners, &live, rooms.as_ref()).await?;
+    let forwarder = rooms.as_ref().map(flow::forward);
+    if let Some(rooms) = &rooms {
+        tokio::spawn(rooms::verify(Arc::clone(rooms)));
+    }
     notify::ready(&doors.status());
     steer(&mut gateway, &mut signals, &live, &doors).await;
     notify::stopping();
     let patience = Duration::from_secs(gateway.settings.app.drain_seconds_max);
     info!(associations = doors.associations(), seconds = patience.as_secs(), "stopping");
-    Ok(drain(doors, patience, &mut signals).await)
+    let forwarding = async {
+        if let Some(forwarder) = forwarder {
+            forwarder.close().await;
+        }
+    };
+    Ok(drain(async { tokio::join!(doors.close(), forwarding) }, patience, &mut signals).await)
 }
 
 /// Follows signals and clocks until the first wish to end.
 async fn steer(gateway: &mut Gateway, signals: &mut Signals, live: &Live, doors: &Doors) {
-    let mut resolving = interval(Duration::from_secs(gateway.settings.app.resolve_seconds));
-    resolving.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    resolving.reset();
+    let mut resolving = clock(gateway.settings.app.resolve_seconds);
+    let mut tls_files = clock(gateway.settings.app.tls_files_seconds);
+    // The first tick is at once.
+    let mut ends = interval(Duration::from_secs(certificates::ENDS_SECONDS));
     // Without a watchdog the clock ticks once an hour, and nobody listens.
     let mut watchdog = interval(notify::watchdog_interval().unwrap_or(Duration::from_secs(3600)));
     loop {
@@ -104,13 +130,24 @@ async fn steer(gateway: &mut Gateway, signals: &mut Signals, live: &Live, doors:
                 }
             },
             _ = resolving.tick() => {
-                let rules = live.now().rules.clone();
-                let hosts = hosts::resolve(&rules, rules.hosts()).await;
-                live.replace(State::new(&gateway.settings, rules.with_hosts(hosts)));
+                let state = live.now();
+                let hosts = hosts::resolve(&state.rules, state.rules.hosts()).await;
+                let rules = Rules::clone(&state.rules).with_hosts(hosts);
+                live.replace(state.next(&gateway.settings, rules, state.tls.clone()));
             }
+            _ = tls_files.tick() => certificates::refresh(live, &gateway.settings),
+            _ = ends.tick() => certificates::warn_of_ends(&live.now().tls),
             _ = watchdog.tick() => notify::alive(),
         }
     }
+}
+
+/// Ticks every so many seconds, for the first time after as many.
+fn clock(seconds: u64) -> Interval {
+    let mut clock = interval(Duration::from_secs(seconds));
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    clock.reset();
+    clock
 }
 
 /// Puts the configuration as it now stands in force, or leaves everything as it was.
@@ -120,22 +157,33 @@ async fn reload(gateway: &mut Gateway, live: &Live) {
         Ok(fresh) => fresh,
         Err(error) => return keep(&error),
     };
+    let state = live.now();
+    let profiles = match certificates::load(&fresh, &state.tls) {
+        Ok(profiles) => profiles,
+        Err(error) => return keep(&SettingsError::Value(error.to_string())),
+    };
     if let Err(error) = gateway.log.set_level(&fresh.log) {
         return keep(&SettingsError::Value(error.to_string()));
     }
     let started = &gateway.started;
     let unchanged = [
-        ("app.listen", fresh.app.listen == started.app.listen),
+        ("listeners", addresses(&fresh) == addresses(started)),
         ("app.resolve_seconds", fresh.app.resolve_seconds == started.app.resolve_seconds),
+        ("app.tls_files_seconds", fresh.app.tls_files_seconds == started.app.tls_files_seconds),
         ("log.format", fresh.log.format == started.log.format),
     ];
     for (key, _) in unchanged.iter().filter(|(_, same)| !same) {
         warn!(key, "this key differs from the one at the start, it takes effect with the next start");
     }
-    let hosts = hosts::resolve(&rules, live.now().rules.hosts()).await;
-    live.replace(State::new(&fresh, rules.with_hosts(hosts)));
+    let hosts = hosts::resolve(&rules, state.rules.hosts()).await;
+    live.replace(state.next(&fresh, rules.with_hosts(hosts), profiles));
+    certificates::warn_of_ends(&live.now().tls);
     info!(peers = fresh.peers.len(), routes = fresh.routes.len(), "configuration reloaded");
     gateway.settings = fresh;
+}
+
+fn addresses(settings: &Settings) -> Vec<SocketAddr> {
+    settings.listeners.iter().map(|listener| listener.address).collect()
 }
 
 fn keep(error: &SettingsError) {
@@ -143,14 +191,18 @@ fn keep(error: &SettingsError) {
 }
 
 /// Lets what is in hand finish; a deadline or a second signal cuts it off.
-async fn drain(doors: Doors, patience: Duration, signals: &mut Signals) -> Ended {
+async fn drain(
+    everything: impl Future<Output = ((), ())>,
+    patience: Duration,
+    signals: &mut Signals,
+) -> Ended {
     let second_end = async {
         while signals.next().await != Wish::End {
             info!("a reload while stopping has no effect");
         }
     };
     tokio::select! {
-        finished = timeout(patience, doors.close()) => if finished.is_ok() {
+        finished = timeout(patience, everything) => if finished.is_ok() {
             info!("stopped, nothing was in hand");
             Ended::Drained
         } else {

@@ -19,6 +19,8 @@ use super::frame::{Framed, Limit, Phase, kind, short_pdu};
 use super::items;
 use super::negotiate::{self, Agreement, Gatekeeper, Knock};
 use super::slots::{Full, PeerPlace, Slots};
+use crate::dicom::Certificate;
+use crate::tls::{Connection, HandshakeError, Refused, Server};
 
 /// Connections over a limit that are still listened to, so that they hear a refusal instead of a reset.
 const REFUSED_AT_ONCE_MAX: usize = 64;
@@ -44,8 +46,40 @@ impl Acceptor {
         Self { gatekeeper, slots: Slots::default(), ending, refusing: Slots::default() }
     }
 
-    /// Takes a connection in under these limits: an association, or nothing when it was refused, which is logged.
-    pub async fn accept<S>(&self, stream: S, from: SocketAddr, config: Arc<Config>) -> Option<Association<S>>
+    /// Takes a plain connection in under these limits: an association, or nothing when it was refused, which is logged.
+    pub async fn accept<S>(
+        &self,
+        stream: S,
+        from: SocketAddr,
+        config: Arc<Config>,
+    ) -> Option<Association<Connection<S>>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send,
+    {
+        self.take_in(stream, None, from, config).await
+    }
+
+    /// The same on a listener that takes nothing but TLS.
+    pub async fn accept_tls<S>(
+        &self,
+        stream: S,
+        server: &Server,
+        from: SocketAddr,
+        config: Arc<Config>,
+    ) -> Option<Association<Connection<S>>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send,
+    {
+        self.take_in(stream, Some(server), from, config).await
+    }
+
+    async fn take_in<S>(
+        &self,
+        stream: S,
+        server: Option<&Server>,
+        from: SocketAddr,
+        config: Arc<Config>,
+    ) -> Option<Association<Connection<S>>>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
@@ -53,12 +87,11 @@ impl Acceptor {
         let place = match self.slots.connection(from.ip(), total, per_address) {
             Ok(place) => place,
             Err(full) => {
-                self.refuse(stream, from, &config, full).await;
+                self.refuse(stream, server, from, &config, full).await;
                 return None;
             }
         };
-        // PS3.8 9.1.4: ARTIM runs from the connection to the whole of the request.
-        let mut knocking = Knocking::new(stream, from, &config, config.artim_seconds, &self.ending);
+        let mut knocking = self.open(stream, server, from, &config, config.artim_seconds).await?;
         match knocking.request().await {
             Ok(Some(body)) => self.answer(knocking, body, config, Box::new(place)).await,
             Ok(None) => None,
@@ -69,17 +102,67 @@ impl Acceptor {
         }
     }
 
-    async fn answer<S>(
+    /// Brings the connection to where a request can be read; nothing if there is no TLS, which is logged.
+    async fn open<S>(
         &self,
-        mut knocking: Knocking<S>,
-        body: Bytes,
-        config: Arc<Config>,
-        place: Box<dyn Send + Sync>,
-    ) -> Option<Association<S>>
+        stream: S,
+        server: Option<&Server>,
+        from: SocketAddr,
+        config: &Config,
+        seconds: u64,
+    ) -> Option<Knocking<Connection<S>>>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
-        let entry = match self.decide(body, knocking.from, &config) {
+        // PS3.8 9.1.4: ARTIM runs from the connection to the whole of the request, the handshake included.
+        let limit = Limit::from_now(seconds, "to ask for an association");
+        let knock = |connection| Knocking::new(connection, from, config, limit, seconds, &self.ending);
+        let Some(server) = server else { return Some(knock(Connection::Plain(stream))) };
+        let mut ending = self.ending.clone();
+        let handshake = ending.cuts_short(limit.bound(server.accept(stream))).await;
+        let (error, stream) = match handshake {
+            Some(Ok(Ok(connection))) => {
+                debug!(address = %from.ip(), tls = connection.describe(), "TLS connection");
+                return Some(knock(connection));
+            }
+            Some(Ok(Err(Refused { error, stream }))) => (Error::Tls(error), Some(stream)),
+            Some(Err(slow)) => (slow, None),
+            None => (Error::Ending, None),
+        };
+        let Some(stream) = stream else {
+            info!(address = %from.ip(), %error, "no association");
+            return None;
+        };
+        let limit = Limit::from_now(REFUSED_SECONDS, "to hear why it was refused");
+        let told =
+            Knocking::new(Connection::Plain(stream), from, config, limit, REFUSED_SECONDS, &self.ending);
+        match error {
+            // Who connects and says nothing, as port scans and load balancers do, is no event.
+            Error::Tls(HandshakeError::Closed(_)) => {
+                debug!(address = %from.ip(), %error, "no association");
+            }
+            // PS3.8 9.3.8: who speaks DICOM hears at once that nothing will come of it.
+            Error::Tls(HandshakeError::PlainDicom) => told.end(&error).await,
+            _ => {
+                info!(address = %from.ip(), %error, "no association");
+                told.close().await;
+            }
+        }
+        None
+    }
+
+    async fn answer<S>(
+        &self,
+        mut knocking: Knocking<Connection<S>>,
+        body: Bytes,
+        config: Arc<Config>,
+        place: Box<dyn Send + Sync>,
+    ) -> Option<Association<Connection<S>>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send,
+    {
+        let certificate = knocking.framed.stream().certificate();
+        let entry = match self.decide(body, knocking.from, certificate, &config) {
             Ok(entry) => entry,
             Err(Refusal::Reject(rejection)) => {
                 knocking.reject(rejection).await;
@@ -102,7 +185,13 @@ impl Acceptor {
     }
 
     /// Reads a request and decides on it, without waiting for anything.
-    fn decide(&self, body: Bytes, from: SocketAddr, config: &Config) -> Result<Entry, Refusal> {
+    fn decide(
+        &self,
+        body: Bytes,
+        from: SocketAddr,
+        certificate: Option<Certificate>,
+        config: &Config,
+    ) -> Result<Entry, Refusal> {
         if !items::is_version_1(&body) {
             return Err(Refusal::Reject(Rejection::ProtocolVersion));
         }
@@ -112,7 +201,7 @@ impl Acceptor {
             erase(body);
         }
         let admission = negotiate::read_titles(&request).and_then(|(calling, called)| {
-            let knock = Knock { calling, called, address: from.ip().to_canonical(), identity };
+            let knock = Knock { calling, called, address: from.ip().to_canonical(), certificate, identity };
             self.gatekeeper.admit(&knock)
         });
         let admission = admission.map_err(Refusal::Reject)?;
@@ -122,7 +211,8 @@ impl Acceptor {
             info!(peer = %admission.peer, limit = full.words(), "association refused, a limit is reached");
             Refusal::Reject(Rejection::Congestion)
         })?;
-        let (answer, agreement) = negotiate::answer(&request, &*admission.offer, config.pdu_bytes_max);
+        let (answer, mut agreement) = negotiate::answer(&request, &*admission.offer, config.pdu_bytes_max);
+        agreement.pass = Some(admission.pass);
         let mut acceptance = Vec::new();
         write_pdu(&mut acceptance, &Pdu::AssociationAC(answer))
             .map_err(|error| Refusal::Abort(Error::Malformed(error.to_string())))?;
@@ -134,8 +224,14 @@ impl Acceptor {
     }
 
     /// Hears a connection out for a moment and tells it that there is no room.
-    async fn refuse<S>(&self, stream: S, from: SocketAddr, config: &Config, full: Full)
-    where
+    async fn refuse<S>(
+        &self,
+        stream: S,
+        server: Option<&Server>,
+        from: SocketAddr,
+        config: &Config,
+        full: Full,
+    ) where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
         info!(address = %from.ip(), limit = full.words(), "connection refused, a limit is reached");
@@ -143,7 +239,8 @@ impl Acceptor {
         let Ok(_place) = self.refusing.connection(from.ip(), REFUSED_AT_ONCE_MAX, per_address) else {
             return;
         };
-        let mut knocking = Knocking::new(stream, from, config, REFUSED_SECONDS, &self.ending);
+        let opened = self.open(stream, server, from, config, REFUSED_SECONDS).await;
+        let Some(mut knocking) = opened else { return };
         match knocking.request().await {
             Ok(Some(_)) => knocking.reject(Rejection::Congestion).await,
             Ok(None) => {}
@@ -193,8 +290,15 @@ struct Knocking<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Knocking<S> {
-    fn new(stream: S, from: SocketAddr, config: &Config, seconds: u64, ending: &Ending) -> Self {
-        let framed = Framed::new(stream, config, Limit::from_now(seconds, "to ask for an association"));
+    fn new(
+        stream: S,
+        from: SocketAddr,
+        config: &Config,
+        limit: Limit,
+        seconds: u64,
+        ending: &Ending,
+    ) -> Self {
+        let framed = Framed::new(stream, config, limit);
         Self { framed, from, seconds, ending: ending.clone() }
     }
 

@@ -86,7 +86,7 @@ pub mod field {
 }
 
 /// PS3.7 annex E.1: this value of Command Data Set Type says there is none.
-const NO_DATA_SET: u16 = 0x0101;
+pub(super) const NO_DATA_SET: u16 = 0x0101;
 
 /// A command set as its elements. Values are kept as they came.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -96,22 +96,6 @@ pub struct Command {
 }
 
 impl Command {
-    /// A response to `request` with this status and no data set.
-    #[must_use]
-    pub fn response_to(request: &Self, status: Status) -> Self {
-        let mut response = Self::default();
-        for same in [element::AFFECTED_SOP_CLASS, element::AFFECTED_SOP_INSTANCE] {
-            if let Some(value) = request.value(same) {
-                response.set(same, value);
-            }
-        }
-        response.set_u16(element::COMMAND_FIELD, request.field() | field::RESPONSE);
-        response.set_u16(element::RESPONDED_TO, request.message_id().unwrap_or_default());
-        response.set_u16(element::DATA_SET_TYPE, NO_DATA_SET);
-        response.set_u16(element::STATUS, status.0);
-        response
-    }
-
     /// A C-ECHO-RQ (PS3.7 9.3.5.1).
     #[must_use]
     pub fn echo(message_id: u16) -> Self {

@@ -3,13 +3,17 @@
 use std::io;
 
 use super::codes::{Abort, Rejected};
+use crate::tls::HandshakeError;
 
 /// Why there is no association, or no more.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The connection failed.
     #[error("the connection failed: {0}")]
-    Io(#[from] io::Error),
+    Io(io::Error),
+    /// There is no TLS connection.
+    #[error(transparent)]
+    Tls(#[from] HandshakeError),
     /// The peer closed without releasing.
     #[error("the peer closed the connection {0}")]
     Closed(&'static str),
@@ -36,9 +40,7 @@ pub enum Error {
         seconds: u64,
     },
     /// A type that PS3.8 does not know.
-    #[error(
-        "a PDU of type {0:02X}H, which is none: the peer speaks something else than DICOM, perhaps TLS or HTTP"
-    )]
+    #[error("a PDU of type {found:02X}H, which is none: {words}", found = .0, words = guess(*.0))]
     UnknownPdu(u8),
     /// A PDU that does not belong here.
     #[error("{found} {state}")]
@@ -76,6 +78,16 @@ pub enum Error {
     Ending,
 }
 
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        // TLS 1.3 has its handshake behind it on our side when the other side refuses our certificate.
+        match error.downcast::<HandshakeError>() {
+            Ok(tls) => Self::Tls(tls),
+            Err(error) => Self::Io(error),
+        }
+    }
+}
+
 impl Error {
     /// Whether the mistake is ours, and so belongs in the log as an error; all others are the peer's, or nobody's.
     #[must_use]
@@ -87,14 +99,29 @@ impl Error {
     #[must_use]
     pub fn abort(&self) -> Option<Abort> {
         match self {
-            Self::Io(_) | Self::Closed(_) | Self::Aborted { .. } | Self::Rejected(_) | Self::Released(_) => {
-                None
-            }
+            // An A-ASSOCIATE-RQ where the start of TLS was due; in the middle of TLS nobody reads an A-ABORT.
+            Self::UnexpectedPdu { .. } | Self::Tls(HandshakeError::PlainDicom) => Some(Abort::UnexpectedPdu),
+            Self::Tls(_)
+            | Self::Io(_)
+            | Self::Closed(_)
+            | Self::Aborted { .. }
+            | Self::Rejected(_)
+            | Self::Released(_) => None,
             Self::TooSlow { .. } | Self::NoContext(_) | Self::HalfSent | Self::Ending => Some(Abort::User),
             Self::UnknownPdu(_) => Some(Abort::UnrecognizedPdu),
-            Self::UnexpectedPdu { .. } => Some(Abort::UnexpectedPdu),
             Self::Misplaced(_) => Some(Abort::UnexpectedParameter),
             Self::PduTooLarge { .. } | Self::Malformed(_) | Self::Command(_) => Some(Abort::InvalidParameter),
         }
+    }
+}
+
+/// What somebody probably speaks whose first byte is this.
+fn guess(first: u8) -> &'static str {
+    match first {
+        // RFC 8446 5.1: a handshake and an alert.
+        0x16 => "the peer began TLS on a plain connection; it has to use a TLS port, or leave TLS out",
+        0x15 => "the peer answered with a TLS alert; it takes TLS only, so call it with a tls profile",
+        b'A'..=b'Z' => "the peer speaks something else than DICOM, perhaps HTTP",
+        _ => "the peer speaks something else than DICOM",
     }
 }

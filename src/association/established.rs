@@ -1,5 +1,6 @@
 //! An association that is there: messages in, messages out, and its end.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -14,6 +15,7 @@ use super::frame::{Frame, Framed, Limit, Phase, kind, short_pdu};
 use super::negotiate::{Agreement, Context};
 use super::outgoing::Outgoing;
 use super::pdv::{self, PDV_OVERHEAD, Pdv};
+use crate::dicom::Uid;
 
 /// A request that came in.
 #[derive(Debug)]
@@ -86,10 +88,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Association<S> {
         &self.peer
     }
 
+    /// What the gatekeeper let the peer in with, if it is a `T`.
+    #[must_use]
+    pub fn pass<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        self.agreement.pass.clone()?.downcast().ok()
+    }
+
     /// The accepted contexts.
     #[must_use]
     pub fn contexts(&self) -> &[Context] {
         &self.agreement.contexts
+    }
+
+    /// What was agreed on for a class in extended negotiation; nothing where none was asked for or all was refused.
+    #[must_use]
+    pub fn extended(&self, abstract_syntax: &Uid) -> Option<&[u8]> {
+        self.agreement.extended.get(abstract_syntax).map(Vec::as_slice)
+    }
+
+    /// Whether a message was begun and its end did not go out, so that nothing but an A-ABORT can follow.
+    #[must_use]
+    pub fn is_half_sent(&self) -> bool {
+        self.half_sent || self.framed.is_half_written()
     }
 
     /// The next message, or nothing when the peer released the association. Data sets that nobody read are skipped.
@@ -156,6 +176,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Association<S> {
         Ok(())
     }
 
+    /// Whether the peer has cancelled the operation `message_id` by now, without waiting for it: for a service that sends
+    /// response after response. An error when the association has ended meanwhile.
+    pub async fn cancel_has_come(&mut self, message_id: u16) -> Result<bool, Error> {
+        tokio::select! {
+            biased;
+            cancelled = self.cancelled(message_id) => cancelled.map(|()| true),
+            () = std::future::ready(()) => Ok(false),
+        }
+    }
+
     /// Whether a C-CANCEL-RQ for this operation came in while responses were received with [`Self::receive`], as in the
     /// sub-operations of C-GET.
     #[must_use]
@@ -202,19 +232,50 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Association<S> {
     }
 
     /// Ends the association for `error`, with the A-ABORT that belongs to it where one does.
-    pub async fn end(mut self, error: &Error) {
+    pub async fn end(self, error: &Error) {
         if let Some(abort) = error.abort() {
-            // The limit that has passed may be that of the whole association.
-            self.framed.begin_stage(Limit::from_now(self.config.artim_seconds, "to take an A-ABORT"));
-            if self.framed.write(&abort_pdu(abort)).await.is_ok() {
-                self.close().await;
-            }
+            self.abort(abort).await;
+        }
+    }
+
+    /// Breaks the association off.
+    pub async fn abort(mut self, abort: Abort) {
+        // The limit that has passed may be that of the whole association.
+        self.framed.begin_stage(Limit::from_now(self.config.artim_seconds, "to take an A-ABORT"));
+        if self.framed.write(&abort_pdu(abort)).await.is_ok() {
+            self.close().await;
         }
     }
 
     /// Ends the association after the peer's release was answered.
     pub async fn close(mut self) {
         self.ending.cuts_short(self.framed.close(self.config.artim_seconds)).await;
+    }
+
+    /// Whether the association is still there while nothing is under way: a peer that has ended it has said so by now.
+    pub async fn is_still_there(&mut self) -> bool {
+        // Lets the runtime see what has come.
+        tokio::task::yield_now().await;
+        tokio::select! {
+            biased;
+            // A release, an abort, a closed connection, or a message that nobody asked for.
+            _ = self.receive() => false,
+            () = std::future::ready(()) => true,
+        }
+    }
+
+    /// Why a write failed: an A-ABORT that came before the connection broke says more than the broken connection.
+    pub(super) async fn last_words(&mut self, error: Error) -> Error {
+        if !matches!(error, Error::Io(_)) {
+            return error;
+        }
+        let limit = Limit::from_now(1, "to say why it closed");
+        while let Ok(Some(frame)) = self.framed.next(Phase::Established, Some(limit)).await {
+            if frame.kind == kind::ABORT {
+                return aborted(&frame.body);
+            }
+        }
+        error
     }
 
     fn idle(&self, what: &'static str) -> Limit {

@@ -87,7 +87,8 @@ impl Limit {
         if other.at < self.at { other } else { self }
     }
 
-    async fn bound<T>(self, work: impl Future<Output = T>) -> Result<T, Error> {
+    /// Waits for `work`, but not longer.
+    pub(super) async fn bound<T>(self, work: impl Future<Output = T>) -> Result<T, Error> {
         let Self { at, seconds, what } = self;
         timeout_at(at, work).await.map_err(|_| Error::TooSlow { what, seconds })
     }
@@ -123,9 +124,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
         }
     }
 
+    /// What it reads from and writes to.
+    pub(super) fn stream(&self) -> &S {
+        &self.stream
+    }
+
     /// Whether nothing of a next frame has come yet.
     pub(super) fn is_between(&self) -> bool {
         self.buffer.is_empty()
+    }
+
+    /// Whether a write was begun and not finished.
+    pub(super) fn is_half_written(&self) -> bool {
+        self.half_written
     }
 
     /// What is to happen from now on ends with `whole`.

@@ -15,8 +15,8 @@ use crate::dicom::{Identity, IdentityKind};
 
 /// PS3.8 table 9-11: everything before the variable items.
 const FIXED_BYTES: usize = 68;
-/// Context ids are the odd numbers of one byte.
-const CONTEXTS_MAX: usize = 128;
+/// Presentation contexts that one association has room for: ids are the odd numbers of a byte.
+pub const CONTEXTS_MAX: usize = 128;
 
 /// Transfer syntaxes of one context that are looked at; the standard has about 60.
 const TRANSFER_SYNTAXES_MAX: u32 = 128;
@@ -220,8 +220,6 @@ fn copy_user_information(value: &[u8]) -> Result<Copy, Error> {
         }
         match found {
             item::IDENTITY => copy.identity = read_identity(value),
-            // Extended negotiation is answered by no service yet, which is to refuse it (PS3.7 D.3.3.5).
-            item::EXTENDED => {}
             _ => put(&mut copy.bytes, found, value)?,
         }
     }

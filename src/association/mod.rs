@@ -15,6 +15,7 @@ mod negotiate;
 mod outgoing;
 mod pdv;
 mod requestor;
+mod requests;
 mod slots;
 
 pub use acceptor::Acceptor;
@@ -25,10 +26,8 @@ pub use ending::Ending;
 pub use error::Error;
 pub use established::{Association, Message};
 pub use fields::{Priority, SubOperations};
-pub use negotiate::{
-    Admission, Context, Gatekeeper, IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Knock, Offer,
-    Roles,
-};
+pub use items::CONTEXTS_MAX;
+pub use negotiate::{Admission, Context, Gatekeeper, Knock, Offer, Roles};
 pub use outgoing::Outgoing;
-pub use requestor::{Proposal, request, request_over};
+pub use requestor::{Proposal, Transport, reach, request, request_over, request_via};
 pub use slots::Slots;

@@ -1,5 +1,6 @@
 //! What is agreed on before anything is asked: contexts, roles, sizes; decided without a socket.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,14 +11,13 @@ use dicom_ul::pdu::{
 };
 
 use super::codes::Rejection;
-use crate::dicom::{AeTitle, Identity, TransferSyntax, Uid};
+use crate::dicom::{
+    AeTitle, Certificate, IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Identity, TransferSyntax,
+    Uid,
+};
 
 /// The DICOM application context (PS3.7 annex A.2.1).
 pub(super) const APPLICATION_CONTEXT: &str = "1.2.840.10008.3.1.1.1";
-/// Our implementation class UID: a UUID of our own as PS3.5 annex B.2 makes a UID of it.
-pub const IMPLEMENTATION_CLASS_UID: &str = "2.25.319356651900048721231927874169036838714";
-/// Our implementation version name.
-pub const IMPLEMENTATION_VERSION_NAME: &str = "SEALGATE_0_1";
 /// PS3.7 D.3.3.3: the asynchronous operations window, which dicom-ul hands over unread.
 const OPERATIONS_WINDOW: u8 = 0x53;
 
@@ -30,6 +30,8 @@ pub struct Knock {
     pub called: AeTitle,
     /// From where.
     pub address: IpAddr,
+    /// The verified certificate that the connection was made with; none on a plain one.
+    pub certificate: Option<Certificate>,
     /// As whom, if it says so.
     pub identity: Option<Identity>,
 }
@@ -52,6 +54,12 @@ impl Roles {
 pub trait Offer: Send + Sync {
     /// The roles that the requestor may take with this abstract syntax; none if it is not offered.
     fn roles(&self, abstract_syntax: &Uid) -> Option<Roles>;
+
+    /// What is answered to the service class application information of a SOP class extended negotiation, such as
+    /// relational queries (PS3.7 D.3.3.5, PS3.4 C.5.1.1); no answer is a refusal of all of it.
+    fn extended(&self, _abstract_syntax: &Uid, _asked: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
 }
 
 /// Leave to associate.
@@ -62,6 +70,8 @@ pub struct Admission {
     pub associations_max: Option<usize>,
     /// What it is offered.
     pub offer: Box<dyn Offer>,
+    /// What the gatekeeper wants to find again at the association, see `Association::pass`.
+    pub pass: Arc<dyn Any + Send + Sync>,
 }
 
 /// Decides who comes in. The room that owns the rules implements it.
@@ -87,8 +97,12 @@ pub struct Context {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Agreement {
     pub(super) contexts: Vec<Context>,
+    /// What the gatekeeper gave; nothing where we asked.
+    pub(super) pass: Option<Arc<dyn Any + Send + Sync>>,
     /// The largest P-DATA-TF the peer takes; 0 is no limit.
     pub(super) peer_pdu_bytes_max: u32,
+    /// What the acceptor answered to extended negotiations.
+    pub(super) extended: BTreeMap<Uid, Vec<u8>>,
 }
 
 /// The titles, if the request is one that can be considered at all.
@@ -109,7 +123,7 @@ pub(super) fn answer(
 ) -> (AssociationAC, Agreement) {
     let proposed = proposed_roles(&request.user_variables);
     let mut agreement =
-        Agreement { contexts: Vec::new(), peer_pdu_bytes_max: maximum_length(&request.user_variables) };
+        Agreement { peer_pdu_bytes_max: maximum_length(&request.user_variables), ..Agreement::default() };
     let mut results = Vec::with_capacity(request.presentation_contexts.len());
     for context in &request.presentation_contexts {
         let class = Uid::from_wire(context.abstract_syntax.as_bytes()).ok();
@@ -136,6 +150,14 @@ pub(super) fn answer(
         };
         let transfer_syntax = syntax.map_or(TransferSyntax::IMPLICIT_LITTLE, |s| s.uid).to_owned();
         results.push(PresentationContextResult { id: context.id, reason, transfer_syntax });
+    }
+    // PS3.7 D.3.3.5: answered for classes that have a context, and only where the service wants to.
+    for (class, asked) in extended(&request.user_variables) {
+        if agreement.contexts.iter().any(|context| context.abstract_syntax == class)
+            && let Some(answer) = offer.extended(&class, &asked)
+        {
+            agreement.extended.insert(class, answer);
+        }
     }
     let acceptance = AssociationAC {
         protocol_version: 1,
@@ -165,6 +187,7 @@ fn answer_variables(
             variables.push(UserVariableItem::ScuScpRoleSelectionSubItem(class, RequestorRoles { scu, scp }));
         }
     }
+    variables.extend(agreement.extended.iter().map(|(class, answer)| extended_item(class, answer)));
     let window = |v: &UserVariableItem| matches!(v, UserVariableItem::Unknown(OPERATIONS_WINDOW, _));
     if request.user_variables.iter().any(window) {
         // PS3.7 D.3.3.3: one operation invoked and one performed at a time.
@@ -191,6 +214,22 @@ pub(super) fn proposed_roles(variables: &[UserVariableItem]) -> BTreeMap<String,
         _ => None,
     });
     roles.collect()
+}
+
+/// A SOP class extended negotiation sub-item.
+pub(super) fn extended_item(class: &Uid, information: &[u8]) -> UserVariableItem {
+    UserVariableItem::SopClassExtendedNegotiationSubItem(class.to_string(), information.to_vec())
+}
+
+/// What is said of each class in extended negotiation; what names no class says nothing.
+pub(super) fn extended(variables: &[UserVariableItem]) -> BTreeMap<Uid, Vec<u8>> {
+    let items = variables.iter().filter_map(|variable| match variable {
+        UserVariableItem::SopClassExtendedNegotiationSubItem(class, information) => {
+            Some((Uid::from_wire(class.as_bytes()).ok()?, information.clone()))
+        }
+        _ => None,
+    });
+    items.collect()
 }
 
 /// The peer's maximum length; 0 where it says none (PS3.8 annex D.1).

@@ -52,7 +52,8 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Outgoing<'a, S> {
         context: u8,
         command: &Command,
     ) -> Result<Self, Error> {
-        let mut outgoing = Self { has_data: true, ..Self::command_only(association, context, command)? };
+        let command = command.clone().with_data_set();
+        let mut outgoing = Self { has_data: true, ..Self::command_only(association, context, &command)? };
         outgoing.ready.extend_from_slice(&[0; pdv::HEADER_BYTES]);
         Ok(outgoing)
     }
@@ -75,7 +76,14 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Outgoing<'a, S> {
         if self.has_data {
             return self.flush(true).await;
         }
-        self.association.framed.write(&self.ready).await
+        self.put().await
+    }
+
+    async fn put(&mut self) -> Result<(), Error> {
+        match self.association.framed.write(&self.ready).await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.association.last_words(error).await),
+        }
     }
 
     /// What still fits into the fragment that is being filled.
@@ -89,7 +97,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Outgoing<'a, S> {
             pdv::fill_header(pdu, self.context, false, is_last);
         }
         self.association.half_sent = true;
-        self.association.framed.write(&self.ready).await?;
+        self.put().await?;
         self.association.half_sent = !is_last;
         self.pdu_at = 0;
         self.ready.truncate(pdv::HEADER_BYTES);

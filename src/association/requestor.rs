@@ -1,7 +1,8 @@
 //! The calling side: reaches another node and proposes an association.
 
+use std::collections::BTreeSet;
+use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use dicom_ul::pdu::{
     AssociationAC, AssociationRQ, Pdu, PresentationContextProposed, PresentationContextResultReason,
@@ -9,7 +10,6 @@ use dicom_ul::pdu::{
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
 
 use super::codes::Rejected;
 use super::config::Config;
@@ -17,9 +17,10 @@ use super::ending::Ending;
 use super::error::Error;
 use super::established::{Association, abort_pdu, aborted};
 use super::frame::{Framed, Limit, Phase, kind};
-use super::items;
+use super::items::{self, CONTEXTS_MAX};
 use super::negotiate::{self, APPLICATION_CONTEXT, Agreement, Context, Roles};
 use crate::dicom::{AeAddress, AeTitle, TransferSyntax, Uid};
+use crate::tls::{Client, Connection};
 
 /// A presentation context to propose.
 #[derive(Debug, Clone)]
@@ -30,25 +31,85 @@ pub struct Proposal {
     pub transfer_syntaxes: Vec<TransferSyntax>,
     /// Roles to ask for, if other than the default.
     pub roles: Option<Roles>,
+    /// Service class application information for an extended negotiation of the class; empty asks for none.
+    pub extended: Vec<u8>,
 }
 
-/// Reaches `target` and associates as `calling`. Contexts that the peer refuses are simply not in the association; an
-/// association has room for 128 proposals, and further ones count as refused.
+impl Proposal {
+    /// A proposal with the default roles.
+    #[must_use]
+    pub fn new(abstract_syntax: Uid, transfer_syntaxes: Vec<TransferSyntax>) -> Self {
+        Self { abstract_syntax, transfer_syntaxes, roles: None, extended: Vec::new() }
+    }
+
+    /// The same with other roles.
+    #[must_use]
+    pub fn with_roles(self, roles: Roles) -> Self {
+        Self { roles: Some(roles), ..self }
+    }
+
+    /// The same with an extended negotiation (PS3.7 D.3.3.5).
+    #[must_use]
+    pub fn with_extended(self, extended: Vec<u8>) -> Self {
+        Self { extended, ..self }
+    }
+}
+
+/// What a peer did that closed too early.
+const UNANSWERED: &str = "instead of answering the request for an association";
+
+/// How another node is reached.
+#[derive(Debug, Clone, Default)]
+pub enum Transport {
+    /// In clear.
+    #[default]
+    Plain,
+    /// Through TLS.
+    Tls(Client),
+}
+
+/// Reaches `target`, in so many seconds for the connection and as many for TLS. Nothing is said over it yet.
+pub async fn reach(
+    transport: &Transport,
+    target: &AeAddress,
+    seconds: u64,
+) -> Result<Connection<TcpStream>, Error> {
+    let limit = Limit::from_now(seconds, "to be reached");
+    let stream = limit.bound(TcpStream::connect((target.host.as_str(), target.port))).await??;
+    // Or every message waits 40 ms for a delayed acknowledgement.
+    stream.set_nodelay(true)?;
+    match transport {
+        Transport::Plain => Ok(Connection::Plain(stream)),
+        Transport::Tls(client) => {
+            let limit = Limit::from_now(seconds, "for the TLS handshake");
+            Ok(limit.bound(client.connect(&target.host, stream)).await??)
+        }
+    }
+}
+
+/// Reaches `target` in clear and associates as `calling`. Contexts that the peer refuses are simply not in the
+/// association; an association has room for 128 proposals, and further ones count as refused.
 pub async fn request(
     target: &AeAddress,
     calling: &AeTitle,
     proposals: &[Proposal],
     config: &Arc<Config>,
     ending: Ending,
-) -> Result<Association<TcpStream>, Error> {
-    let seconds = config.connect_seconds;
-    let slow = |_| Error::TooSlow { what: "to be reached", seconds };
-    let reached =
-        timeout(Duration::from_secs(seconds), TcpStream::connect((target.host.as_str(), target.port)));
-    let stream = reached.await.map_err(slow)??;
-    // Or every message waits 40 ms for a delayed acknowledgement.
-    stream.set_nodelay(true)?;
-    request_over(stream, target, calling, proposals, config, ending).await
+) -> Result<Association<Connection<TcpStream>>, Error> {
+    request_via(&Transport::Plain, target, calling, proposals, config, ending).await
+}
+
+/// The same through TLS, where the transport says so.
+pub async fn request_via(
+    transport: &Transport,
+    target: &AeAddress,
+    calling: &AeTitle,
+    proposals: &[Proposal],
+    config: &Arc<Config>,
+    ending: Ending,
+) -> Result<Association<Connection<TcpStream>>, Error> {
+    let connection = reach(transport, target, config.connect_seconds).await?;
+    request_over(connection, target, calling, proposals, config, ending).await
 }
 
 /// The same over a connection that is there.
@@ -85,9 +146,18 @@ async fn hear<S: AsyncRead + AsyncWrite + Unpin>(
     request: &[u8],
     proposals: &[Proposal],
 ) -> Result<Agreement, Error> {
-    framed.write(request).await?;
-    let Some(frame) = framed.next(Phase::Answer, None).await? else {
-        return Err(Error::Closed("instead of answering the request for an association"));
+    let answer = match framed.write(request).await {
+        Ok(()) => framed.next(Phase::Answer, None).await,
+        Err(error) => Err(error),
+    };
+    let frame = match answer {
+        Ok(Some(frame)) => frame,
+        Ok(None) => return Err(Error::Closed(UNANSWERED)),
+        // Who closes with our request unread resets the connection: a node that takes TLS only, for one.
+        Err(Error::Io(error)) if error.kind() == io::ErrorKind::ConnectionReset => {
+            return Err(Error::Closed(UNANSWERED));
+        }
+        Err(error) => return Err(error),
     };
     match (frame.kind, &frame.body[..]) {
         (kind::ASSOCIATE_AC, body) => Ok(agree(proposals, &items::read_acceptance(body)?)),
@@ -105,10 +175,18 @@ fn ask(
     config: &Config,
 ) -> Result<Vec<u8>, Error> {
     let mut variables = negotiate::own_variables(config.pdu_bytes_max);
-    for proposal in proposals {
-        if let Some(Roles { scu, scp }) = proposal.roles {
-            let class = proposal.abstract_syntax.to_string();
-            variables.push(UserVariableItem::ScuScpRoleSelectionSubItem(class, RequestorRoles { scu, scp }));
+    let (mut with_roles, mut with_extended) = (BTreeSet::new(), BTreeSet::new());
+    // PS3.7 D.3.3.4 and D.3.3.5: once for a class, however many contexts it has.
+    for proposal in proposals.iter().take(CONTEXTS_MAX) {
+        let class = &proposal.abstract_syntax;
+        if let Some(Roles { scu, scp }) = proposal.roles
+            && with_roles.insert(class)
+        {
+            let roles = RequestorRoles { scu, scp };
+            variables.push(UserVariableItem::ScuScpRoleSelectionSubItem(class.to_string(), roles));
+        }
+        if !proposal.extended.is_empty() && with_extended.insert(class) {
+            variables.push(negotiate::extended_item(class, &proposal.extended));
         }
     }
     let contexts = proposals.iter().zip(ids()).map(|(proposal, id)| PresentationContextProposed {
@@ -150,7 +228,9 @@ fn agree(proposals: &[Proposal], acceptance: &AssociationAC) -> Agreement {
         Some(Context { id, abstract_syntax: proposal.abstract_syntax.clone(), transfer_syntax, roles })
     });
     Agreement {
+        pass: None,
         contexts: contexts.collect(),
         peer_pdu_bytes_max: negotiate::maximum_length(&acceptance.user_variables),
+        extended: negotiate::extended(&acceptance.user_variables),
     }
 }

@@ -1,4 +1,4 @@
-//! What commands on files share: files and folders in, one result each, in parallel, with a progress bar.
+//! What `seal`, `open` and `inspect` share: files and folders in, one result each, in parallel, nothing overwritten.
 
 use std::fs;
 use std::io::{self, IsTerminal};
@@ -9,6 +9,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rayon::prelude::*;
 use serde_json::{Value, json};
+use tempfile::NamedTempFile;
 
 use super::{Exit, complain};
 
@@ -26,11 +27,22 @@ pub(super) struct Inputs {
     pub(super) json: bool,
 }
 
+/// Where a command writes.
+#[derive(Debug, Args)]
+pub(super) struct Outputs {
+    /// Folder to write to; files from a folder keep their place below it
+    #[arg(short, long, value_name = "FOLDER")]
+    out: PathBuf,
+    /// Overwrite files that are there
+    #[arg(long)]
+    force: bool,
+}
+
 /// One input file, and its place below the folder that was named.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Input {
     pub(super) path: PathBuf,
-    relative: PathBuf,
+    pub(super) relative: PathBuf,
 }
 
 /// What became of one file: fields for `--json`, and the same as a sentence.
@@ -40,20 +52,8 @@ pub(super) struct Outcome {
 }
 
 impl Inputs {
-    /// Every file named, and every regular file below every folder named, without following links out of it.
     fn collect(&self) -> io::Result<Vec<Input>> {
-        let mut found = Vec::new();
-        for path in &self.paths {
-            let about =
-                |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-            if fs::metadata(path).map_err(about)?.is_dir() {
-                walk(path, Path::new(""), &mut found)?;
-            } else {
-                let name = path.file_name().map(PathBuf::from).unwrap_or_default();
-                found.push(Input { path: path.clone(), relative: name });
-            }
-        }
-        Ok(found)
+        collect(&self.paths)
     }
 
     /// Runs `work` on every file, and says what became of each. `verb` is what the bar shows.
@@ -128,6 +128,21 @@ fn merge(line: &mut Value, fields: Value) {
     }
 }
 
+/// Every file named, and every regular file below every folder named, without following links out of it.
+pub(super) fn collect(paths: &[PathBuf]) -> io::Result<Vec<Input>> {
+    let mut found = Vec::new();
+    for path in paths {
+        let about = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+        if fs::metadata(path).map_err(about)?.is_dir() {
+            walk(path, Path::new(""), &mut found)?;
+        } else {
+            let name = path.file_name().map(PathBuf::from).unwrap_or_default();
+            found.push(Input { path: path.clone(), relative: name });
+        }
+    }
+    Ok(found)
+}
+
 fn walk(folder: &Path, relative: &Path, found: &mut Vec<Input>) -> io::Result<()> {
     let mut pending = vec![(folder.to_owned(), relative.to_owned())];
     while let Some((folder, relative)) = pending.pop() {
@@ -158,8 +173,58 @@ fn progress(verb: &'static str, length: usize) -> ProgressBar {
     bar
 }
 
+/// A file that comes into being whole, or not at all.
+pub(super) struct Writing {
+    temporary: NamedTempFile,
+    path: PathBuf,
+    overwrite: bool,
+}
+
+impl Outputs {
+    /// Begins the file that belongs to `input`; it has its name only after [`Writing::finish`].
+    pub(super) fn begin(&self, input: &Input) -> io::Result<Writing> {
+        let path = self.out.join(&input.relative);
+        if !self.force && path.exists() {
+            return Err(taken(&path));
+        }
+        let folder = path.parent().unwrap_or(Path::new("."));
+        fs::create_dir_all(folder)?;
+        let temporary = tempfile::Builder::new().prefix(".sealgate-").tempfile_in(folder)?;
+        Ok(Writing { temporary, path, overwrite: self.force })
+    }
+}
+
+impl Writing {
+    /// The file to write to.
+    pub(super) fn file(&mut self) -> &mut fs::File {
+        self.temporary.as_file_mut()
+    }
+
+    /// Makes the file durable and gives it its name.
+    pub(super) fn finish(self) -> io::Result<PathBuf> {
+        self.temporary.as_file().sync_all()?;
+        let named = if self.overwrite {
+            self.temporary.persist(&self.path)
+        } else {
+            self.temporary.persist_noclobber(&self.path)
+        };
+        match named {
+            Ok(_) => Ok(self.path),
+            Err(failed) if failed.error.kind() == io::ErrorKind::AlreadyExists => Err(taken(&self.path)),
+            Err(failed) => Err(failed.error),
+        }
+    }
+}
+
+fn taken(path: &Path) -> io::Error {
+    let message = format!("{} is already there; --force overwrites it", path.display());
+    io::Error::new(io::ErrorKind::AlreadyExists, message)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
 
     fn inputs(paths: &[&Path]) -> Inputs {
@@ -190,5 +255,30 @@ mod tests {
     fn a_path_that_is_not_there_is_named() {
         let error = inputs(&[Path::new("nowhere/at.dcm")]).collect().unwrap_err();
         assert!(error.to_string().starts_with("nowhere/at.dcm: "), "{error}");
+    }
+
+    #[test]
+    fn nothing_is_overwritten_unless_asked_and_nothing_half_written_remains() {
+        let folder = tempfile::tempdir().unwrap();
+        let input = Input { path: "x.dcm".into(), relative: "x.dcm".into() };
+        let mut outputs = Outputs { out: folder.path().join("out"), force: false };
+        let write = |outputs: &Outputs, text: &str| -> io::Result<PathBuf> {
+            let mut writing = outputs.begin(&input)?;
+            writing.file().write_all(text.as_bytes())?;
+            writing.finish()
+        };
+        let path = write(&outputs, "first").unwrap();
+        assert_eq!(write(&outputs, "second").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "first");
+
+        // Taken between the beginning and the end.
+        let racing = Outputs { out: folder.path().join("race"), force: false }.begin(&input).unwrap();
+        fs::write(folder.path().join("race/x.dcm"), "other").unwrap();
+        assert_eq!(racing.finish().unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read_dir(folder.path().join("race")).unwrap().count(), 1, "no temporary file is left");
+
+        outputs.force = true;
+        write(&outputs, "third").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "third");
     }
 }

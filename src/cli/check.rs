@@ -1,13 +1,16 @@
 //! `sealgate check`: validates a configuration the way `serve` does, and says what it means.
 
 use std::fmt::Write;
+use std::time::SystemTime;
 
 use clap::Args;
 use serde_json::json;
 
 use super::{ConfigArgs, Exit, complain};
+use crate::app::Listener;
 use crate::policy::{Peer, Right, Route, Rules};
 use crate::settings::{self, Settings, SettingsError, Source};
+use crate::tls::{ClientCertificates, Expiry, Profiles};
 
 /// Validate a configuration and say in plain words what it means
 #[derive(Debug, Args)]
@@ -24,10 +27,16 @@ impl Check {
     pub(super) fn run(self) -> Exit {
         let source = self.config.source();
         let checked = settings::load(&source).and_then(|settings| Ok((settings.rules()?, settings)));
-        match checked {
-            Ok((rules, settings)) if self.json => println!("{:#}", as_json(&source, &settings, &rules)),
-            Ok((rules, settings)) => print!("{}", in_words(&source, &settings, &rules)),
+        let checked = checked.and_then(|(rules, settings)| Ok((files_of(&settings)?, rules, settings)));
+        let (files, rules, settings) = match checked {
+            Ok(checked) => checked,
             Err(error) => return self.refuse(&error),
+        };
+        let warnings = [settings.warnings(), files.warnings].concat();
+        if self.json {
+            println!("{:#}", as_json(&source, &settings, &rules, &warnings, &files.expiries));
+        } else {
+            print!("{}", in_words(&source, &settings, &rules, &warnings));
         }
         Exit::Done
     }
@@ -42,26 +51,67 @@ impl Check {
     }
 }
 
+/// What the files of the TLS profiles say.
+#[derive(Default)]
+struct Files {
+    warnings: Vec<String>,
+    expiries: Vec<Expiry>,
+}
+
+/// Reads the files as `serve` does. What only the service's user can read is a note, not a mistake.
+fn files_of(settings: &Settings) -> Result<Files, SettingsError> {
+    let loaded = Profiles::load(&settings.tls, &Profiles::default());
+    let profiles = match loaded.and_then(|profiles| settings.ways(&profiles).map(|_| profiles)) {
+        Ok(profiles) => profiles,
+        Err(error) if error.is_about_access() => {
+            let note = format!("TLS files could not be checked: {error}; ask again as the service's user.");
+            return Ok(Files { warnings: vec![note], ..Files::default() });
+        }
+        Err(error) => return Err(SettingsError::Value(error.to_string())),
+    };
+    let now = SystemTime::now();
+    let mut warnings: Vec<String> =
+        profiles.expiries().filter_map(|expiry| expiry.warning(now)).map(|text| format!("{text}.")).collect();
+    warnings.extend(profiles.open_keys().map(|key| {
+        format!("Everybody on this machine can read the private key {key}: chmod 0600, owned by the service's user.")
+    }));
+    Ok(Files { warnings, expiries: profiles.expiries().cloned().collect() })
+}
+
 fn name_of(source: &Source) -> String {
     source.file.as_ref().map_or_else(|| "built-in defaults".to_owned(), |file| file.display().to_string())
 }
 
-fn as_json(source: &Source, settings: &Settings, rules: &Rules) -> serde_json::Value {
+fn as_json(
+    source: &Source,
+    settings: &Settings,
+    rules: &Rules,
+    warnings: &[String],
+    expiries: &[Expiry],
+) -> serde_json::Value {
+    let now = SystemTime::now();
+    let certificates = expiries.iter().map(|expiry| {
+        json!({
+            "profile": expiry.profile, "key": expiry.key, "file": expiry.place, "name": expiry.name,
+            "days_left": expiry.days_left(now),
+        })
+    });
     json!({
         "ok": true,
         "source": name_of(source),
-        "listen": settings.app.listen,
+        "listeners": settings.listeners,
         "titles": rules.titles(),
         "peers": rules.peers().collect::<Vec<_>>(),
         "destinations": rules.destinations(),
         "routes": rules.routes(),
         "association": settings.association,
-        "warnings": settings.warnings(),
+        "certificates": certificates.collect::<Vec<_>>(),
+        "warnings": warnings,
     })
 }
 
 /// The configuration as someone would read it aloud.
-fn in_words(source: &Source, settings: &Settings, rules: &Rules) -> String {
+fn in_words(source: &Source, settings: &Settings, rules: &Rules, warnings: &[String]) -> String {
     let mut text = String::new();
     let mut say = |line: String| {
         // Writing to a String does not fail.
@@ -70,7 +120,7 @@ fn in_words(source: &Source, settings: &Settings, rules: &Rules) -> String {
     say(format!("The configuration is good ({}).", name_of(source)));
     say(format!(
         "\nSealgate listens on {} and answers to {}.",
-        list(&settings.app.listen),
+        list(settings.listeners.iter().map(listener_in_words)),
         list(rules.titles())
     ));
     say("\nWho may call (everybody else is refused):".to_owned());
@@ -98,7 +148,7 @@ fn in_words(source: &Source, settings: &Settings, rules: &Rules) -> String {
         limits.association_seconds_max,
         limits.pdu_bytes_max,
     ));
-    for warning in settings.warnings() {
+    for warning in warnings {
         say(format!("\nNote: {warning}"));
     }
     text
@@ -110,6 +160,22 @@ fn list<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
         [] => "nothing".to_owned(),
         [one] => one.clone(),
         [most @ .., last] => format!("{} and {last}", most.join(", ")),
+    }
+}
+
+fn listener_in_words(listener: &Listener) -> String {
+    let address = listener.address;
+    match (&listener.tls, listener.asks()) {
+        (None, _) => format!("{address} (plain)"),
+        (Some(name), ClientCertificates::Required) => {
+            format!("{address} (TLS {name}, with client certificates)")
+        }
+        (Some(name), ClientCertificates::Optional) => {
+            format!("{address} (TLS {name}, client certificates optional)")
+        }
+        (Some(name), ClientCertificates::None) => {
+            format!("{address} (TLS {name}, without client certificates)")
+        }
     }
 }
 

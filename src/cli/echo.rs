@@ -5,6 +5,7 @@ use std::sync::Arc;
 use clap::Args;
 use serde_json::json;
 
+use super::tls::TlsArgs;
 use super::{Exit, complain};
 use crate::association::{Config, Error};
 use crate::dicom::{AeAddress, AeTitle, Status};
@@ -12,7 +13,8 @@ use crate::scu::{self, Echoed};
 
 /// Ask another node for C-ECHO
 #[derive(Debug, Args)]
-#[command(after_help = "Example: sealgate echo PACS@pacs.example.org:104 --calling SEALGATE")]
+#[command(after_help = "Examples: sealgate echo PACS@pacs.example.org:104 --calling SEALGATE\n          \
+    sealgate echo PACS@pacs.example.org:2762 --tls-ca ca.pem --tls-certificate gateway.pem --tls-key gateway.key")]
 pub(super) struct Echo {
     /// The node, as AE@host:port
     target: AeAddress,
@@ -25,6 +27,8 @@ pub(super) struct Echo {
     /// Ask so many times, with an association each
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     count: u32,
+    #[command(flatten)]
+    tls: TlsArgs,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -48,8 +52,15 @@ impl Echo {
             connect_seconds: seconds,
             ..Config::default()
         });
+        let transport = match self.tls.transport() {
+            Ok(transport) => transport,
+            Err(error) => {
+                complain(error);
+                return Exit::Failed;
+            }
+        };
         for _ in 0..self.count {
-            let exit = match runtime.block_on(scu::echo(&self.target, &self.calling, &config)) {
+            let exit = match runtime.block_on(scu::echo(&transport, &self.target, &self.calling, &config)) {
                 Ok(echoed) => self.say(&echoed),
                 Err(error) => self.refuse(&error),
             };
@@ -97,6 +108,7 @@ fn advice(error: &Error) -> &'static str {
             (1, 7) => "; check the AE title before the @",
             _ => "",
         },
+        Error::Closed(_) => "; it may take TLS only (--tls-ca), or only peers that it knows",
         Error::Io(_) => "; check host and port, and that a node listens there",
         _ => "",
     }

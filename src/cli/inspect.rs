@@ -1,13 +1,15 @@
-//! `sealgate inspect`: says what DICOM files are, and which of them are sealed.
+//! `sealgate inspect`: says what DICOM files are, which of them are sealed, and whose keys open them.
 
 use std::fs::File;
 
 use clap::Args;
 use serde_json::json;
 
-use super::Exit;
 use super::batch::{Inputs, Outcome};
+use super::{ConfigArgs, Exit, complain};
+use crate::keys::{Archive, Opens};
 use crate::seal::{self, InspectError, Inspection, Seal};
+use crate::settings;
 
 /// Say what DICOM files are, and which of them are sealed
 #[derive(Debug, Args)]
@@ -16,14 +18,56 @@ use crate::seal::{self, InspectError, Inspection, Seal};
 pub(super) struct Inspect {
     #[command(flatten)]
     inputs: Inputs,
+    #[command(flatten)]
+    config: ConfigArgs,
 }
 
 impl Inspect {
     pub(super) fn run(self) -> Exit {
+        // No secret is needed: who could open an instance stands in clear in its key record.
+        let keys = match settings::load(&self.config.source()) {
+            Ok(settings) => settings.keys,
+            Err(error) => {
+                complain(error);
+                return Exit::Configuration;
+            }
+        };
         self.inputs.run("inspecting", |input| {
             let inspection = seal::inspect(File::open(&input.path)?)?;
-            Ok::<_, InspectError>(Outcome { fields: fields(&inspection), sentence: sentence(&inspection) })
+            let opens = match inspection.seal {
+                Seal::Sealed(header) if keys.keyring_path().exists() => {
+                    Some(Archive::recipients(&keys, header.key_id, inspection.key_record.as_deref()))
+                }
+                _ => None,
+            };
+            let mut outcome = Outcome { fields: fields(&inspection), sentence: sentence(&inspection) };
+            match opens {
+                Some(Ok(opens)) => {
+                    outcome.sentence += &in_words(&opens);
+                    outcome.fields["opens_with"] = json!(opens);
+                }
+                Some(Err(error)) => outcome.sentence += &format!("; its key record: {error}"),
+                None => {}
+            }
+            Ok::<_, InspectError>(outcome)
         })
+    }
+}
+
+/// Whose keys open it, as the end of a sentence.
+fn in_words(opens: &[Opens]) -> String {
+    let mut names: Vec<String> = opens
+        .iter()
+        .map(|opens| match &opens.ours {
+            Some(kek) => format!("{} (key {})", kek.recipient, kek.generation),
+            None => format!("a key that is not here ({})", opens.kek),
+        })
+        .collect();
+    names.sort();
+    names.dedup();
+    match names.is_empty() {
+        true => "; neither the instance nor the key store has its key".to_owned(),
+        false => format!("; opens with {}", names.join(", ")),
     }
 }
 

@@ -3,13 +3,17 @@
 mod batch;
 mod check;
 mod echo;
+mod evaluate;
 mod generator;
 mod generator_bench;
 mod generator_train;
 mod inspect;
 mod keys;
+mod open;
+mod seal;
 mod serve;
 mod time;
+mod tls;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -17,7 +21,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::settings::Source;
+use crate::keys::Archive;
+use crate::settings::{self, Settings, Source};
 
 /// A DICOM gateway that seals images on the way into the PACS and opens them on the way out.
 #[derive(Debug, Parser)]
@@ -35,8 +40,11 @@ enum Command {
     Serve(serve::Serve),
     Check(check::Check),
     Echo(echo::Echo),
+    Evaluate(evaluate::Evaluate),
     Inspect(inspect::Inspect),
     Keys(keys::Keys),
+    Seal(seal::Seal),
+    Open(open::Open),
     Generator(generator::Generator),
 }
 
@@ -73,13 +81,32 @@ struct ConfigArgs {
     overrides: Vec<(String, String)>,
 }
 
+/// The keyring and key store of a configuration, or the complaint that says why not.
+fn open_archive(config: &ConfigArgs) -> Result<(Settings, Archive), Exit> {
+    let settings = settings::load(&config.source()).map_err(|error| {
+        complain(error);
+        Exit::Configuration
+    })?;
+    match settings.keys.open_archive() {
+        Ok(archive) => Ok((settings, archive)),
+        Err(error) => {
+            complain(format_args!("{error}\n{}", error.advice()));
+            Err(Exit::Failed)
+        }
+    }
+}
+
 /// Where the configuration is when nobody says.
 const DEFAULT_CONFIG: &str = "/etc/sealgate/gateway.toml";
 
 impl ConfigArgs {
     fn source(&self) -> Source {
         let default = || Some(PathBuf::from(DEFAULT_CONFIG)).filter(|path| path.exists());
-        Source { file: self.config.clone().or_else(default), flags: self.overrides.clone() }
+        Source {
+            file: self.config.clone().or_else(default),
+            flags: self.overrides.clone(),
+            listen: Vec::new(),
+        }
     }
 }
 
@@ -103,8 +130,11 @@ impl Cli {
             Command::Serve(command) => command.run(),
             Command::Check(command) => command.run(),
             Command::Echo(command) => command.run(),
+            Command::Evaluate(command) => command.run(),
             Command::Inspect(command) => command.run(),
             Command::Keys(command) => command.run(),
+            Command::Seal(command) => command.run(),
+            Command::Open(command) => command.run(),
             Command::Generator(command) => command.run(),
         }
     }

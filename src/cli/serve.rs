@@ -16,7 +16,7 @@ use crate::settings;
 pub(super) struct Serve {
     #[command(flatten)]
     config: ConfigArgs,
-    /// Address and port to listen on instead of app.listen; may be given more than once
+    /// Address and port for plain DICOM, instead of all listeners; may be given more than once
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Vec<SocketAddr>,
     /// Log level instead of log.level
@@ -30,9 +30,7 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) fn run(self) -> Exit {
         let mut source = self.config.source();
-        let listen =
-            self.listen.iter().enumerate().map(|(i, at)| (format!("app.listen[{i}]"), at.to_string()));
-        source.flags.extend(listen);
+        source.listen = self.listen;
         source.flags.extend(self.log_level.map(|level| ("log.level".to_owned(), level)));
         source.flags.extend(self.log_format.map(|format| ("log.format".to_owned(), format)));
         let ready = settings::load(&source).and_then(|settings| Ok((settings.rules()?, settings)));
@@ -47,8 +45,10 @@ impl Serve {
             Ok(app::Ended::Drained) => Exit::Done,
             Ok(app::Ended::Cut) => Exit::Unfinished,
             Err(error) => {
+                let exit =
+                    if matches!(error, app::ServeError::Tls(_)) { Exit::Configuration } else { Exit::Failed };
                 complain(error);
-                Exit::Failed
+                exit
             }
         }
     }

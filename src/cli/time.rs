@@ -1,5 +1,11 @@
 //! Times on the command line: UTC, as ISO 8601 writes them.
 
+/// Now, in milliseconds since 1970.
+pub(super) fn now_unix_millis() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
 /// Milliseconds since 1970 of `2026-01-31` or `2026-01-31T06:30:00Z`.
 pub(super) fn unix_millis(text: &str) -> Result<i64, String> {
     let wrong = || format!("{text:?} is not a time; write it as 2026-01-31 or 2026-01-31T06:30:00Z");

@@ -2,7 +2,9 @@
 
 mod address;
 mod ae_title;
+mod certificate;
 mod identity;
+mod implementation;
 mod sop_class;
 mod status;
 mod text;
@@ -11,8 +13,10 @@ mod uid;
 
 pub use address::{AeAddress, AeAddressError};
 pub use ae_title::{AeTitle, AeTitleError};
+pub use certificate::{Certificate, Fingerprint, FingerprintError};
 pub use identity::{Identity, IdentityKind};
-pub use sop_class::{STORAGE_COMMITMENT, VERIFICATION, is_storage};
+pub use implementation::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME};
+pub use sop_class::{STORAGE_COMMITMENT, VERIFICATION, is_storage, never_has_pixels};
 pub use status::Status;
 pub use transfer_syntax::{Encoding, TransferSyntax};
 pub use uid::{Uid, UidError};

@@ -171,7 +171,7 @@ impl Exact {
                 || (Scratch::default(), Sums::ZERO),
                 |(mut scratch, mut sums), (group, rows)| {
                     stage.run(self.with, group, input, rows, &mut scratch);
-                    sums.add_row(self.with, rows, width);
+                    sums.add(self.with, rows, width);
                     (scratch, sums)
                 },
             )
@@ -257,13 +257,9 @@ fn statistics(stage: &Stage, sums: &Sums) -> Vec<Statistics> {
 }
 
 fn scale(stage: &Stage, statistics: &[Statistics]) -> Scale {
-    let mut scale =
-        Scale { mean: [0; 64], factor: [0; 64], carry: stage.carry, shift: 0, width: statistics.len() };
-    for (at, statistics) in statistics.iter().enumerate() {
-        scale.mean[at] = i32::try_from(statistics.mean).expect("a mean of 32-bit numbers");
-        scale.factor[at] = i32::try_from(statistics.factor(stage.gain)).expect("at most 2^31 - 1");
-    }
-    scale
+    Scale::new(stage.channels_out, stage.carry, 0, |channel| {
+        (statistics[channel].mean, statistics[channel].factor(stage.gain))
+    })
 }
 
 /// Ends the last layer: accumulators to bytes.

@@ -60,7 +60,7 @@ pub(super) struct Stage {
 #[derive(Debug)]
 enum Work {
     Whole(Passes<Mixing>),
-    Split { filter: Filtering, scale: Box<Scale>, pointwise: Passes<Mixing> },
+    Split { filter: Filtering, pointwise: Passes<Mixing> },
 }
 
 #[derive(Debug)]
@@ -68,7 +68,7 @@ enum Filtering {
     /// For a multiple of 16 channels.
     Wide(Passes<Filter>),
     /// For few channels: a mixing convolution that mixes nothing.
-    Few(Passes<Mixing>),
+    Few(Passes<Mixing>, Box<Scale>),
 }
 
 /// What has to be run for one group of rows.
@@ -79,15 +79,12 @@ struct Passes<T> {
     /// Where the first position of the first group has its activations, and how far it is to the next group's.
     start: usize,
     step: usize,
-    /// Accumulators in a row of the output.
-    width: usize,
 }
 
 #[derive(Debug)]
 struct Pass<T> {
     convolution: T,
-    /// Which row of the group, and where in it.
-    row: usize,
+    /// Where in the group its outputs begin.
     place: usize,
 }
 
@@ -113,11 +110,10 @@ pub(super) fn erase<T: Copy + Default>(numbers: &mut [T]) {
 
 impl<T> Passes<T> {
     /// Runs `row(convolution, activations, outputs, positions)` for each pass of a group.
-    fn run(&self, group: usize, input: &[u8], out: &mut [i32], row: impl Fn(&T, &[u8], &mut [i32], usize)) {
+    fn run<O>(&self, group: usize, input: &[u8], out: &mut [O], row: impl Fn(&T, &[u8], &mut [O], usize)) {
         let from = &input[self.start + group * self.step..];
         for pass in &self.passes {
-            let to = &mut out[pass.row * self.width + pass.place..(pass.row + 1) * self.width];
-            row(&pass.convolution, from, to, self.positions);
+            row(&pass.convolution, from, &mut out[pass.place..], self.positions);
         }
     }
 }
@@ -133,7 +129,6 @@ impl Stage {
                 let pointwise = Shape { kernel: 1, stride: 1, transposed: false, ..*shape };
                 Work::Split {
                     filter: filtering(shape, frame, depthwise),
-                    scale: Box::new(scale_between(depthwise, frame.channels)),
                     pointwise: mix(&pointwise, flat, |at| weight(&pointwise, &layer.weights, &at)),
                 }
             }
@@ -144,7 +139,7 @@ impl Stage {
             carry: layer.carry,
             side_out,
             channels_out: laid_out(shape.outputs),
-            rows: if shape.transposed { shape.stride } else { 1 },
+            rows: rows_together(shape, layer.depthwise.is_some()),
             work,
         }
     }
@@ -167,19 +162,21 @@ impl Stage {
             |mixing: &Mixing, from: &[u8], to: &mut [i32], count: usize| mixing.row(with, from, to, count);
         match &self.work {
             Work::Whole(passes) => passes.run(group, input, out, mixing),
-            Work::Split { filter, scale, pointwise } => {
+            Work::Split { filter, pointwise } => {
                 let between = self.rows * self.side_out * laid_out(self.shape.inputs);
-                scratch.accumulators.resize(between, 0);
                 scratch.activations.resize(between, 0);
                 match filter {
                     Filtering::Wide(passes) => {
-                        passes.run(group, input, &mut scratch.accumulators, |filter, from, to, count| {
+                        passes.run(group, input, &mut scratch.activations, |filter, from, to, count| {
                             filter.row(with, from, to, count);
                         });
                     }
-                    Filtering::Few(passes) => passes.run(group, input, &mut scratch.accumulators, mixing),
+                    Filtering::Few(passes, scale) => {
+                        scratch.accumulators.resize(between, 0);
+                        passes.run(group, input, &mut scratch.accumulators, mixing);
+                        scale.row(with, &scratch.accumulators, None, &mut scratch.activations);
+                    }
                 }
-                scale.row(with, &scratch.accumulators, None, &mut scratch.activations);
                 let width = self.side_out * self.channels_out;
                 for (row, out) in out.chunks_exact_mut(width).enumerate() {
                     pointwise.run(row, &scratch.activations, out, mixing);
@@ -221,7 +218,7 @@ fn mix(shape: &Shape, frame: Frame, weight: impl Fn(At) -> i8) -> Passes<Mixing>
     let side_out = if shape.transposed { frame.side * shape.stride } else { frame.side / shape.stride };
     let mut passes = Vec::new();
     if channels_out == FEW {
-        passes.push(Pass { convolution: mix_few(shape, frame, &weight), row: 0, place: 0 });
+        passes.push(Pass { convolution: mix_few(shape, frame, &weight), place: 0 });
     } else {
         let phases = if shape.transposed { 2 } else { 1 };
         for phase in 0..phases * phases {
@@ -236,7 +233,8 @@ fn mix(shape: &Shape, frame: Frame, weight: impl Fn(At) -> i8) -> Passes<Mixing>
                 );
                 let advance = if shape.transposed { 1 } else { shape.stride } * frame.channels;
                 let convolution = Mixing::new(offsets, quads, advance, phases * channels_out);
-                passes.push(Pass { convolution, row, place: column * channels_out + first });
+                let place = (row * side_out + column) * channels_out + first;
+                passes.push(Pass { convolution, place });
             }
         }
     }
@@ -246,7 +244,26 @@ fn mix(shape: &Shape, frame: Frame, weight: impl Fn(At) -> i8) -> Passes<Mixing>
         (_, false) => side_out,
     };
     let (start, step) = groups(shape, frame);
-    Passes { passes, positions, start, step, width: side_out * channels_out }
+    Passes { passes, positions, start, step }
+}
+
+/// Rows of the output that are computed together.
+const fn rows_together(shape: &Shape, split: bool) -> usize {
+    if shape.transposed {
+        shape.stride
+    } else if split && is_tall(shape) {
+        TALL
+    } else {
+        1
+    }
+}
+
+/// Rows that a large filter computes together: the pixels it reads count for all of them.
+const TALL: usize = 4;
+
+/// Whether a filter is large enough for that, and its channels lie in one piece of memory with its taps.
+const fn is_tall(shape: &Shape) -> bool {
+    shape.kernel > TALL && shape.inputs == LANES && shape.stride == 1
 }
 
 /// Where the first group of rows has its activations, and how far it is to the next group's.
@@ -301,74 +318,94 @@ fn mix_few(shape: &Shape, frame: Frame, weight: &impl Fn(At) -> i8) -> Mixing {
 
 fn filtering(shape: &Shape, frame: Frame, depthwise: &Depthwise) -> Filtering {
     let each = shape.kernel * shape.kernel;
+    let scale = Scale::new(frame.channels, 0, 64, |channel| {
+        let centre = depthwise.centre.get(channel).copied().unwrap_or_default();
+        (centre.into(), depthwise.factor.get(channel).copied().unwrap_or_default().into())
+    });
     if frame.channels == FEW {
         let alone = Shape { outputs: shape.inputs, ..*shape };
         let diagonal = |at: At| {
             let own = at.output == at.input && at.input < shape.inputs;
             if own { depthwise.weights[at.input * each + at.ky * shape.kernel + at.kx] } else { 0 }
         };
-        return Filtering::Few(mix(&alone, frame, diagonal));
+        return Filtering::Few(mix(&alone, frame, diagonal), Box::new(scale));
     }
-    let phases = if shape.transposed { 2 } else { 1 };
-    let mut passes = Vec::new();
-    for phase in 0..phases * phases {
-        let (row, column) = (phase / phases, phase % phases);
-        let (offsets, quads) = filter_steps(shape, frame, (row, column), &depthwise.weights);
-        let advance = if shape.transposed { 1 } else { shape.stride } * frame.channels;
-        let convolution = Filter::new(offsets, quads, frame.channels, advance, phases * frame.channels);
-        passes.push(Pass { convolution, row, place: column * frame.channels });
-    }
-    let side_out = if shape.transposed { frame.side * shape.stride } else { frame.side / shape.stride };
-    let positions = if shape.transposed { frame.side } else { side_out };
-    let (start, step) = groups(shape, frame);
-    Filtering::Wide(Passes { passes, positions, start, step, width: side_out * frame.channels })
-}
-
-/// The taps of a filter in groups of four. Along a row they lie side by side; where a group is not full, weights of zero
-/// meet whatever comes next.
-fn filter_steps(
-    shape: &Shape,
-    frame: Frame,
-    (row, column): (usize, usize),
-    weights: &[i8],
-) -> (Vec<[u32; 4]>, Vec<Quad>) {
-    let mut all = Vec::new();
-    for (ky, y) in taps(shape, row) {
-        for (kx, x) in taps(shape, column) {
-            all.push((Some(ky * shape.kernel + kx), y * frame.stride() + x * frame.channels));
-        }
-        // With 16 channels a row of taps is one piece of memory, and four of them one load.
-        let one_load = frame.channels == LANES && !shape.transposed;
-        while one_load && !all.len().is_multiple_of(4) {
-            let last = all.last().map_or(0, |(_, offset)| *offset);
-            all.push((None, last + frame.channels));
-        }
-    }
-    while !all.len().is_multiple_of(4) {
-        all.push((None, 0));
-    }
-    let each = shape.kernel * shape.kernel;
+    let (taps, outputs) = if shape.transposed {
+        transposed_taps(frame, frame.side * shape.stride)
+    } else {
+        plain_taps(shape, frame)
+    };
+    let outputs_tall = is_tall(shape);
     let (mut offsets, mut quads) = (Vec::new(), Vec::new());
-    for four in all.chunks_exact(4) {
-        offsets.push([0, 1, 2, 3].map(|at| offset(four[at].1)));
-        for block in (0..frame.channels).step_by(LANES) {
-            quads.push(quad(|lane, at| four[at].0.map_or(0, |tap| weights[(block + lane) * each + tap])));
+    for four in taps {
+        offsets.push(four.map(|tap| tap.offset));
+        for output in 0..outputs.len() {
+            for block in (0..frame.channels).step_by(LANES) {
+                quads.push(quad(|lane, at| {
+                    four[at].weight[output]
+                        .map_or(0, |weight| depthwise.weights[(block + lane) * each + weight])
+                }));
+            }
         }
     }
-    (offsets, quads)
+    let (advance, positions) = if shape.transposed {
+        (frame.channels, frame.side)
+    } else {
+        (shape.stride * frame.channels, frame.side / shape.stride)
+    };
+    let out_advance = if shape.transposed { shape.stride } else { 1 } * frame.channels;
+    let convolution = Filter::new(offsets, quads, outputs, (advance, out_advance), scale);
+    let (start, step) = groups(shape, frame);
+    let step = if outputs_tall { TALL * step } else { step };
+    Filtering::Wide(Passes { passes: vec![Pass { convolution, place: 0 }], positions, start, step })
 }
 
-/// The depthwise half's own scale, for each channel as laid out.
-fn scale_between(depthwise: &Depthwise, channels: usize) -> Scale {
-    let mut scale = Scale { mean: [0; 64], factor: [0; 64], carry: 0, shift: 64, width: channels.max(LANES) };
-    for at in 0..scale.width {
-        let channel = at % channels;
-        if let (Some(centre), Some(factor)) = (depthwise.centre.get(channel), depthwise.factor.get(channel)) {
-            scale.mean[at] = *centre;
-            scale.factor[at] = factor.cast_signed();
-        }
-    }
-    scale
+/// A pixel that a filter reads, and which of its weights it meets for each output; none for some.
+#[derive(Clone, Copy)]
+struct Tap {
+    offset: u32,
+    weight: [Option<usize>; 4],
+}
+
+/// The taps of a filter in groups of four, and where outputs go. Along a row taps lie side by side; where a group is not
+/// full, nothing meets whatever comes next.
+fn plain_taps(shape: &Shape, frame: Frame) -> (Vec<[Tap; 4]>, Vec<usize>) {
+    let outputs = if is_tall(shape) { TALL } else { 1 };
+    // For each output, which lies one row below the one before, the tap that meets this pixel.
+    let tap = |y: usize, x: usize| Tap {
+        offset: offset(y * frame.stride() + x * frame.channels),
+        weight: [0, 1, 2, 3].map(|output| {
+            let ky = y
+                .checked_sub(output)
+                .filter(|ky| output < outputs && *ky < shape.kernel && x < shape.kernel)?;
+            Some(ky * shape.kernel + x)
+        }),
+    };
+    // With 16 channels a row of taps is one piece of memory, and four of them one load.
+    let width = if frame.channels == LANES { shape.kernel.next_multiple_of(4) } else { shape.kernel };
+    let height = shape.kernel + outputs - 1;
+    let mut all: Vec<Tap> = (0..height * width).map(|at| tap(at / width, at % width)).collect();
+    all.resize(all.len().next_multiple_of(4), Tap { offset: 0, weight: [None; 4] });
+    let places = (0..outputs).map(|output| output * frame.side * frame.channels).collect();
+    (all.chunks_exact(4).map(|four| [four[0], four[1], four[2], four[3]]).collect(), places)
+}
+
+/// The four pixels between which the four outputs of a position lie.
+fn transposed_taps(frame: Frame, side_out: usize) -> (Vec<[Tap; 4]>, Vec<usize>) {
+    // Which tap of the kernel an input `behind` by 0 or 1 meets, for the output at an even or odd place: `taps`.
+    let along = |behind: usize, odd: usize| match (behind, odd) {
+        (0, 0) => Some(1),
+        (0, _) => Some(2),
+        (_, 0) => None,
+        _ => Some(0),
+    };
+    let four = [0, 1, 2, 3].map(|pixel| {
+        let (y, x) = (pixel / 2, pixel % 2);
+        let weight = [0, 1, 2, 3].map(|output| Some(along(y, output / 2)? * 3 + along(x, output % 2)?));
+        Tap { offset: offset(y * frame.stride() + x * frame.channels), weight }
+    });
+    let places = [0, 1, 2, 3].map(|output| (output / 2 * side_out + output % 2) * frame.channels);
+    (vec![four], places.to_vec())
 }
 
 fn quad(weight: impl Fn(usize, usize) -> i8) -> Quad {

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::keys::config::ArchiveMode;
+use crate::keys::algorithm::Algorithm;
+use crate::keys::config::{ArchiveMode, Config};
 use crate::keys::error::KeysError;
-use crate::keys::keyring::Keyring;
+use crate::keys::keyring::{KekInfo, Keyring};
+use crate::keys::record::{KeyRecord, RecordError};
 use crate::keys::store::{Done, Facts, KeyStore, NewKey, Write};
 use crate::keys::wrap::Binding;
 use crate::seal::{ContentKey, KeyId};
@@ -47,6 +49,19 @@ pub struct Found {
     pub source: Source,
     /// The place tried before, and why it did not do: worth a warning.
     pub failures: Vec<(&'static str, KeysError)>,
+}
+
+/// A key encryption key that opens an instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Opens {
+    /// Which record names it.
+    pub source: Source,
+    /// Its id.
+    pub kek: String,
+    /// Its algorithm; none if it is not known here.
+    pub algorithm: Option<Algorithm>,
+    /// The key of this site's keyring that it is.
+    pub ours: Option<KekInfo>,
 }
 
 /// A content key that is wrapped and, where the mode says so, stored.
@@ -130,6 +145,7 @@ impl Archive {
             }),
             None => None,
         };
+        let in_tag = in_tag.map(without_padding);
         let places =
             [(Source::Store, stored.as_ref().map(|stored| stored.record.as_slice())), (Source::Tag, in_tag)];
         for (source, record) in places {
@@ -145,8 +161,42 @@ impl Archive {
         Err(combine(key_id, failures))
     }
 
+    /// The keys that a sealed instance can be opened with, whether they are at this site or not: those that its record
+    /// in the store names, and those of the record that the instance carries.
+    pub fn recipients(
+        config: &Config,
+        key_id: KeyId,
+        in_tag: Option<&[u8]>,
+    ) -> Result<Vec<Opens>, KeysError> {
+        let keyring = Keyring::load(&config.keyring_path(), &config.recipients)?;
+        let stored = if config.store_path().exists() { config.open_store()?.find(key_id)? } else { None };
+        let places = [
+            (Source::Store, stored.map(|stored| stored.record)),
+            (Source::Tag, in_tag.map(|tag| without_padding(tag).to_vec())),
+        ];
+        let mut found = Vec::new();
+        for (source, record) in places {
+            let Some(record) = record else { continue };
+            for recipient in KeyRecord::parse(&record)?.recipients {
+                let id = recipient.kek.to_string();
+                let ours = keyring.keks().find(|kek| kek.id == id);
+                let algorithm = Algorithm::from_number(recipient.algorithm);
+                found.push(Opens { source, kek: id, algorithm, ours });
+            }
+        }
+        Ok(found)
+    }
+
     fn writing_store(&self) -> Option<&Arc<dyn KeyStore>> {
         self.store.as_ref().filter(|_| self.mode.has_store())
+    }
+}
+
+/// A key record out of a private element, where a byte may stand behind it that makes its length even.
+pub(crate) fn without_padding(value: &[u8]) -> &[u8] {
+    match (value.split_last(), KeyRecord::parse(value)) {
+        (Some((0, record)), Err(RecordError::Trailing(1))) => record,
+        _ => value,
     }
 }
 

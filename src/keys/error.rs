@@ -12,6 +12,9 @@ use crate::seal::KeyId;
 /// The text says what happened; [`KeysError::advice`] says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
+    /// The operating system gives no random bytes.
+    #[error(transparent)]
+    NoEntropy(#[from] crate::seal::NoEntropy),
     /// The bytes are not a key record.
     #[error("the key record cannot be read: {0}")]
     Record(#[from] RecordError),
@@ -185,6 +188,7 @@ impl KeysError {
             Self::KekMissing { .. } => {
                 "Put the key file with this id into the keyring folder, or attach the token that holds it."
             }
+            Self::NoEntropy(_) => "See what is wrong with the machine's random numbers, then start again.",
             Self::Locked(_) => "Give the passphrase, credential or PIN, then try again.",
             Self::UnknownKey(_) => {
                 "Restore the key store from the backup that covers the day the instance was sealed."

@@ -23,7 +23,7 @@ mod tests;
 mod wrap;
 
 pub use algorithm::Algorithm;
-pub use archive::{Archive, Archived, Found, Source};
+pub use archive::{Archive, Archived, Found, Opens, Source};
 pub use config::{ArchiveMode, Config, Pkcs11Config, StoreConfig, UnlockMethod};
 pub use error::KeysError;
 pub(crate) use file::create_private as write_new_file;

@@ -31,6 +31,17 @@ pub struct Binding {
     pub sop_instance: Uid,
 }
 
+impl From<&crate::seal::Binding> for Binding {
+    fn from(binding: &crate::seal::Binding) -> Self {
+        Self {
+            key_id: binding.key_id,
+            suite: binding.suite.id(),
+            sop_class: binding.sop_class.clone(),
+            sop_instance: binding.sop_instance.clone(),
+        }
+    }
+}
+
 /// A content key wrapped for `recipients`, as the bytes of a key record.
 pub fn wrap<'a>(
     content_key: &ContentKey,

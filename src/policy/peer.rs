@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::dicom::AeTitle;
+use crate::dicom::{AeTitle, Certificate, Fingerprint};
 
 /// Something a peer may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -97,19 +97,50 @@ pub struct Peer {
     /// Associations it may hold at once, if less than the general limit.
     #[serde(default)]
     pub associations_max: Option<usize>,
-    /// The client certificate it must show on a TLS connection.
+    /// The certificates it may show, one of which it must then show on a TLS connection; empty asks for none.
     #[serde(default)]
-    pub certificate: Option<CertificateName>,
+    pub certificates: Vec<CertificateName>,
 }
 
-/// How a peer's certificate is recognised.
+/// How a certificate is recognised.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase", deny_unknown_fields)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum CertificateName {
-    /// The subject's distinguished name.
+    /// The SHA-256 of the certificate.
+    Fingerprint(Fingerprint),
+    /// The SHA-256 of its public key, which a renewed certificate may keep.
+    KeyFingerprint(Fingerprint),
+    /// A DNS name, IP address, mail address or URI among the subject's alternative names.
+    AlternativeName(String),
+    /// A common name of the subject.
+    CommonName(String),
+    /// The subject's whole distinguished name as RFC 4514 writes it.
     Subject(String),
-    /// The SHA-256 of the certificate, 64 hexadecimal digits.
-    Fingerprint(String),
+}
+
+impl CertificateName {
+    /// Whether this is a name of that certificate.
+    #[must_use]
+    pub fn fits(&self, certificate: &Certificate) -> bool {
+        match self {
+            Self::Fingerprint(fingerprint) => *fingerprint == certificate.fingerprint,
+            Self::KeyFingerprint(fingerprint) => *fingerprint == certificate.key_fingerprint,
+            // RFC 4343: DNS names know no case.
+            Self::AlternativeName(name) => {
+                certificate.alternative_names.iter().any(|other| other.eq_ignore_ascii_case(name))
+            }
+            Self::CommonName(name) => certificate.common_names.contains(name),
+            Self::Subject(name) => certificate.subject == *name,
+        }
+    }
+
+    /// Whether it names anything.
+    pub(super) fn is_empty(&self) -> bool {
+        match self {
+            Self::Fingerprint(_) | Self::KeyFingerprint(_) => false,
+            Self::AlternativeName(name) | Self::CommonName(name) | Self::Subject(name) => name.is_empty(),
+        }
+    }
 }
 
 /// An address, a network, or a host name that is resolved at start, on reload and at intervals.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::peer::{AddressPattern, CertificateName, Peer, Right};
 use super::route::{Destination, Instance, Route};
-use crate::dicom::{AeTitle, Identity, IdentityKind};
+use crate::dicom::{AeTitle, Certificate, Identity, IdentityKind};
 
 /// The addresses that host names of the rules stood for when they were last resolved.
 pub type HostTable = BTreeMap<String, BTreeSet<IpAddr>>;
@@ -62,9 +62,12 @@ pub enum RulesError {
     },
     /// A certificate that could never be recognised.
     #[error(
-        "peer {0:?} has a certificate fingerprint that is not 64 hexadecimal digits: give the SHA-256 of the certificate"
+        "peer {0:?} has an empty name among its certificates: leave it out, or say which certificate it is"
     )]
-    BadFingerprint(String),
+    EmptyCertificateName(String),
+    /// A name for the certificate of a node that is called in clear.
+    #[error("destination {0:?} has server_name without tls: name a tls profile, or leave it out")]
+    NameWithoutTls(String),
     /// A peer restricted to a title that nobody answers to.
     #[error("peer {peer:?} may call {title}, which is none of the gateway's AE titles")]
     UnknownCalled {
@@ -97,6 +100,8 @@ pub struct Caller<'a> {
     pub called: &'a AeTitle,
     /// The address the connection comes from.
     pub address: IpAddr,
+    /// The verified certificate of the connection; none on a plain one, or where none was shown.
+    pub certificate: Option<&'a Certificate>,
     /// The user it claims to call for, if it names one.
     pub identity: Option<&'a Identity>,
 }
@@ -114,6 +119,20 @@ pub enum Refusal {
         title: AeTitle,
         /// Where the connection came from.
         address: IpAddr,
+    },
+    /// The peer has to show a certificate, and the connection has none.
+    #[error("{peer} has to show a certificate on a TLS connection, and showed none")]
+    NoCertificate {
+        /// The peer's name.
+        peer: String,
+    },
+    /// The certificate is a good one, but not for this peer.
+    #[error("the certificate {certificate} is not one of {peer}")]
+    WrongCertificate {
+        /// The peer's name.
+        peer: String,
+        /// The certificate that was shown.
+        certificate: String,
     },
     /// The called AE title is not ours, or not for this peer.
     #[error("{peer} called {title}, which is not an AE title for it")]
@@ -257,6 +276,7 @@ impl Rules {
         else {
             return Err(Refusal::WrongAddress { title: caller.calling.clone(), address });
         };
+        self.check_certificate(peer, caller.certificate)?;
         let is_ours = self.titles.contains(caller.called);
         if !is_ours || !(peer.called.is_empty() || peer.called.contains(caller.called)) {
             return Err(Refusal::WrongCalled { peer: peer.name.clone(), title: caller.called.clone() });
@@ -268,6 +288,22 @@ impl Rules {
     #[must_use]
     pub fn route(&self, instance: &Instance<'_>) -> Option<&Route> {
         self.routes.iter().find(|route| route.takes(instance))
+    }
+
+    /// A certificate that some peers name is for their AE titles alone; a peer that names some shows one of them.
+    fn check_certificate(&self, peer: &Peer, shown: Option<&Certificate>) -> Result<(), Refusal> {
+        let names = |peer: &Peer, shown| peer.certificates.iter().any(|name| name.fits(shown));
+        let refused = match shown {
+            None if peer.certificates.is_empty() => return Ok(()),
+            None => return Err(Refusal::NoCertificate { peer: peer.name.clone() }),
+            Some(shown) if names(peer, shown) => return Ok(()),
+            Some(shown) => shown,
+        };
+        let is_of_another = self.peers.iter().any(|other| names(other, refused));
+        if peer.certificates.is_empty() && !is_of_another {
+            return Ok(());
+        }
+        Err(Refusal::WrongCertificate { peer: peer.name.clone(), certificate: refused.to_string() })
     }
 
     fn covers(&self, pattern: &AddressPattern, address: IpAddr) -> bool {
@@ -297,10 +333,8 @@ fn check_peers(titles: &[AeTitle], peers: &[Peer]) -> Result<(), RulesError> {
         if peer.addresses.is_empty() {
             return Err(RulesError::NoAddress(peer.name.clone()));
         }
-        if let Some(CertificateName::Fingerprint(digits)) = &peer.certificate
-            && !(digits.len() == 64 && digits.bytes().all(|b| b.is_ascii_hexdigit()))
-        {
-            return Err(RulesError::BadFingerprint(peer.name.clone()));
+        if peer.certificates.iter().any(CertificateName::is_empty) {
+            return Err(RulesError::EmptyCertificateName(peer.name.clone()));
         }
         if let Some(title) = peer.called.iter().find(|title| !titles.contains(title)) {
             return Err(RulesError::UnknownCalled { peer: peer.name.clone(), title: title.clone() });
@@ -328,6 +362,9 @@ fn shared_address<'a>(one: &'a Peer, other: &Peer) -> Option<&'a AddressPattern>
 }
 
 fn check_routes(destinations: &[Destination], routes: &[Route]) -> Result<(), RulesError> {
+    if let Some(named) = destinations.iter().find(|d| d.server_name.is_some() && d.tls.is_none()) {
+        return Err(RulesError::NameWithoutTls(named.name.clone()));
+    }
     for route in routes {
         if route.destinations.is_empty() {
             return Err(RulesError::NoDestination(route.name.clone()));
@@ -355,6 +392,8 @@ fn check_routes(destinations: &[Destination], routes: &[Route]) -> Result<(), Ru
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dicom::Fingerprint;
+    use crate::policy::{Acknowledge, WithoutPixels};
 
     fn title(text: &str) -> AeTitle {
         AeTitle::parse(text).expect("a good title")
@@ -368,7 +407,7 @@ mod tests {
             may: may.iter().copied().collect(),
             called: BTreeSet::new(),
             associations_max: None,
-            certificate: None,
+            certificates: Vec::new(),
         }
     }
 
@@ -379,7 +418,7 @@ mod tests {
     fn ask(rules: &Rules, calling: &str, called: &str, address: &str) -> Result<Permit, Refusal> {
         let (calling, called) = (title(calling), title(called));
         let address = address.parse().expect("an address");
-        rules.admit(Caller { calling: &calling, called: &called, address, identity: None })
+        rules.admit(Caller { calling: &calling, called: &called, address, certificate: None, identity: None })
     }
 
     #[test]
@@ -459,11 +498,82 @@ mod tests {
         };
         let (calling, called) = (title("WS"), title("SEALGATE"));
         let address = "192.0.2.1".parse().expect("an address");
-        let asked = Caller { calling: &calling, called: &called, address, identity: Some(&identity) };
+        let asked = Caller {
+            calling: &calling,
+            called: &called,
+            address,
+            certificate: None,
+            identity: Some(&identity),
+        };
         let permit = rules.admit(asked).expect("let in");
         assert_eq!(permit.claims(), Some(IdentityKind::NameAndPasscode));
         assert!(permit.require(Right::Open).is_err());
         assert_eq!(format!("{identity:?}"), "Identity(NameAndPasscode, secret)");
+    }
+
+    fn certificate(name: &str, number: u8) -> Certificate {
+        Certificate {
+            fingerprint: Fingerprint::new([number; 32]),
+            key_fingerprint: Fingerprint::new([number + 100; 32]),
+            subject: format!("CN={name},O=Clinic"),
+            common_names: vec![name.to_owned()],
+            alternative_names: vec![format!("{name}.clinic.example")],
+        }
+    }
+
+    fn show(rules: &Rules, calling: &str, shown: Option<&Certificate>) -> Result<Permit, Refusal> {
+        let (calling, called) = (title(calling), title("SEALGATE"));
+        let address = "192.0.2.1".parse().expect("an address");
+        rules.admit(Caller {
+            calling: &calling,
+            called: &called,
+            address,
+            certificate: shown,
+            identity: None,
+        })
+    }
+
+    #[test]
+    fn a_peer_that_names_certificates_shows_one_of_them() {
+        let (own, other) = (certificate("ct", 1), certificate("mr", 2));
+        for name in [
+            CertificateName::Fingerprint(own.fingerprint),
+            CertificateName::KeyFingerprint(own.key_fingerprint),
+            CertificateName::AlternativeName("CT.clinic.example".to_owned()),
+            CertificateName::CommonName("ct".to_owned()),
+            CertificateName::Subject("CN=ct,O=Clinic".to_owned()),
+        ] {
+            let mut ct = peer("ct", "CT1", &["192.0.2.1"], &[Right::Echo]);
+            // An old one beside it, as while certificates are replaced.
+            ct.certificates = vec![CertificateName::CommonName("old".to_owned()), name.clone()];
+            let rules = rules(&[ct]).expect("good");
+            assert!(show(&rules, "CT1", Some(&own)).is_ok(), "{name:?}");
+            assert!(
+                matches!(show(&rules, "CT1", Some(&other)), Err(Refusal::WrongCertificate { .. })),
+                "{name:?}"
+            );
+            assert!(matches!(show(&rules, "CT1", None), Err(Refusal::NoCertificate { .. })), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_of_one_peer_opens_no_title_of_another() {
+        let (own, nobodys) = (certificate("ct", 1), certificate("new", 3));
+        let mut ct = peer("ct", "CT1", &["192.0.2.1"], &[Right::Echo]);
+        ct.certificates = vec![CertificateName::CommonName("ct".to_owned())];
+        // This one names no certificate: a title and an address are enough, but not somebody else's certificate.
+        let mr = peer("mr", "MR1", &["192.0.2.1"], &[Right::Echo]);
+        let rules = rules(&[ct, mr]).expect("good");
+        assert!(matches!(show(&rules, "MR1", Some(&own)), Err(Refusal::WrongCertificate { .. })));
+        assert!(show(&rules, "MR1", Some(&nobodys)).is_ok());
+        assert!(show(&rules, "MR1", None).is_ok());
+    }
+
+    #[test]
+    fn a_certificate_without_a_name_is_no_rule() {
+        let mut ct = peer("ct", "CT1", &["192.0.2.1"], &[]);
+        ct.certificates = vec![CertificateName::Subject(String::new())];
+        assert!(matches!(rules(&[ct]), Err(RulesError::EmptyCertificateName(_))));
     }
 
     #[test]
@@ -472,6 +582,8 @@ mod tests {
             name: "pacs".into(),
             address: "PACS@pacs:104".parse().expect("good"),
             calling: None,
+            tls: None,
+            server_name: None,
         };
         let mut route = Route {
             name: "research".into(),
@@ -481,7 +593,9 @@ mod tests {
             sop_class: BTreeSet::new(),
             station: BTreeSet::new(),
             destinations: vec!["pasc".into()],
-            suite: default_suite_name(),
+            acknowledge: Acknowledge::default(),
+            without_pixels: WithoutPixels::default(),
+            suite: "deepkeygen".to_owned(),
         };
         let titles = [title("SEALGATE")];
         let error =
@@ -502,10 +616,6 @@ mod tests {
         assert_eq!(rules.route(&instance).map(|r| r.name.as_str()), Some("research"));
         instance.modality = Some("MR");
         assert!(rules.route(&instance).is_none());
-    }
-
-    fn default_suite_name() -> String {
-        "deepkeygen".to_owned()
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::association::{self, Command, Config, Ending, Error, Proposal, field};
+use crate::association::{self, Command, Config, Ending, Error, Proposal, Transport, field};
 use crate::dicom::{AeAddress, AeTitle, Status, TransferSyntax, Uid, VERIFICATION};
 
 /// What came back, and how long each part took.
@@ -18,16 +18,20 @@ pub struct Echoed {
 }
 
 /// Associates with `target` as `calling`, sends one C-ECHO, and releases.
-pub async fn echo(target: &AeAddress, calling: &AeTitle, config: &Arc<Config>) -> Result<Echoed, Error> {
+pub async fn echo(
+    transport: &Transport,
+    target: &AeAddress,
+    calling: &AeTitle,
+    config: &Arc<Config>,
+) -> Result<Echoed, Error> {
     let verification = Uid::parse(VERIFICATION).expect("a literal of digits and dots");
     let syntaxes = [TransferSyntax::IMPLICIT_LITTLE, TransferSyntax::EXPLICIT_LITTLE];
-    let proposal = Proposal {
-        abstract_syntax: verification,
-        transfer_syntaxes: syntaxes.into_iter().filter_map(TransferSyntax::by_uid).collect(),
-        roles: None,
-    };
+    let syntaxes = syntaxes.into_iter().filter_map(TransferSyntax::by_uid).collect();
+    let proposal = Proposal::new(verification, syntaxes);
     let start = Instant::now();
-    let mut association = association::request(target, calling, &[proposal], config, Ending::never()).await?;
+    let ending = Ending::never();
+    let mut association =
+        association::request_via(transport, target, calling, &[proposal], config, ending).await?;
     let association_time = start.elapsed();
     let Some(context) = association.contexts().first().map(|context| context.id) else {
         let error = Error::NoContext("Verification".to_owned());

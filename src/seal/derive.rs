@@ -32,7 +32,7 @@ pub struct Entropy([u8; 32]);
 pub struct NoEntropy;
 
 /// Whose key it is: every one of these goes into the derivation.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Binding {
     /// How the instance is sealed.
     pub suite: Suite,
@@ -102,6 +102,32 @@ impl Binding {
 /// A length as eight bytes, big-endian.
 fn length(part: &[u8]) -> [u8; 8] {
     (part.len() as u64).to_be_bytes()
+}
+
+/// Where the conditioning of content keys comes from.
+///
+/// It is asked before the entropy is drawn, and credited with none: it can be slow to fill, broken or hostile, and
+/// every key is still as good as the operating system's random numbers.
+pub trait KeySource: Send + Sync {
+    /// The digest of a key image that nobody got before; none where no generator is at hand, and then keys rest on the
+    /// operating system alone. It must not block.
+    fn conditioning(&self) -> Option<Conditioning>;
+
+    /// A fresh content key for `binding`.
+    fn draw(&self, binding: &Binding) -> Result<ContentKey, NoEntropy> {
+        let conditioning = self.conditioning();
+        Ok(content_key(&Entropy::draw()?, conditioning.as_ref(), binding))
+    }
+}
+
+/// The operating system alone.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemEntropy;
+
+impl KeySource for SystemEntropy {
+    fn conditioning(&self) -> Option<Conditioning> {
+        None
+    }
 }
 
 struct Key;

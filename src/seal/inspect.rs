@@ -4,6 +4,7 @@ use std::io::{self, Read};
 
 use dicom_core::Tag;
 
+use super::carrier::BlockFinder;
 use super::element::{PIXEL_DATA, is_pixel_data};
 use super::header::{HEADER_BYTES, Header, HeaderError};
 use super::scan::part10::{self, FrontError};
@@ -29,6 +30,8 @@ pub struct Inspection {
     pub image: Option<Image>,
     /// Whether the pixels begin like those of a sealed image, and what they claim.
     pub seal: Seal,
+    /// The key record in the instance's private block, if there is one; a padding byte may stand behind it.
+    pub key_record: Option<Vec<u8>>,
 }
 
 /// Whether an instance is sealed. It is a claim: only a key can verify it.
@@ -94,6 +97,7 @@ struct Finding {
     has_pixels: bool,
     in_pixel_data: bool,
     first_pixels: Vec<u8>,
+    block: BlockFinder,
 }
 
 impl Finding {
@@ -105,6 +109,7 @@ impl Finding {
             has_pixels: false,
             in_pixel_data: false,
             first_pixels: Vec::with_capacity(HEADER_BYTES),
+            block: BlockFinder::default(),
         }
     }
 
@@ -129,6 +134,7 @@ impl Finding {
         match element.tag {
             SOP_CLASS => self.sop_class = Uid::from_wire(element.value).ok(),
             SOP_INSTANCE => self.sop_instance = Uid::from_wire(element.value).ok(),
+            Tag(group, _) if group % 2 == 1 => self.block.take(element.tag, element.value),
             _ => {}
         }
         self.attributes.take(element)
@@ -142,7 +148,8 @@ impl Finding {
             Some(Err(error)) => Seal::Unusable(error),
         };
         let image = if self.has_pixels { Some(self.attributes.image()?) } else { None };
-        let Self { sop_class, sop_instance, .. } = self;
-        Ok(Inspection { transfer_syntax, sop_class, sop_instance, data_set_bytes, image, seal })
+        let Self { sop_class, sop_instance, block, .. } = self;
+        let key_record = block.key_record().map(<[u8]>::to_vec);
+        Ok(Inspection { transfer_syntax, sop_class, sop_instance, data_set_bytes, image, seal, key_record })
     }
 }

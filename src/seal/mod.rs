@@ -4,20 +4,29 @@
 pub mod element;
 pub mod scan;
 
+mod carrier;
 mod derive;
+mod file;
 mod geometry;
 mod header;
 mod inspect;
 mod key;
+mod opener;
+mod peek;
 mod record;
+mod sealer;
 mod stream;
 mod suite;
 
-pub use derive::{Binding, Conditioning, Entropy, NoEntropy, content_key, random};
+pub use derive::{Binding, Conditioning, Entropy, KeySource, NoEntropy, SystemEntropy, content_key, random};
+pub use file::{FileError, NewSeal, open_file, seal_file};
 pub use geometry::{Shape, TooLarge, fit};
 pub use header::{HEADER_BYTES, Header, HeaderError, LENGTH_AT, MAGIC, VERSION};
 pub use inspect::{InspectError, Inspection, Seal, inspect};
 pub use key::{ContentKey, KeyId};
+pub use opener::{Changes, Claim, Damage, HeaderMode, OpenError, Opened, OpenedInstance, Opener};
+pub use peek::{Peek, Peeked};
 pub use record::{Original, RecordError, RecordReader, RecordWriter, Restored};
+pub use sealer::{Described, SealError, Sealed, Sealer, Sink};
 pub use stream::{PREFIX_BYTES, SALT_BYTES, StreamError, StreamOpener, StreamSealer, sealed_length};
 pub use suite::{Suite, UnknownSuite};

@@ -15,6 +15,9 @@ use crate::dicom::{Uid, UidError};
 const HEAD_BYTES: usize = 5;
 /// Bytes that one packed record unpacks to, at most.
 const PACKED_BYTES_MAX: usize = 64 * 1024;
+/// A verbatim piece of at least this size becomes a record at once; smaller ones are gathered, so that a sender of
+/// tiny pieces does not blow up what is stored.
+const VERBATIM_BYTES_MIN: usize = 4 * 1024;
 /// DEFLATE adds five bytes to each stored block and no block is that small; this is far above what it can add.
 const PACKED_BODY_BYTES_MAX: usize = PACKED_BYTES_MAX + 4 + 1024;
 const DIGEST_BYTES: usize = 32;
@@ -73,8 +76,11 @@ pub struct RecordWriter {
     front_left: u32,
     digest: blake3::Hasher,
     length: u64,
-    /// What is to be packed, less than a record's worth.
+    /// What is gathered for the next record, less than a record's worth.
     pending: Vec<u8>,
+    pending_kind: u8,
+    /// Bytes still to come of the verbatim record in hand, whose length was announced.
+    announced: u32,
 }
 
 impl RecordWriter {
@@ -86,7 +92,14 @@ impl RecordWriter {
         body.extend_from_slice(uid);
         write(BEGIN, &body, out)?;
         let front_left = original.front_bytes;
-        Ok(Self { front_left, digest: blake3::Hasher::new(), length: 0, pending: Vec::new() })
+        Ok(Self {
+            front_left,
+            digest: blake3::Hasher::new(),
+            length: 0,
+            pending: Vec::new(),
+            pending_kind: PACKED,
+            announced: 0,
+        })
     }
 
     /// Takes bytes of the original that are worth packing.
@@ -96,6 +109,7 @@ impl RecordWriter {
         out: &mut impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         self.account(bytes);
+        self.gather(PACKED, out)?;
         while let Some((now, later)) =
             bytes.split_at_checked(PACKED_BYTES_MAX.saturating_sub(self.pending.len()))
         {
@@ -107,26 +121,49 @@ impl RecordWriter {
         Ok(())
     }
 
+    /// Says that the next `length` bytes come through [`RecordWriter::verbatim`]: they become one record, and none of
+    /// them is held.
+    pub fn announce<E>(
+        &mut self,
+        length: u32,
+        out: &mut impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.flush(out)?;
+        self.announced = length;
+        if length == 0 { Ok(()) } else { out(&head(VERBATIM, length)) }
+    }
+
     /// Takes bytes of the original that stay as they are.
     pub fn verbatim<E>(
         &mut self,
-        bytes: &[u8],
+        mut bytes: &[u8],
         out: &mut impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         self.account(bytes);
-        self.flush(out)?;
-        for piece in bytes.chunks(usize::try_from(u32::MAX).unwrap_or(usize::MAX)) {
-            write(VERBATIM, piece, out)?;
+        let announced = usize::try_from(self.announced).unwrap_or(usize::MAX).min(bytes.len());
+        if let Some((now, later)) = bytes.split_at_checked(announced).filter(|(now, _)| !now.is_empty()) {
+            self.announced = self.announced.saturating_sub(u32::try_from(announced).unwrap_or(u32::MAX));
+            out(now)?;
+            bytes = later;
         }
-        Ok(())
+        self.gather(VERBATIM, out)?;
+        if bytes.len() >= VERBATIM_BYTES_MIN {
+            self.flush(out)?;
+            for piece in bytes.chunks(usize::try_from(u32::MAX).unwrap_or(usize::MAX)) {
+                write(VERBATIM, piece, out)?;
+            }
+            return Ok(());
+        }
+        self.pending.extend_from_slice(bytes);
+        if self.pending.len() >= VERBATIM_BYTES_MIN { self.flush(out) } else { Ok(()) }
     }
 
-    /// Ends with the length and the digest of the data set.
-    pub fn finish<E>(mut self, out: &mut impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+    /// Ends with the length and the digest of the data set, and gives the digest.
+    pub fn finish<E>(mut self, out: &mut impl FnMut(&[u8]) -> Result<(), E>) -> Result<[u8; 32], E> {
         self.flush(out)?;
-        let mut body = self.length.to_be_bytes().to_vec();
-        body.extend_from_slice(self.digest.finalize().as_bytes());
-        write(END, &body, out)
+        let digest = *self.digest.finalize().as_bytes();
+        write(END, &[&self.length.to_be_bytes()[..], &digest].concat(), out)?;
+        Ok(digest)
     }
 
     /// Length and digest are those of the data set, without what stood before it in a file.
@@ -138,9 +175,23 @@ impl RecordWriter {
         self.length = self.length.saturating_add(data.len() as u64);
     }
 
+    /// Makes sure that what is pending is of this kind.
+    fn gather<E>(&mut self, kind: u8, out: &mut impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+        if self.pending_kind != kind {
+            self.flush(out)?;
+            self.pending_kind = kind;
+        }
+        Ok(())
+    }
+
     fn flush<E>(&mut self, out: &mut impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
         if self.pending.is_empty() {
             return Ok(());
+        }
+        if self.pending_kind == VERBATIM {
+            let written = write(VERBATIM, &self.pending, out);
+            self.pending.clear();
+            return written;
         }
         let raw = u32::try_from(self.pending.len()).expect("it is flushed at 64 KiB");
         let mut packer = DeflateEncoder::new(raw.to_be_bytes().to_vec(), Compression::default());
@@ -151,10 +202,13 @@ impl RecordWriter {
 }
 
 fn write<E>(kind: u8, body: &[u8], out: &mut impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
-    let length = u32::try_from(body.len()).expect("longer bodies are cut before");
-    let [a, b, c, d] = length.to_be_bytes();
-    out(&[kind, a, b, c, d])?;
+    out(&head(kind, u32::try_from(body.len()).expect("longer bodies are cut before")))?;
     if body.is_empty() { Ok(()) } else { out(body) }
+}
+
+fn head(kind: u8, length: u32) -> [u8; HEAD_BYTES] {
+    let [a, b, c, d] = length.to_be_bytes();
+    [kind, a, b, c, d]
 }
 
 /// What the reader tells.

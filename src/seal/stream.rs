@@ -52,6 +52,13 @@ pub enum StreamError {
     TooLong,
 }
 
+/// Whether a stream that begins with this prefix was made with this key in this context.
+#[must_use]
+pub(super) fn commits(key: &ContentKey, context: &[u8], prefix: &[u8; PREFIX_BYTES]) -> bool {
+    let Some((salt, commitment)) = prefix.split_first_chunk() else { return false };
+    verify_slices_are_equal(commitment, &derive(key, salt, context).1).is_ok()
+}
+
 /// The ciphertext length of a plaintext of this length, prefix included.
 #[must_use]
 pub fn sealed_length(plain: u64) -> Option<u64> {

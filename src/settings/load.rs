@@ -1,10 +1,12 @@
 //! Reads the configuration: the file, then `SEALGATE__ROOM__KEY` from the environment, then flags.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use config::{Config, Environment, File, FileFormat};
 
 use super::{Settings, SettingsError};
+use crate::app::Listener;
 
 /// Where a configuration comes from, so that it can be read again on a reload.
 #[derive(Debug, Clone, Default)]
@@ -13,6 +15,8 @@ pub struct Source {
     pub file: Option<PathBuf>,
     /// `key = value` pairs from flags, which win over everything.
     pub flags: Vec<(String, String)>,
+    /// Addresses for plain DICOM, which take the place of every listener in the other layers; none leaves them.
+    pub listen: Vec<SocketAddr>,
 }
 
 /// Reads every layer and gives the result, or says which key is wrong.
@@ -31,10 +35,14 @@ pub fn load(source: &Source) -> Result<Settings, SettingsError> {
             .map_err(|error| SettingsError::BadValue { key: key.clone(), reason: error.to_string() })?;
     }
     let merged = builder.build().map_err(|error| SettingsError::Unreadable(error.to_string()))?;
-    serde_path_to_error::deserialize(merged).map_err(|error| {
+    let mut settings: Settings = serde_path_to_error::deserialize(merged).map_err(|error| {
         let path = error.path().to_string();
         explain(&path, &error.into_inner().to_string(), source.file.as_deref())
-    })
+    })?;
+    if !source.listen.is_empty() {
+        settings.listeners = source.listen.iter().copied().map(Listener::plain).collect();
+    }
+    Ok(settings)
 }
 
 /// Turns serde's sentence about an unknown field into one that names the nearest known key.

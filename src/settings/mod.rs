@@ -3,12 +3,16 @@
 mod error;
 mod load;
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::dicom::{AeTitle, Uid};
+use crate::association::Transport;
+use crate::dicom::{AeAddress, AeTitle, Uid};
 use crate::policy::{Destination, Peer, Route, Rules};
 use crate::seal::Suite;
-use crate::{app, association, keygen, keys, telemetry};
+use crate::tls::{self, ClientCertificates, LoadError, Profile, Profiles};
+use crate::{app, association, flow, keygen, keys, scu, spool, telemetry};
 
 pub use error::SettingsError;
 pub use load::{Source, load};
@@ -21,10 +25,20 @@ pub struct Settings {
     pub titles: Vec<AeTitle>,
     /// Storage SOP classes beyond the dictionary's, such as a vendor's private ones.
     pub private_storage_classes: Vec<Uid>,
-    /// The process: where it listens, how it ends.
+    /// Where calls are taken.
+    pub listeners: Vec<app::Listener>,
+    /// The process: how it ends, how often it looks around.
     pub app: app::Config,
     /// Limits on connections and what comes over them.
     pub association: association::Config,
+    /// Limits on what we ask of other nodes.
+    pub scu: scu::Config,
+    /// Certificates, keys and trust, for listeners and destinations.
+    pub tls: Vec<Profile>,
+    /// What waits for the PACS, on the disk.
+    pub spool: spool::Config,
+    /// How it is forwarded and acknowledged.
+    pub forward: flow::Config,
     /// The log.
     pub log: telemetry::Config,
     /// Key encryption keys, and where wrapped keys are kept.
@@ -44,8 +58,13 @@ impl Default for Settings {
         Self {
             titles: vec![AeTitle::parse("SEALGATE").expect("a literal of eight letters")],
             private_storage_classes: Vec::new(),
+            listeners: app::Listener::defaults(),
             app: app::Config::default(),
             association: association::Config::default(),
+            scu: scu::Config::default(),
+            tls: Vec::new(),
+            spool: spool::Config::default(),
+            forward: flow::Config::default(),
             log: telemetry::Config::default(),
             keys: keys::Config::default(),
             keygen: keygen::Config::default(),
@@ -60,7 +79,12 @@ impl Settings {
     /// Checks what no single key can show, and gives the rules that the gateway runs by.
     pub fn rules(&self) -> Result<Rules, SettingsError> {
         self.app.check().map_err(SettingsError::value)?;
+        app::Listener::check_all(&self.listeners).map_err(SettingsError::value)?;
+        self.check_tls().map_err(SettingsError::value)?;
         self.association.check().map_err(SettingsError::value)?;
+        self.scu.check().map_err(SettingsError::value)?;
+        self.spool.check().map_err(SettingsError::value)?;
+        self.forward.check().map_err(SettingsError::value)?;
         self.log.check().map_err(SettingsError::value)?;
         self.keys.check().map_err(SettingsError::value)?;
         self.keygen.check().map_err(SettingsError::value)?;
@@ -75,6 +99,42 @@ impl Settings {
             }
         }
         Rules::new(&self.titles, &self.peers, &self.destinations, &self.routes).map_err(SettingsError::value)
+    }
+
+    /// Whether every use of a TLS profile has one that fits.
+    fn check_tls(&self) -> Result<(), tls::ConfigError> {
+        Profile::check_all(&self.tls)?;
+        for listener in &self.listeners {
+            if let Some(name) = &listener.tls {
+                let user = listener.words();
+                Profile::find(&self.tls, name, &user)?.check_for_listener(&user, listener.asks())?;
+            }
+        }
+        for destination in &self.destinations {
+            if let Some(name) = &destination.tls {
+                let user = format!("destination {}", destination.name);
+                Profile::find(&self.tls, name, &user)?.check_for_calls(&user)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How each destination is reached. `profiles` are those of these settings, loaded.
+    pub fn ways(&self, profiles: &Profiles) -> Result<HashMap<AeAddress, Transport>, LoadError> {
+        let mut ways = HashMap::new();
+        for Destination { name, address, tls, server_name, .. } in &self.destinations {
+            let transport = match tls {
+                None => Transport::Plain,
+                Some(profile) => {
+                    let client = profiles.client(profile, server_name.as_deref());
+                    let client = client.expect("a profile that passed the check for calls makes a client");
+                    let wrong = |error| LoadError::Setup(format!("destination {name}: {error}"));
+                    Transport::Tls(client.map_err(wrong)?)
+                }
+            };
+            ways.insert(address.clone(), transport);
+        }
+        Ok(ways)
     }
 
     /// Choices that are allowed but that an administrator would want to hear about.
@@ -97,6 +157,7 @@ impl Settings {
                 found.push(format!("Peer {} may call from any address: list the ones it has.", peer.name));
             }
         }
+        found.extend(self.tls_warnings());
         for destination in &self.destinations {
             if !self.routes.iter().any(|route| route.destinations.contains(&destination.name)) {
                 found
@@ -105,4 +166,44 @@ impl Settings {
         }
         found
     }
+
+    /// What is weak about who is believed on the network.
+    fn tls_warnings(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        for listener in self.listeners.iter().filter(|listener| !listener.address.ip().is_loopback()) {
+            let address = listener.address;
+            match (&listener.tls, listener.asks()) {
+                (None, _) => found.push(format!(
+                    "Listener {address} takes plain DICOM, which others on the network can read and forge: give it a tls profile."
+                )),
+                (Some(_), ClientCertificates::None) => found.push(format!(
+                    "Listener {address} asks callers for no certificate: set client_certificates = \"required\"."
+                )),
+                (Some(_), ClientCertificates::Optional) => found.push(format!(
+                    "Listener {address} takes callers without a certificate too: set client_certificates = \"required\"."
+                )),
+                (Some(_), ClientCertificates::Required) => {}
+            }
+        }
+        let has_tls = self.listeners.iter().any(|listener| listener.tls.is_some());
+        for peer in self.peers.iter().filter(|peer| has_tls && peer.certificates.is_empty()) {
+            found.push(format!(
+                "Peer {} is bound to no certificate, so its AE title and address are all it is known by: list certificates.",
+                peer.name
+            ));
+        }
+        for destination in self.destinations.iter().filter(|destination| destination.tls.is_none()) {
+            if !is_this_machine(&destination.address.host) {
+                found.push(format!(
+                    "Destination {} is called without TLS: give it a tls profile.",
+                    destination.name
+                ));
+            }
+        }
+        found
+    }
+}
+
+fn is_this_machine(host: &str) -> bool {
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }

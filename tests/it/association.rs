@@ -11,13 +11,14 @@ use sealgate::association::{
     Rejection, Roles, element, field, request_over,
 };
 use sealgate::dicom::{AeAddress, AeTitle, Status, TransferSyntax, Uid, VERIFICATION};
+use sealgate::tls::Connection;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
 use tokio::time::timeout;
 
 use crate::gateway::SOON;
 use crate::wire;
 
-const CT: &str = "1.2.840.10008.5.1.4.1.1.2";
+pub(crate) const CT: &str = "1.2.840.10008.5.1.4.1.1.2";
 
 /// Lets everybody in; the peer may take these roles.
 struct Door {
@@ -32,7 +33,12 @@ impl Gatekeeper for Door {
     fn admit(&self, knock: &Knock) -> Result<Admission, Rejection> {
         let identity = knock.identity.as_ref().map(|i| (format!("{knock:?}"), i.secondary.to_vec()));
         *self.identity.lock().expect("no panic holds it") = identity;
-        Ok(Admission { peer: "peer".into(), associations_max: None, offer: Box::new(Everything(self.roles)) })
+        Ok(Admission {
+            peer: "peer".into(),
+            associations_max: None,
+            offer: Box::new(Everything(self.roles)),
+            pass: Arc::new(()),
+        })
     }
 }
 
@@ -40,28 +46,34 @@ impl Offer for Everything {
     fn roles(&self, _: &Uid) -> Option<Roles> {
         Some(self.0)
     }
+
+    /// Grants what is asked for in the first byte, and nothing else.
+    fn extended(&self, _: &Uid, asked: &[u8]) -> Option<Vec<u8>> {
+        (asked != [9]).then(|| asked.iter().enumerate().map(|(at, byte)| *byte & u8::from(at == 0)).collect())
+    }
 }
 
-const BOTH: Roles = Roles { scu: true, scp: true };
+pub(crate) const BOTH: Roles = Roles { scu: true, scp: true };
 
 fn door(roles: Roles) -> (Acceptor, Arc<Door>) {
     let door = Arc::new(Door { roles, identity: Mutex::default() });
     (Acceptor::new(Arc::clone(&door) as Arc<dyn Gatekeeper>, Ending::never()), door)
 }
 
-fn config(pdu_bytes_max: u32) -> Arc<Config> {
+pub(crate) fn config(pdu_bytes_max: u32) -> Arc<Config> {
     Arc::new(Config { pdu_bytes_max, artim_seconds: 2, connect_seconds: 1, ..Config::default() })
 }
 
-fn proposal(class: &str, roles: Option<Roles>) -> Proposal {
+pub(crate) fn proposal(class: &str, roles: Option<Roles>) -> Proposal {
     Proposal {
         abstract_syntax: Uid::parse(class).expect("a UID"),
         transfer_syntaxes: TransferSyntax::by_uid(TransferSyntax::EXPLICIT_LITTLE).into_iter().collect(),
         roles,
+        extended: Vec::new(),
     }
 }
 
-async fn call<S: AsyncRead + AsyncWrite + Unpin + Send>(
+pub(crate) async fn call<S: AsyncRead + AsyncWrite + Unpin + Send>(
     stream: S,
     proposals: &[Proposal],
     config: &Arc<Config>,
@@ -71,13 +83,17 @@ async fn call<S: AsyncRead + AsyncWrite + Unpin + Send>(
     request_over(stream, &target, &calling, proposals, config, Ending::never()).await
 }
 
+/// What both ends speak over.
+pub(crate) type Wire = Connection<DuplexStream>;
+
 /// Both ends of an association; the acceptor takes PDUs of `pdu_bytes_max`.
-async fn pair(
+pub(crate) async fn pair(
     proposals: &[Proposal],
     offered: Roles,
     pdu_bytes_max: u32,
-) -> (Association<DuplexStream>, Association<DuplexStream>) {
+) -> (Association<Wire>, Association<Wire>) {
     let (near, far) = duplex(1 << 16);
+    let near = Connection::Plain(near);
     let from = SocketAddr::from(([127, 0, 0, 1], 1));
     let acceptor = door(offered).0;
     let limits = config(16_384);
@@ -87,7 +103,7 @@ async fn pair(
 }
 
 /// A request of this kind for CT images.
-fn request(kind: u16, message_id: u16, has_data: bool) -> Command {
+pub(crate) fn request(kind: u16, message_id: u16, has_data: bool) -> Command {
     let mut command = Command::default();
     command.set_text(element::AFFECTED_SOP_CLASS, CT, 0);
     command.set_u16(element::COMMAND_FIELD, kind);
@@ -96,19 +112,11 @@ fn request(kind: u16, message_id: u16, has_data: bool) -> Command {
     command
 }
 
-fn cancel(message_id: u16) -> Command {
-    let mut command = Command::default();
-    command.set_u16(element::COMMAND_FIELD, field::C_CANCEL);
-    command.set_u16(element::RESPONDED_TO, message_id);
-    command.set_u16(element::DATA_SET_TYPE, 0x0101);
-    command
-}
-
-fn some_bytes(length: usize) -> Vec<u8> {
+pub(crate) fn some_bytes(length: usize) -> Vec<u8> {
     (0..length).map(|i| u8::try_from(i * 7 % 251).expect("below 251")).collect()
 }
 
-async fn read_data(association: &mut Association<DuplexStream>) -> (Vec<u8>, usize) {
+pub(crate) async fn read_data(association: &mut Association<Wire>) -> (Vec<u8>, usize) {
     let (mut data, mut largest) = (Vec::new(), 0);
     while let Some(piece) = association.next_data().await.expect("data") {
         largest = largest.max(piece.len());
@@ -277,12 +285,12 @@ async fn a_cancel_reaches_the_operation_and_the_association_goes_on() {
     host.receive().await.expect("a message").expect("not the end");
     // An operation beside which nothing is cancelled yet.
     assert!(timeout(Duration::from_millis(50), host.cancelled(7)).await.is_err());
-    caller.send(1, &cancel(6)).await.expect("sent");
+    caller.send(1, &Command::cancel(6)).await.expect("sent");
     assert!(
         timeout(Duration::from_millis(50), host.cancelled(7)).await.is_err(),
         "it was for another operation"
     );
-    caller.send(1, &cancel(7)).await.expect("sent");
+    caller.send(1, &Command::cancel(7)).await.expect("sent");
     host.cancelled(7).await.expect("cancelled");
     caller.send(1, &request(field::C_STORE, 8, false)).await.expect("sent");
     let next = host.receive().await.expect("a message").expect("not the end");
@@ -303,7 +311,7 @@ async fn a_cancel_in_two_fragments_survives_that_nobody_waits_for_it() {
     let from = SocketAddr::from(([127, 0, 0, 1], 1));
     let (mut far, host) = tokio::join!(asking, acceptor.accept(near, from, config(16_384)));
     let mut host = host.expect("accepted");
-    let bytes = cancel(7).write();
+    let bytes = Command::cancel(7).write();
     let (first, second) = bytes.split_at(bytes.len() / 2);
     for (piece, control) in [(first, 1), (second, 3)] {
         let length = u8::try_from(piece.len()).expect("a short command");
@@ -326,7 +334,7 @@ async fn a_cancel_among_responses_is_remembered() {
     // A sub-operation of C-GET: we ask, and the peer cancels before it answers.
     host.send(get.context.id, &request(field::C_STORE, 1, false)).await.expect("sent");
     let store = caller.receive().await.expect("a message").expect("not the end");
-    caller.send(1, &cancel(7)).await.expect("sent");
+    caller.send(1, &Command::cancel(7)).await.expect("sent");
     caller.send(1, &Command::response_to(&store.command, Status::SUCCESS)).await.expect("sent");
     let answer = host.receive().await.expect("a message").expect("not the end");
     assert_eq!(answer.command.status(), Some(Status::SUCCESS));
@@ -449,6 +457,11 @@ fn context_result(id: u8, result: u8, syntax: Option<&str>) -> Vec<u8> {
     });
     [&[0x21, 0, 0, u8::try_from(syntax.len() + 4).expect("a short item"), id, 0, result, 0][..], &syntax]
         .concat()
+}
+
+/// Accepts context 1.
+pub(crate) fn acceptance_of_one() -> Vec<u8> {
+    acceptance(&context_result(1, 0, EXPLICIT))
 }
 
 const EXPLICIT: Option<&str> = Some(TransferSyntax::EXPLICIT_LITTLE);

@@ -18,7 +18,10 @@ pub(crate) struct Gateway {
     child: Child,
     folder: TempDir,
     log: Arc<Log>,
+    /// Of its first listener.
     pub(crate) address: SocketAddr,
+    /// Of all of them, in the order of the configuration.
+    pub(crate) addresses: Vec<SocketAddr>,
 }
 
 #[derive(Default)]
@@ -37,7 +40,8 @@ may = ["echo"]
 "#;
 
 impl Gateway {
-    /// Starts one with this configuration; it listens on a free loopback port and logs JSON.
+    /// Starts one with this configuration; it logs JSON, and listens on a free loopback port unless the configuration
+    /// has listeners.
     pub(crate) fn start(config: &str) -> Self {
         Self::start_with(config, &[])
     }
@@ -46,8 +50,12 @@ impl Gateway {
     pub(crate) fn start_with(config: &str, environment: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         std::fs::write(folder.path().join("gateway.toml"), config).expect("the configuration is written");
+        let listeners = config.matches("[[listeners]]").count();
+        let listen: &[&str] = if listeners == 0 { &["--listen", "127.0.0.1:0"] } else { &[] };
         let mut child = Command::new(env!("CARGO_BIN_EXE_sealgate"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json", "--config"])
+            .arg("serve")
+            .args(listen)
+            .args(["--log-format", "json", "--config"])
             .arg(folder.path().join("gateway.toml"))
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
@@ -65,10 +73,17 @@ impl Gateway {
                 }
             }
         });
-        let mut gateway = Self { child, folder, log, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
-        let line = gateway.wait_for_log("\"listening\"");
-        let line: serde_json::Value = serde_json::from_str(&line).expect("a JSON line");
-        gateway.address = line["address"].as_str().expect("an address").parse().expect("a socket address");
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut gateway = Self { child, folder, log, address, addresses: Vec::new() };
+        gateway.addresses = gateway
+            .wait_for_logs("\"listening\"", listeners.max(1))
+            .iter()
+            .map(|line| {
+                let line: serde_json::Value = serde_json::from_str(line).expect("a JSON line");
+                line["address"].as_str().expect("an address").parse().expect("a socket address")
+            })
+            .collect();
+        gateway.address = gateway.addresses[0];
         gateway
     }
 
@@ -84,14 +99,26 @@ impl Gateway {
 
     /// The first log line that contains `text`, once it is there.
     pub(crate) fn wait_for_log(&self, text: &str) -> String {
+        self.wait_for_logs(text, 1).remove(0)
+    }
+
+    /// The first so many log lines that contain `text`, once they are there.
+    pub(crate) fn wait_for_logs(&self, text: &str, count: usize) -> Vec<String> {
         let end = Instant::now() + SOON;
         let mut lines = self.log.lines.lock().expect("no panic holds it");
         loop {
-            if let Some(line) = lines.iter().find(|line| line.contains(text)) {
-                return line.clone();
+            let found: Vec<String> =
+                lines.iter().filter(|line| line.contains(text)).take(count).cloned().collect();
+            if found.len() == count {
+                return found;
             }
             let left = end.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "no log line with {text:?} in\n{}", lines.join("\n"));
+            assert!(
+                !left.is_zero(),
+                "{} of {count} log lines with {text:?} in\n{}",
+                found.len(),
+                lines.join("\n")
+            );
             lines = self.log.more.wait_timeout(lines, left).expect("no panic holds it").0;
         }
     }

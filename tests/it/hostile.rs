@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::gateway::{ECHO_PEER, Gateway, SOON};
+use crate::tls::BOTH;
+use crate::tls::pki::{self, Pki, TLS_LISTENER};
 use crate::wire;
 
 /// Short limits, so that silence is over soon; wide ones, so that a thousand connections are all let in.
@@ -41,11 +43,17 @@ fn files() -> Vec<(String, Vec<String>, Vec<u8>)> {
 
 /// What the door said until it closed, in the words of the file names.
 fn answers(stream: &mut TcpStream) -> Vec<String> {
-    let mut bytes = Vec::new();
     stream.set_read_timeout(Some(SOON)).expect("a time-out");
-    // A reset after the last words is an end too; silence is not.
+    answers_on(stream)
+}
+
+/// The same on any connection that has a time-out.
+fn answers_on(stream: &mut impl Read) -> Vec<String> {
+    let mut bytes = Vec::new();
+    // A reset after the last words is an end too, and so is an end of TLS without close_notify; silence is not.
     if let Err(error) = stream.read_to_end(&mut bytes) {
-        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "the door did not close: {error}");
+        let is_end = matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof);
+        assert!(is_end, "the door did not close: {error}");
     }
     let mut rest = &bytes[..];
     let mut said = Vec::new();
@@ -92,6 +100,76 @@ fn every_hostile_file_gets_its_answer_and_the_door_stays_open() {
     assert!(wrong.is_empty(), "{wrong:#?}\n{}", gateway.log());
     assert_eq!(gateway.echo("TESTER", "SEALGATE").0, 0);
     assert!(!gateway.log().contains("panicked"), "{}", gateway.log());
+}
+
+/// The same door behind TLS, whose peer has the certificate `tester`.
+fn tls_config(pki: &Pki) -> String {
+    pki.client("tester");
+    let bound = format!("{}certificates = [{{ common_name = \"tester\" }}]\n", config());
+    format!("{TLS_LISTENER}{}{bound}", pki.profile(""))
+}
+
+#[test]
+fn every_hostile_file_gets_the_same_answer_through_tls() {
+    let pki = Pki::new();
+    let gateway = Gateway::start(&tls_config(&pki));
+    let client = pki.config(Some("tester"), BOTH);
+    let mut wrong = BTreeMap::new();
+    let streams: Vec<_> = files()
+        .into_iter()
+        .map(|(fault, wanted, bytes)| {
+            let mut stream = pki::connect(gateway.address, &client);
+            // The door may close before it has read everything.
+            let _ = stream.write_all(&bytes).and_then(|()| stream.flush());
+            (fault, wanted, stream)
+        })
+        .collect();
+    for (fault, wanted, mut stream) in streams {
+        let said = answers_on(&mut stream);
+        if said != wanted {
+            wrong.insert(fault, (wanted, said));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}\n{}", gateway.log());
+    let mut stream = pki::connect(gateway.address, &client);
+    wire::associate_on(&mut stream, "TESTER", "SEALGATE");
+    assert_eq!(wire::echo_on(&mut stream), 0);
+    assert!(!gateway.log().contains("panicked"), "{}", gateway.log());
+}
+
+#[test]
+fn every_hostile_file_in_place_of_a_tls_handshake_is_closed_and_costs_nothing() {
+    let pki = Pki::new();
+    let gateway = Gateway::start(&tls_config(&pki).replace("seconds = 2", "seconds = 60"));
+    let client = pki.config(Some("tester"), BOTH);
+    let mut stream = pki::connect(gateway.address, &client);
+    wire::associate_on(&mut stream, "TESTER", "SEALGATE");
+    let before = memory(&gateway, "VmHWM");
+    let (plain, hellos): (Vec<_>, Vec<_>) =
+        files().into_iter().partition(|(.., bytes)| bytes.first() != Some(&0x16));
+    for (fault, _, bytes) in &plain {
+        if bytes.is_empty() {
+            continue;
+        }
+        let said = answers(&mut send(&gateway, bytes));
+        let is_pdu = (1..=7).contains(&bytes[0]);
+        assert_eq!(said, [if is_pdu { "abort-2-2" } else { "closed" }], "{fault}");
+    }
+    assert!(!hellos.is_empty());
+    // Records that claim what is never sent: 64 KiB of handshake, in pieces, by a thousand callers.
+    let lying = [&[0x16, 3, 1, 0x40, 0, 1, 0, 0xFF, 0xFF][..], &[0; 1000]].concat();
+    let held: Vec<_> = (0..1000).map(|_| send(&gateway, &lying)).collect();
+    let end = Instant::now() + SOON;
+    let open = || fs::read_dir(format!("/proc/{}/fd", gateway.id())).expect("the process is there").count();
+    while open() < 900 {
+        assert!(Instant::now() < end, "only {} of them are there at once", open());
+        thread::sleep(Duration::from_millis(20));
+    }
+    thread::sleep(Duration::from_millis(500));
+    let grown = memory(&gateway, "VmHWM") - before;
+    println!("{} handshakes that never end: {grown} KiB", held.len());
+    assert!(grown < 32 * 1024, "{grown} KiB more at the highest");
+    assert_eq!(wire::echo_on(&mut stream), 0);
 }
 
 #[test]

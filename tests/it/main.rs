@@ -6,15 +6,24 @@
 
 mod architecture;
 mod association;
+mod evaluate;
 mod gateway;
 mod hostile;
 mod inspect;
 mod keys;
 mod process;
 mod scan;
+mod seal;
+mod seal_golden;
+mod seal_kinds;
+mod services;
 mod settings;
+mod spool;
+mod tls;
 mod wire;
 
+#[cfg(feature = "peers")]
+mod peers;
 #[cfg(feature = "peers")]
 mod peers_disk;
 #[cfg(feature = "peers")]
@@ -22,4 +31,16 @@ mod peers_echo;
 #[cfg(feature = "peers")]
 mod peers_format;
 #[cfg(feature = "peers")]
+mod peers_query;
+#[cfg(feature = "peers")]
+mod peers_retrieve;
+#[cfg(feature = "peers")]
+mod peers_seal;
+#[cfg(feature = "peers")]
+mod peers_store;
+#[cfg(feature = "peers")]
+mod peers_tls;
+#[cfg(feature = "peers")]
 mod peers_token;
+#[cfg(feature = "peers")]
+mod seal_command;

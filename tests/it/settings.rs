@@ -1,8 +1,11 @@
 //! The configuration: the shipped file, the layers over it, and what is said about mistakes.
 
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
 
 use serde_json::Value;
+
+use crate::tls::pki::{Pki, Wanted};
 
 fn check(config: &str, environment: &[(&str, &str)], arguments: &[&str]) -> Output {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -56,7 +59,7 @@ fn the_shipped_file_has_every_key_with_its_default() {
     let mut defaults =
         serde_json::to_value(sealgate::settings::Settings::default()).expect("it can be shown");
     let tables = defaults.as_object_mut().expect("a table");
-    for examples in ["peers", "destinations", "routes"] {
+    for examples in ["tls", "peers", "destinations", "routes"] {
         tables.remove(examples).expect("a list of tables");
     }
     let file = config::Config::builder()
@@ -73,7 +76,7 @@ fn the_shipped_file_has_every_key_with_its_default() {
 fn the_shipped_file_is_accepted_and_lets_only_this_machine_in() {
     let result = json(SHIPPED, &[], &[]);
     assert_eq!(result["ok"], true);
-    assert_eq!(result["listen"], serde_json::json!(["127.0.0.1:11112"]));
+    assert_eq!(result["listeners"], serde_json::json!([{ "address": "127.0.0.1:11112" }]));
     assert_eq!(result["peers"][0]["may"], serde_json::json!(["echo"]));
     assert_eq!(result["peers"].as_array().map(Vec::len), Some(1));
 }
@@ -87,7 +90,21 @@ fn the_examples_in_comments_of_the_shipped_file_are_accepted_too() {
     };
     let examples =
         SHIPPED.lines().map(|line| line.strip_prefix("# ").filter(|text| is_code(text)).unwrap_or(line));
-    let result = json(&examples.collect::<Vec<_>>().join("\n"), &[], &[]);
+    // The files that the examples name, from a CA of the test.
+    let pki = Pki::new();
+    pki.revoke(&[], 10);
+    let folder = pki.folder().to_str().expect("a plain path");
+    std::fs::copy(pki.path("gateway.key"), pki.path("gateway-key")).expect("copied");
+    let config = examples.collect::<Vec<_>>().join("\n").replace("/etc/sealgate/tls", folder);
+    let result = json(&config, &[("CREDENTIALS_DIRECTORY", folder)], &[]);
+    assert_eq!(result["listeners"][1]["tls"], "hospital");
+    let names: Vec<_> = result["certificates"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|entry| entry["name"].clone())
+        .collect();
+    assert_eq!(names, ["CN=gateway,O=Clinic", "CN=Test CA", "CN=Test CA"]);
     assert_eq!(result["routes"][0]["destinations"], serde_json::json!(["archive"]));
     assert_eq!(result["peers"].as_array().map(Vec::len), Some(2));
 }
@@ -113,7 +130,7 @@ fn an_unknown_key_is_named_with_the_nearest_known_one() {
     assert!(in_environment.contains("\"log.levle\""), "{in_environment}");
     assert!(in_environment.contains("did you mean \"level\"?"), "{in_environment}");
 
-    let in_flags = error("", &[], &["--set", "ap.listen=127.0.0.1:1"]);
+    let in_flags = error("", &[], &["--set", "ap.resolve_seconds=1"]);
     assert!(in_flags.contains("\"ap\"") && in_flags.contains("did you mean \"app\"?"), "{in_flags}");
 
     let peer = "[[peers]]\nname = \"a\"\ntitle = \"A\"\naddresses = [\"127.0.0.1\"]\nmya = [\"echo\"]\n";
@@ -128,7 +145,7 @@ fn a_bad_value_is_named_with_its_key() {
         ("[association]\nidle_seconds = \"soon\"", "association.idle_seconds", "soon"),
         ("[log]\nlevel = \"inof\"", "log level", "no level"),
         ("[log]\nformat = \"xml\"", "log.format", "xml"),
-        ("[app]\nlisten = []", "app.listen", "at least one"),
+        ("listeners = []", "listeners", "at least one"),
         ("[[peers]]\nname = \"a\"\ntitle = \"A\"\naddresses = [\"10.0.0.0/40\"]", "10.0.0.0/40", "network"),
         ("[[peers]]\nname = \"a\"\ntitle = \"A\"\naddresses = []", "\"a\"", "no addresses"),
         ("[[peers]]\nname = \"a\"\naddresses = [\"10.0.0.1\"]", "peers", "title"),
@@ -138,8 +155,8 @@ fn a_bad_value_is_named_with_its_key() {
             "echo",
         ),
         (
-            "[[peers]]\nname = \"a\"\ntitle = \"A\"\naddresses = [\"10.0.0.1\"]\ncertificate = { fingerprint = \"12\" }",
-            "\"a\"",
+            "[[peers]]\nname = \"a\"\ntitle = \"A\"\naddresses = [\"10.0.0.1\"]\ncertificates = [{ fingerprint = \"12\" }]",
+            "peers[0]",
             "64 hexadecimal digits",
         ),
         ("[[routes]]\nname = \"r\"\ndestinations = [\"nowhere\"]", "\"nowhere\"", "not there"),
@@ -152,14 +169,17 @@ fn a_bad_value_is_named_with_its_key() {
 }
 
 #[test]
-fn a_peer_can_be_known_by_its_certificate() {
-    let peer = |certificate: &str| {
-        let peer = "[[peers]]\nname = \"a\"\ntitle = \"A\"\naddresses = [\"10.0.0.1\"]";
-        json(&format!("{peer}\ncertificate = {certificate}"), &[], &[])["peers"][0]["certificate"].clone()
-    };
-    assert_eq!(peer("{ subject = \"CN=ct1,O=Hospital\" }")["subject"], "CN=ct1,O=Hospital");
+fn a_peer_can_be_known_by_its_certificates() {
+    let peer = "[[peers]]\nname = \"a\"\ntitle = \"A\"\naddresses = [\"10.0.0.1\"]";
     let fingerprint = "0123456789abcdef".repeat(4);
-    assert_eq!(peer(&format!("{{ fingerprint = \"{fingerprint}\" }}"))["fingerprint"], fingerprint.as_str());
+    let names = format!(
+        "{{ subject = \"CN=ct1,O=Hospital\" }}, {{ fingerprint = \"{fingerprint}\" }}, {{ common_name = \"ct1\" }}"
+    );
+    let result = json(&format!("{peer}\ncertificates = [{names}]"), &[], &[]);
+    let certificates = &result["peers"][0]["certificates"];
+    assert_eq!(certificates[0]["subject"], "CN=ct1,O=Hospital");
+    assert_eq!(certificates[1]["fingerprint"], fingerprint.as_str());
+    assert_eq!(certificates[2]["common_name"], "ct1");
 }
 
 #[test]
@@ -199,4 +219,59 @@ fn check_warns_of_what_is_allowed_but_odd() {
     let config = "[[peers]]\nname = \"any\"\ntitle = \"ANY\"\naddresses = [\"0.0.0.0/0\"]\n";
     let warnings = json(config, &[], &[])["warnings"].to_string();
     assert!(warnings.contains("from any address") && warnings.contains("may do nothing"), "{warnings}");
+}
+
+#[test]
+fn check_lists_what_is_weak_about_tls() {
+    let pki = Pki::new();
+    pki.issue("gateway", &Wanted { not_after: 10, ..Wanted::default() });
+    let listeners = "[[listeners]]\naddress = \"0.0.0.0:104\"\n\
+        [[listeners]]\naddress = \"0.0.0.0:2762\"\ntls = \"clinic\"\nclient_certificates = \"none\"\n\
+        [[listeners]]\naddress = \"0.0.0.0:2763\"\ntls = \"clinic\"\nclient_certificates = \"optional\"\n\
+        [[listeners]]\naddress = \"0.0.0.0:2764\"\ntls = \"clinic\"\n";
+    let rest = "[[peers]]\nname = \"ct\"\ntitle = \"CT\"\naddresses = [\"192.0.2.1\"]\nmay = [\"echo\"]\n\
+        [[destinations]]\nname = \"pacs\"\naddress = \"PACS@pacs.example:104\"\n\
+        [[routes]]\nname = \"r\"\ndestinations = [\"pacs\"]\n";
+    let config = format!("{listeners}{}{rest}", pki.profile(""));
+    let open = |mode| {
+        let key = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(pki.path("gateway.key"), key).expect("changed");
+        json(&config, &[], &[])["warnings"].to_string()
+    };
+    let warnings = open(0o644);
+    for weak in [
+        "Listener 0.0.0.0:104 takes plain DICOM",
+        "Listener 0.0.0.0:2762 asks callers for no certificate",
+        "Listener 0.0.0.0:2763 takes callers without a certificate too",
+        "Peer ct is bound to no certificate",
+        "Destination pacs is called without TLS",
+        "Everybody on this machine can read the private key",
+        "CN=gateway,O=Clinic",
+    ] {
+        assert!(warnings.contains(weak), "{weak}: {warnings}");
+    }
+    assert!(!warnings.contains("2764"), "{warnings}");
+    assert!(!open(0o640).contains("private key"));
+}
+
+#[test]
+fn tls_that_could_not_work_is_named_before_any_file_is_read() {
+    let tls = "[[tls]]\nname = \"clinic\"\nca = \"/nowhere/ca.pem\"\n";
+    let listener = "[[listeners]]\naddress = \"127.0.0.1:2762\"\n";
+    let cases = [
+        (format!("{listener}tls = \"clinc\"\n{tls}"), "did you mean \"clinic\"?"),
+        (format!("{listener}tls = \"clinic\"\n{tls}"), "has no certificate and key"),
+        (format!("{listener}client_certificates = \"required\"\n"), "client_certificates without tls"),
+        (format!("{tls}{tls}"), "there twice"),
+        (format!("{tls}key = \"/k\"\n"), "a key without its certificate"),
+        (format!("{tls}crls = [\"credential:../x\"]\n"), "systemd credential"),
+        (
+            "[[destinations]]\nname = \"d\"\naddress = \"D@h:1\"\nserver_name = \"h\"\n".to_owned(),
+            "server_name without tls",
+        ),
+    ];
+    for (config, words) in cases {
+        let said = error(&config, &[], &[]);
+        assert!(said.contains(words), "{config}\n{said}");
+    }
 }

@@ -44,7 +44,7 @@ pub(crate) fn rejected(result: u8, source: u8, reason: u8) -> Vec<u8> {
     vec![3, 0, 0, 0, 0, 4, 0, result, source, reason]
 }
 
-fn read_pdu(stream: &mut TcpStream) -> Vec<u8> {
+pub(crate) fn read_pdu(stream: &mut impl Read) -> Vec<u8> {
     let mut header = [0; 6];
     stream.read_exact(&mut header).expect("a PDU header");
     let length = u32::from_be_bytes([header[2], header[3], header[4], header[5]]) as usize;
@@ -66,10 +66,15 @@ pub(crate) fn knock(address: SocketAddr, calling: &str, called: &str) -> Vec<u8>
 pub(crate) fn associate(address: SocketAddr, calling: &str, called: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).expect("connected");
     stream.set_read_timeout(Some(SOON)).expect("a time-out");
-    stream.write_all(&associate_request(calling, called)).expect("sent");
-    let answer = read_pdu(&mut stream);
-    assert_eq!(answer[0], 2, "an A-ASSOCIATE-AC, not {answer:02X?}");
+    associate_on(&mut stream, calling, called);
     stream
+}
+
+/// The same over a connection that is there.
+pub(crate) fn associate_on(stream: &mut (impl Read + Write), calling: &str, called: &str) {
+    stream.write_all(&associate_request(calling, called)).expect("sent");
+    let answer = read_pdu(stream);
+    assert_eq!(answer[0], 2, "an A-ASSOCIATE-AC, not {answer:02X?}");
 }
 
 /// A C-ECHO-RQ with message id 7 in one P-DATA-TF (PS3.7 9.3.5.1).
@@ -92,7 +97,7 @@ pub(crate) fn echo_request() -> Vec<u8> {
 }
 
 /// Reads a C-ECHO-RSP and gives its status.
-pub(crate) fn echo_status(stream: &mut TcpStream) -> u16 {
+pub(crate) fn echo_status(stream: &mut impl Read) -> u16 {
     let answer = read_pdu(stream);
     assert_eq!(answer[0], 4, "a P-DATA-TF, not {answer:02X?}");
     status_of(&answer)
@@ -113,7 +118,7 @@ pub(crate) fn status_of(answer: &[u8]) -> u16 {
 }
 
 /// C-ECHO on an association that is there.
-pub(crate) fn echo_on(stream: &mut TcpStream) -> u16 {
+pub(crate) fn echo_on(stream: &mut (impl Read + Write)) -> u16 {
     stream.write_all(&echo_request()).expect("sent");
     echo_status(stream)
 }

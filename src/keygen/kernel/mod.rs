@@ -132,16 +132,22 @@ impl Mixing {
     }
 }
 
-/// A convolution of each channel by itself, for a multiple of 16 channels.
+/// A convolution of each channel by itself, for a multiple of 16 channels, scaled to activations at once.
+///
+/// Four pixels at a time meet four weights of each channel. The same pixels may count for several outputs: under a
+/// transposed convolution four inputs lie between the same four outputs.
 #[derive(Debug)]
 pub(super) struct Filter {
     /// Where the pixels of each four taps lie, from the position's own.
     offsets: Vec<[u32; 4]>,
-    /// For each four taps, one for each 16 channels.
+    /// For each four taps and each output, one for each 16 channels.
     quads: Vec<Quad>,
+    /// Where the outputs of a position go, from the position's own place: one or four.
+    places: Vec<usize>,
     channels: usize,
     advance: usize,
     out_advance: usize,
+    scale: Scale,
     reach: usize,
     /// Whether each four taps are 64 bytes without a gap.
     joined: bool,
@@ -151,24 +157,33 @@ impl Filter {
     pub(super) fn new(
         offsets: Vec<[u32; 4]>,
         quads: Vec<Quad>,
-        channels: usize,
-        advance: usize,
-        out_advance: usize,
+        places: Vec<usize>,
+        (advance, out_advance): (usize, usize),
+        scale: Scale,
     ) -> Self {
-        assert!(channels.is_multiple_of(LANES) && channels > 0, "whole blocks of channels");
-        assert!(quads.len() == offsets.len() * (channels / LANES), "one for each block of channels");
-        assert!(out_advance >= channels, "outputs do not overlap");
+        let channels = scale.width;
+        assert!(
+            channels.is_multiple_of(LANES) && (LANES..=64).contains(&channels),
+            "whole blocks of channels"
+        );
+        assert!(matches!(places.len(), 1 | 4), "the variants know these");
+        assert!(
+            quads.len() == offsets.len() * places.len() * (channels / LANES),
+            "one for each block of channels"
+        );
+        assert!(scale.carry == 0, "nothing is added between the halves of a layer");
         let reach = offsets.iter().flatten().max().map_or(0, |offset| *offset as usize + channels);
         let gapless = |taps: &[u32; 4]| (1..4_u32).all(|at| taps[at as usize] == taps[0] + at * 16);
         let joined = channels == LANES && offsets.iter().all(gapless);
-        Self { offsets, quads, channels, advance, out_advance, reach, joined }
+        Self { offsets, quads, places, channels, advance, out_advance, scale, reach, joined }
     }
 
-    /// Computes `count` positions, the first with its activations at the front of `input`.
-    pub(super) fn row(&self, with: Instructions, input: &[u8], out: &mut [i32], count: usize) {
+    /// Computes `count` positions, the first with its pixels at the front of `input`.
+    pub(super) fn row(&self, with: Instructions, input: &[u8], out: &mut [u8], count: usize) {
+        let farthest = self.places.iter().max().map_or(0, |place| place + self.channels);
         assert!(count.is_multiple_of(POSITIONS) && count > 0, "whole groups of positions");
-        assert!((count - 1) * self.advance + self.reach <= input.len(), "the activations are there");
-        assert!((count - 1) * self.out_advance + self.channels <= out.len(), "the outputs have room");
+        assert!((count - 1) * self.advance + self.reach <= input.len(), "the pixels are there");
+        assert!((count - 1) * self.out_advance + farthest <= out.len(), "the outputs have room");
         match with.0 {
             Set::Portable => portable::filter(self, input, out, count),
             #[cfg(target_arch = "x86_64")]
@@ -191,8 +206,15 @@ pub(super) struct Sums {
 impl Sums {
     pub(super) const ZERO: Self = Self { sum: [0; 64], squares: [0; 64] };
 
-    /// Adds a row of `width` accumulators side by side: 16, 32 or 64.
-    pub(super) fn add_row(&mut self, with: Instructions, row: &[i32], width: usize) {
+    /// Adds rows of `width` accumulators side by side: 16, 32 or 64.
+    pub(super) fn add(&mut self, with: Instructions, rows: &[i32], width: usize) {
+        // Accumulators are below 2^23: the sum of 256 of them still fits 32 bits.
+        for part in rows.chunks(256 * width) {
+            self.add_part(with, part, width);
+        }
+    }
+
+    fn add_part(&mut self, with: Instructions, row: &[i32], width: usize) {
         match with.0 {
             Set::Portable => portable::sums(self, row, width),
             #[cfg(target_arch = "x86_64")]
@@ -214,22 +236,34 @@ impl Sums {
     }
 }
 
-/// What turns accumulators into activations, for each place in a group of `width`: section 4.
+/// What turns accumulators into activations, for each place in a group of `width`: section 4, with all that is added to a
+/// product gathered in one number.
 #[derive(Debug, Clone)]
 pub(super) struct Scale {
-    pub(super) mean: [i32; 64],
-    pub(super) factor: [i32; 64],
-    pub(super) carry: u32,
-    /// Added last: 64 in depthwise halves.
-    pub(super) shift: i32,
+    factor: [i32; 64],
+    bias: [i64; 64],
+    carry: u32,
     /// Accumulators side by side that have each their own mean and factor: 16, 32 or 64.
-    pub(super) width: usize,
+    width: usize,
 }
 
 impl Scale {
+    /// With the mean and factor of each of `channels` as laid out, repeated where they are fewer than 16; `carry` for
+    /// the layer's input, and `shift` added to each activation.
+    pub(super) fn new(channels: usize, carry: u32, shift: i32, of: impl Fn(usize) -> (i64, i64)) -> Self {
+        let width = channels.max(LANES);
+        assert!(matches!(width, 16 | 32 | 64) && width.is_multiple_of(channels), "the variants know these");
+        let mut scale = Self { factor: [0; 64], bias: [0; 64], carry, width };
+        for at in 0..width {
+            let (mean, factor) = of(at % channels);
+            scale.factor[at] = i32::try_from(factor).expect("factors are below 2^31");
+            scale.bias[at] = (1 << 31) - mean * factor + (i64::from(shift) << 32);
+        }
+        scale
+    }
+
     /// Writes the activations of a row. `added` is the same row of the layer's input, where `carry` is not 0.
     pub(super) fn row(&self, with: Instructions, row: &[i32], added: Option<&[u8]>, out: &mut [u8]) {
-        assert!(matches!(self.width, 16 | 32 | 64), "the variants know these");
         assert!(row.len().is_multiple_of(self.width) && out.len() == row.len(), "whole groups");
         assert!(added.is_none_or(|added| added.len() == row.len()), "the same row");
         match with.0 {

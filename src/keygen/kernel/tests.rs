@@ -81,17 +81,18 @@ proptest! {
     }
 
     #[test]
-    fn a_filter_is_the_sum_of_products_of_each_channel(
+    fn a_filter_is_the_scaled_sum_of_products_of_each_channel(
         seed: u64,
         channels in select(vec![16_usize, 32, 64]),
-        four_taps in 1..15_usize,
+        steps in 1..15_usize,
+        outputs in select(vec![1_usize, 4]),
         stride in 1..=2_usize,
         gap in 0..20_usize,
         joined: bool,
     ) {
         let count = 16;
         let mut numbers = Numbers(seed);
-        let offsets: Vec<[u32; 4]> = (0..four_taps)
+        let offsets: Vec<[u32; 4]> = (0..steps)
             .map(|_| {
                 let mut any = || u32::try_from(numbers.within(0, 500)).unwrap();
                 let first = any();
@@ -99,40 +100,46 @@ proptest! {
             })
             .collect();
         let blocks = channels / LANES;
-        let quads = numbers.quads(four_taps * blocks);
+        let quads = numbers.quads(steps * outputs * blocks);
         let advance = stride * channels;
         let input = numbers.activations((count - 1) * advance + 548 + channels);
-        let width = channels + gap;
-        let plan = Filter::new(offsets.clone(), quads.clone(), channels, advance, width);
-        prop_assert_eq!(plan.joined, joined && channels == 16 || plan.joined && channels == 16);
+        let width = outputs * channels + gap;
+        let places: Vec<usize> = (0..outputs).rev().map(|output| output * channels).collect();
+        let scales: Vec<(i64, i64)> =
+            (0..channels).map(|_| (numbers.within(-500_000, 500_000), numbers.within(1_000_000, 100_000_000))).collect();
+        let scale = Scale::new(channels, 0, 64, |channel| scales[channel]);
+        let plan = Filter::new(offsets.clone(), quads.clone(), places.clone(), (advance, width), scale);
         for with in Instructions::available() {
-            let mut out = vec![i32::MIN; (count - 1) * width + channels];
+            let mut out = vec![0xEE; (count - 1) * width + outputs * channels];
             plan.row(with, &input, &mut out, count);
             for (at, found) in out.iter().enumerate() {
-                let (position, channel) = (at / width, at % width);
-                if channel >= channels {
-                    prop_assert_eq!(*found, i32::MIN, "{} wrote between the outputs", with);
+                let (position, place) = (at / width, at % width);
+                let Some(output) = places.iter().position(|first| place / channels * channels == *first) else {
+                    prop_assert_eq!(*found, 0xEE, "{} wrote between the outputs", with);
                     continue;
-                }
-                let sum: i64 = (0..four_taps * 4)
+                };
+                let channel = place % channels;
+                let sum: i64 = (0..steps * 4)
                     .map(|tap| {
-                        let weight = quads[tap / 4 * blocks + channel / LANES].0[channel % LANES][tap % 4];
+                        let quad = &quads[(tap / 4 * outputs + output) * blocks + channel / LANES];
                         let place = position * advance + offsets[tap / 4][tap % 4] as usize + channel;
-                        i64::from(weight) * i64::from(input[place])
+                        i64::from(quad.0[channel % LANES][tap % 4]) * i64::from(input[place])
                     })
                     .sum();
-                prop_assert_eq!(i64::from(*found), sum, "{} at {}", with, at);
+                let (mean, factor) = scales[channel];
+                let expected = ((((sum - mean) * factor + (1 << 31)) >> 32) + 64).clamp(0, 127);
+                prop_assert_eq!(i64::from(*found), expected, "{} at {}", with, at);
             }
         }
     }
 
     #[test]
-    fn sums_are_exact(seed: u64, width in select(vec![16_usize, 32, 64]), groups in 1..80_usize) {
+    fn sums_are_exact(seed: u64, width in select(vec![16_usize, 32, 64]), groups in 1..600_usize) {
         let row = Numbers(seed).accumulators(width * groups);
         for with in Instructions::available() {
             let mut sums = Sums::ZERO;
-            sums.add_row(with, &row, width);
-            sums.add_row(with, &row, width);
+            sums.add(with, &row, width);
+            sums.add(with, &row, width);
             for channel in 0..64 {
                 let all = || row.iter().skip(channel).step_by(width).map(|x| i64::from(*x)).filter(|_| channel < width);
                 prop_assert_eq!(sums.sum[channel], 2 * all().sum::<i64>(), "{}", with);
@@ -153,20 +160,17 @@ proptest! {
         let mut numbers = Numbers(seed);
         let row = numbers.accumulators(width * groups);
         let added = numbers.activations(width * groups);
-        let mut plan = Scale { mean: [0; 64], factor: [0; 64], carry, shift, width };
-        for at in 0..64 {
-            plan.mean[at] = numbers.accumulators(1)[0];
-            // Small and large factors: with large ones nearly everything is cut, with small ones nothing.
-            plan.factor[at] = i32::try_from(numbers.within(0, (1 << scale_bits) - 1)).unwrap();
-        }
+        // Small and large factors: with large ones nearly everything is cut, with small ones nothing.
+        let scales: Vec<(i64, i64)> =
+            (0..width).map(|_| (numbers.accumulators(1)[0].into(), numbers.within(0, (1 << scale_bits) - 1))).collect();
+        let plan = Scale::new(width, carry, shift, |channel| scales[channel]);
         for with in Instructions::available() {
             let mut out = vec![0xEE; row.len()];
             let with_added = (carry != 0).then_some(&added[..]);
             plan.row(with, &row, with_added, &mut out);
             for (at, found) in out.iter().enumerate() {
-                let channel = at % width;
-                let deviation = i64::from(row[at]) - i64::from(plan.mean[channel]);
-                let product = deviation * i64::from(plan.factor[channel]) + i64::from(added[at]) * i64::from(carry);
+                let (mean, factor) = scales[at % width];
+                let product = (i64::from(row[at]) - mean) * factor + i64::from(added[at]) * i64::from(carry);
                 let expected = (((product + (1 << 31)) >> 32) + i64::from(shift)).clamp(0, 127);
                 prop_assert_eq!(i64::from(*found), expected, "{} at {}", with, at);
             }

@@ -2,12 +2,12 @@
 
 use std::io::{self, Read};
 
-use dicom_core::Tag;
+use dicom_core::{Tag, VR};
 
 use super::error::{Place, ScanError};
 use super::limits::Limits;
-use crate::dicom::Uid;
-use crate::seal::element::{Layout, Length, read_header, tag_of};
+use crate::dicom::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Uid};
+use crate::seal::element::{Layout, Length, read_header, tag_of, write_header};
 
 const TRANSFER_SYNTAX_UID: Tag = Tag(0x0002, 0x0010);
 const PREAMBLE_BYTES: usize = 128;
@@ -20,6 +20,33 @@ pub struct Front {
     pub raw: Vec<u8>,
     /// The transfer syntax of the data set behind it.
     pub transfer_syntax: Uid,
+}
+
+/// Preamble, prefix and file meta information for a data set of ours (PS3.10 table 7.1-1).
+#[must_use]
+pub fn write(sop_class: &Uid, sop_instance: &Uid, transfer_syntax: &str) -> Vec<u8> {
+    let mut elements = Vec::with_capacity(256);
+    let mut put = |number: u16, vr: VR, value: &[u8]| {
+        let padded = value.len().next_multiple_of(2);
+        let length = Length::Defined(u32::try_from(padded).unwrap_or(u32::MAX));
+        write_header(&mut elements, Layout::ExplicitLittle, Tag(0x0002, number), vr, length);
+        elements.extend_from_slice(value);
+        if padded != value.len() {
+            elements.push(if vr == VR::SH { b' ' } else { 0 });
+        }
+    };
+    put(0x0001, VR::OB, &[0, 1]);
+    put(0x0002, VR::UI, sop_class.as_str().as_bytes());
+    put(0x0003, VR::UI, sop_instance.as_str().as_bytes());
+    put(0x0010, VR::UI, transfer_syntax.as_bytes());
+    put(0x0012, VR::UI, IMPLEMENTATION_CLASS_UID.as_bytes());
+    put(0x0013, VR::SH, IMPLEMENTATION_VERSION_NAME.as_bytes());
+    let mut out = vec![0; PREAMBLE_BYTES];
+    out.extend_from_slice(PREFIX);
+    write_header(&mut out, Layout::ExplicitLittle, Tag(0x0002, 0x0000), VR::UL, Length::Defined(4));
+    out.extend_from_slice(&u32::try_from(elements.len()).unwrap_or(u32::MAX).to_le_bytes());
+    out.extend_from_slice(&elements);
+    out
 }
 
 /// What [`split`] makes of the start of a file.

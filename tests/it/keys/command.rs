@@ -13,10 +13,11 @@ use super::new_key;
 
 const PASSPHRASE: &str = "a passphrase of the tests";
 
-struct Site(tempfile::TempDir);
+/// A place with a configuration and a passphrase.
+pub(crate) struct Site(tempfile::TempDir);
 
 impl Site {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = super::folder();
         let passphrase = folder.path().join("passphrase");
         fs::write(&passphrase, format!("{PASSPHRASE}\n")).unwrap();
@@ -31,7 +32,7 @@ impl Site {
         Self(folder)
     }
 
-    fn path(&self, name: &str) -> std::path::PathBuf {
+    pub(crate) fn path(&self, name: &str) -> std::path::PathBuf {
         self.0.path().join(name)
     }
 
@@ -44,14 +45,18 @@ impl Site {
         }
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
+    /// Runs any command with the site's configuration.
+    pub(crate) fn sealgate(&self, arguments: &[&str]) -> Output {
         Command::new(env!("CARGO_BIN_EXE_sealgate"))
-            .arg("keys")
             .args(arguments)
             .arg("--config")
             .arg(self.path("gateway.toml"))
             .output()
             .unwrap()
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.sealgate(&[&["keys"], arguments].concat())
     }
 
     fn json(&self, arguments: &[&str]) -> Value {

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail the test too")]
 
 mod archive;
-mod command;
+pub(crate) mod command;
 mod crash;
 mod keyring;
 mod store;

@@ -1,0 +1,87 @@
+//! `sealgate open`: opens sealed files into the originals.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+
+use clap::Args;
+use serde_json::json;
+
+use super::batch::{Input, Inputs, Outcome, Outputs};
+use super::{ConfigArgs, Exit, open_archive};
+use crate::keys::{Archive, Binding as KeyBinding, KeysError, Source};
+use crate::seal::{Changes, Claim, FileError, HeaderMode, open_file};
+
+/// Open sealed DICOM files
+#[derive(Debug, Args)]
+#[command(after_help = "Example: sealgate open --out originals/ sealed/\n\n\
+    What an archive changed since in the patient's or the study's attributes is taken over, and named; with --original \
+    every byte is as it was sealed.")]
+pub(super) struct Open {
+    #[command(flatten)]
+    inputs: Inputs,
+    #[command(flatten)]
+    outputs: Outputs,
+    /// Give every byte back as it was sealed, whatever an archive changed in the attributes since
+    #[arg(long)]
+    original: bool,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+impl Open {
+    pub(super) fn run(self) -> Exit {
+        match open_archive(&self.config) {
+            Ok((_, archive)) => self.inputs.run("opening", |input| self.open(input, &archive)),
+            Err(exit) => exit,
+        }
+    }
+
+    fn open(&self, input: &Input, archive: &Archive) -> Result<Outcome, FileError<KeysError>> {
+        let mode = if self.original { HeaderMode::Original } else { HeaderMode::Current };
+        let mut writing = self.outputs.begin(input)?;
+        let file = File::open(&input.path)?;
+        let mut out = BufWriter::with_capacity(256 * 1024, writing.file());
+        let (mut source, mut warnings) = (None, Vec::new());
+        let opened = open_file(file, &mut out, mode, |claim: &Claim| {
+            let binding = KeyBinding::from(&claim.binding);
+            let found = archive.find(binding.key_id, claim.key_record.as_deref(), &binding)?;
+            source = Some(found.source);
+            warnings = found.failures.iter().map(|(place, error)| format!("{place}: {error}")).collect();
+            Ok(found.content_key)
+        })?;
+        out.flush()?;
+        drop(out);
+        let path = writing.finish()?;
+        let place = source.map_or("", Source::name);
+        let tags = |tags: &[dicom_core::Tag]| tags.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let Changes { changed, added, removed } = &opened.changes;
+        let binding = &opened.binding;
+        Ok(Outcome {
+            fields: json!({
+                "out": path.display().to_string(), "key_id": binding.key_id.to_string(), "key_from": source,
+                "suite": binding.suite.name(), "sop_instance": binding.sop_instance,
+                "transfer_syntax": opened.original.transfer_syntax, "warnings": warnings,
+                "changed": tags(changed), "added": tags(added), "removed": tags(removed),
+            }),
+            sentence: format!(
+                "opened with the key from {place}{}{}",
+                noted(&warnings),
+                in_words(&opened.changes)
+            ),
+        })
+    }
+}
+
+fn noted(warnings: &[String]) -> String {
+    warnings.iter().flat_map(|warning| ["; ", warning]).collect()
+}
+
+/// What the archive changed, as the end of a sentence.
+fn in_words(changes: &Changes) -> String {
+    let Changes { changed, added, removed } = changes;
+    let part = |verb: &str, tags: &[dicom_core::Tag]| {
+        let tags: Vec<_> = tags.iter().map(ToString::to_string).collect();
+        if tags.is_empty() { String::new() } else { format!("; {verb} since: {}", tags.join(" ")) }
+    };
+    part("changed", changed) + &part("added", added) + &part("removed", removed)
+}

@@ -1,0 +1,329 @@
+//! The opener: a sealed instance's bytes in, in pieces of any size; the original out, while they arrive.
+//!
+//! Every byte that it gives out is authentic, but only [`Opener::finish`] says that they are all: what was given out
+//! before an error has to be thrown away, and its transfer aborted.
+#![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+
+mod compare;
+mod damage;
+mod error;
+mod merge;
+mod restore;
+
+pub use damage::Damage;
+pub use error::OpenError;
+pub use merge::Changes;
+pub use restore::Opened;
+
+use std::io;
+
+use dicom_core::Tag;
+
+use self::damage::Signs;
+use self::merge::PacsHeader;
+use self::restore::Restore;
+use super::carrier::{BlockFinder, LIMITS};
+use super::derive::Binding;
+use super::element::{Layout, PIXEL_DATA, is_pixel_data};
+use super::header::{HEADER_BYTES, Header, HeaderError};
+use super::key::ContentKey;
+use super::record::{Original, RecordReader, Restored};
+use super::scan::{Element, Event, Head, ScanError, Scanner};
+use super::stream::StreamOpener;
+use crate::dicom::{Encoding, TransferSyntax, Uid};
+
+const SOP_CLASS: Tag = Tag(0x0008, 0x0016);
+const SOP_INSTANCE: Tag = Tag(0x0008, 0x0018);
+
+/// What a sealed instance claims, with which its key is looked for. Only the key commitment makes it more than a claim.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    /// Suite, key id, SOP Class and Instance UID.
+    pub binding: Binding,
+    /// The key record in the private block; a padding byte may stand behind it.
+    pub key_record: Option<Vec<u8>>,
+}
+
+/// What is certain once an instance is open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenedInstance {
+    /// What the original was.
+    pub original: Original,
+    /// The key that opened it, and what it is bound to.
+    pub binding: Binding,
+    /// What the PACS changed since; nothing where that was not asked for.
+    pub changes: Changes,
+}
+
+/// Which header the opened instance has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HeaderMode {
+    /// Attributes that the PACS changed since are as the PACS has them.
+    #[default]
+    Current,
+    /// Every byte is as it was sealed.
+    Original,
+}
+
+/// Opens one sealed instance. `K` finds the content key for what the instance claims, or says by `None` that it has
+/// none (and keeps the reason to itself).
+pub struct Opener<K> {
+    scanner: Scanner,
+    work: Work<K>,
+}
+
+struct Work<K> {
+    find_key: K,
+    sop_class: Option<Uid>,
+    sop_instance: Option<Uid>,
+    block: BlockFinder,
+    signs: Signs,
+    pacs: Option<PacsHeader>,
+    pixels: Pixels,
+    /// Bytes of Pixel Data so far.
+    pixel_bytes: u64,
+    out: Out,
+}
+
+/// Where in the carrier's pixels it is.
+enum Pixels {
+    Before,
+    /// In the fixed header.
+    Header(Vec<u8>),
+    /// In the stream, with so many bytes of it to come.
+    Stream {
+        stream: Box<StreamOpener>,
+        left: u64,
+        length: u64,
+    },
+    /// Behind the stream.
+    Padding,
+}
+
+/// What comes out of the stream.
+struct Out {
+    records: RecordReader,
+    restore: Restore,
+    binding: Option<Binding>,
+    original: Option<Original>,
+    front_left: usize,
+}
+
+impl Out {
+    /// Takes authentic plaintext.
+    fn push(
+        &mut self,
+        plain: &[u8],
+        on: &mut impl FnMut(Opened<'_>) -> io::Result<()>,
+    ) -> Result<(), OpenError> {
+        let Self { records, restore, binding, original, front_left } = self;
+        records.push(plain, &mut |restored| match restored {
+            Restored::Begin(began) => {
+                *front_left = usize::try_from(began.front_bytes).unwrap_or(usize::MAX);
+                restore.begin(&began)?;
+                if let Some(binding) = binding {
+                    on(Opened::Begin(&began, binding))?;
+                }
+                *original = Some(began);
+                Ok(())
+            }
+            Restored::Bytes(bytes) => {
+                let (front, data) = bytes.split_at_checked(*front_left).unwrap_or((bytes, &[]));
+                *front_left = front_left.saturating_sub(front.len());
+                if !front.is_empty() {
+                    on(Opened::Front(front))?;
+                }
+                if data.is_empty() { Ok(()) } else { restore.push(data, on) }
+            }
+        })
+    }
+}
+
+impl<K: FnMut(&Claim) -> Option<ContentKey>> Opener<K> {
+    /// Starts to open an instance that comes in this transfer syntax; `total` is the length of its data set if known.
+    pub fn new(
+        transfer_syntax: &Uid,
+        mode: HeaderMode,
+        total: Option<u64>,
+        find_key: K,
+    ) -> Result<Self, OpenError> {
+        let encoding = match TransferSyntax::by_uid(transfer_syntax.as_str()).map(|syntax| syntax.encoding) {
+            None | Some(Encoding::Encapsulated | Encoding::ExplicitBig) => {
+                return Err(OpenError::TransferSyntax(transfer_syntax.clone()));
+            }
+            Some(encoding) => encoding,
+        };
+        let pacs = (mode == HeaderMode::Current).then(|| PacsHeader::new(Layout::from(encoding)));
+        let out = Out {
+            records: RecordReader::default(),
+            restore: Restore::Exact,
+            binding: None,
+            original: None,
+            front_left: 0,
+        };
+        let work = Work {
+            find_key,
+            sop_class: None,
+            sop_instance: None,
+            block: BlockFinder::default(),
+            signs: Signs::new(encoding),
+            pacs,
+            pixels: Pixels::Before,
+            pixel_bytes: 0,
+            out,
+        };
+        Ok(Self { scanner: Scanner::new(encoding, LIMITS, total), work })
+    }
+
+    /// Takes the next bytes of the sealed data set, and tells `on` what opens.
+    pub fn push(
+        &mut self,
+        bytes: &[u8],
+        on: &mut impl FnMut(Opened<'_>) -> io::Result<()>,
+    ) -> Result<(), OpenError> {
+        let work = &mut self.work;
+        self.scanner.push(bytes, &mut |event| work.take(&event, on))
+    }
+
+    /// The sealed data set is over. Only if this succeeds is what came out the original.
+    pub fn finish(
+        mut self,
+        on: &mut impl FnMut(Opened<'_>) -> io::Result<()>,
+    ) -> Result<OpenedInstance, OpenError> {
+        self.scanner.finish()?;
+        let Work { pixels, block, out, .. } = self.work;
+        let (Pixels::Padding, Some(original), Some(binding)) = (pixels, out.original, out.binding) else {
+            let was_sealed = block.is_present();
+            return Err(if was_sealed { OpenError::Damaged(Damage::NoPixels) } else { OpenError::NotSealed });
+        };
+        let changes = out.restore.finish(on)?;
+        Ok(OpenedInstance { original, binding, changes })
+    }
+}
+
+impl<K: FnMut(&Claim) -> Option<ContentKey>> Work<K> {
+    fn take(
+        &mut self,
+        event: &Event<'_>,
+        on: &mut impl FnMut(Opened<'_>) -> io::Result<()>,
+    ) -> Result<(), OpenError> {
+        match event {
+            Event::Element(element) => {
+                // Behind the pixels a sealer writes nothing, and what a PACS adds there it cannot mean.
+                if matches!(self.pixels, Pixels::Before) {
+                    self.take_element(element);
+                }
+                Ok(())
+            }
+            Event::Begin(head) => self.begin(head),
+            Event::Bytes(bytes) => self.take_pixels(bytes, on),
+            Event::End(tail) if is_pixel_data(tail.tag) => self.end_pixels(),
+            Event::End(_) => Ok(()),
+        }
+    }
+
+    fn take_element(&mut self, element: &Element<'_>) {
+        match element.tag {
+            SOP_CLASS => self.sop_class = Uid::from_wire(element.value).ok(),
+            SOP_INSTANCE => self.sop_instance = Uid::from_wire(element.value).ok(),
+            Tag(group, _) if group % 2 == 1 => self.block.take(element.tag, element.value),
+            _ => {}
+        }
+        self.signs.take(element);
+        if let Some(pacs) = &mut self.pacs {
+            pacs.take(element);
+        }
+    }
+
+    fn begin(&mut self, head: &Head<'_>) -> Result<(), OpenError> {
+        match head.tag {
+            PIXEL_DATA => self.pixels = Pixels::Header(Vec::with_capacity(HEADER_BYTES)),
+            tag if is_pixel_data(tag) => return Err(self.not_sealed()),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn take_pixels(
+        &mut self,
+        mut bytes: &[u8],
+        on: &mut impl FnMut(Opened<'_>) -> io::Result<()>,
+    ) -> Result<(), OpenError> {
+        let before = self.pixel_bytes;
+        if !matches!(self.pixels, Pixels::Before) {
+            self.pixel_bytes = before.saturating_add(bytes.len() as u64);
+        }
+        if let Pixels::Header(gathered) = &mut self.pixels {
+            let missing = HEADER_BYTES.saturating_sub(gathered.len());
+            let (now, later) = bytes.split_at_checked(missing).unwrap_or((bytes, &[]));
+            gathered.extend_from_slice(now);
+            bytes = later;
+            let Some(header) = gathered.first_chunk().map(Header::read) else { return Ok(()) };
+            self.begin_stream(header)?;
+        }
+        if let Pixels::Stream { stream, left, .. } = &mut self.pixels {
+            let now = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
+            let (now, later) = bytes.split_at_checked(now).unwrap_or((bytes, &[]));
+            *left = left.saturating_sub(now.len() as u64);
+            bytes = later;
+            let out = &mut self.out;
+            stream.push(now, &mut |plain| out.push(plain, on))?;
+            if *left == 0 {
+                stream.finish(&mut |plain| out.push(plain, on))?;
+                out.records.finish()?;
+                self.pixels = Pixels::Padding;
+            }
+        }
+        match (&self.pixels, bytes.iter().position(|byte| *byte != 0)) {
+            (Pixels::Padding, Some(wrong)) => {
+                let behind = bytes.len().saturating_sub(wrong) as u64;
+                Err(OpenError::Padding { at: self.pixel_bytes.saturating_sub(behind) })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn begin_stream(&mut self, header: Result<Header, HeaderError>) -> Result<(), OpenError> {
+        let header = match header {
+            Ok(header) => header,
+            Err(HeaderError::NotSealed) => return Err(self.not_sealed()),
+            Err(error) => return Err(error.into()),
+        };
+        let binding = Binding {
+            suite: header.suite,
+            key_id: header.key_id,
+            sop_class: self.sop_class.clone().ok_or(OpenError::Uid(SOP_CLASS))?,
+            sop_instance: self.sop_instance.clone().ok_or(OpenError::Uid(SOP_INSTANCE))?,
+        };
+        let context = binding.context();
+        let claim = Claim { binding, key_record: self.block.key_record().map(<[u8]>::to_vec) };
+        let key = (self.find_key)(&claim).ok_or(OpenError::NoKey(header.key_id))?;
+        self.out.restore = Restore::Waiting(self.pacs.take());
+        self.out.binding = Some(claim.binding);
+        let stream = Box::new(StreamOpener::new(key, context));
+        self.pixels = Pixels::Stream { stream, left: header.stream_bytes, length: header.stream_bytes };
+        Ok(())
+    }
+
+    fn end_pixels(&self) -> Result<(), OpenError> {
+        match &self.pixels {
+            Pixels::Header(_) => Err(self.not_sealed()),
+            Pixels::Stream { length, .. } => {
+                let needed = length.saturating_add(HEADER_BYTES as u64);
+                Err(OpenError::Damaged(Damage::Shortened { have: self.pixel_bytes, needed }))
+            }
+            Pixels::Before | Pixels::Padding => Ok(()),
+        }
+    }
+
+    /// Pixels without a fixed header: an ordinary image, or one that the private block says was sealed.
+    fn not_sealed(&self) -> OpenError {
+        if self.block.is_present() { OpenError::Damaged(self.signs.explain()) } else { OpenError::NotSealed }
+    }
+}
+
+impl From<ScanError> for OpenError {
+    fn from(error: ScanError) -> Self {
+        Self::Scan(error)
+    }
+}

@@ -1,0 +1,263 @@
+//! The spool that others use: begin an entry, take what is due, look, decide.
+
+use std::sync::Arc;
+
+use crate::spool::changes::Change;
+use crate::spool::config::Config;
+use crate::spool::content::Content;
+use crate::spool::damage::{self, Damaged};
+use crate::spool::disk::{Disk, RealDisk};
+use crate::spool::draft::Draft;
+use crate::spool::error::SpoolError;
+use crate::spool::id::EntryId;
+use crate::spool::index::Index;
+use crate::spool::job::Job;
+use crate::spool::queue::{Counts, Order};
+use crate::spool::record::{Unreadable, check_destination};
+use crate::spool::recover::{self, Recovery, verify_content};
+use crate::spool::rounds::locked;
+use crate::spool::shared::{OnWork, Shared};
+use crate::spool::space::{Pressure, Usage};
+use crate::spool::state::{Delivery, State, reason};
+use crate::spool::view::Summary;
+
+/// Bytes that survive a crash, in order. Cheap to clone; all clones are one spool.
+///
+/// Calls block on the disk, so asynchronous callers make them where blocking is allowed. Many threads may call at once:
+/// commits and verdicts at the same time share their fsyncs.
+#[derive(Clone)]
+pub struct Spool {
+    shared: Arc<Shared>,
+}
+
+impl Spool {
+    /// Opens the spool in the folder of the configuration, and makes it if there is none.
+    pub fn open(config: &Config) -> Result<(Self, Recovery), SpoolError> {
+        Self::open_on(Arc::new(RealDisk), config)
+    }
+
+    /// The same on another file system, such as one whose calls fail.
+    pub fn open_on(disk: Arc<dyn Disk>, config: &Config) -> Result<(Self, Recovery), SpoolError> {
+        let (shared, recovery) = recover::open(disk, config)?;
+        Ok((Self { shared: Arc::new(shared) }, recovery))
+    }
+
+    /// Has `call` called with the name of a destination whenever it has something new to do; once for a spool.
+    ///
+    /// It is called from the thread that made the change, and shall only wake a worker.
+    pub fn on_work(&self, call: impl Fn(&str) + Send + Sync + 'static) {
+        let call: OnWork = Box::new(call);
+        let _ = self.shared.on_work.set(call);
+    }
+
+    /// Begins an entry. `expected_bytes`, if known, are set apart for it at once.
+    pub fn begin(&self, expected_bytes: Option<u64>) -> Result<Draft, SpoolError> {
+        let expected = expected_bytes.unwrap_or(self.shared.config.draft_step_bytes);
+        Draft::begin(Arc::clone(&self.shared), expected)
+    }
+
+    /// Takes up to `limit` entries that are due at a destination, the oldest first.
+    pub fn take(
+        &self,
+        destination: &str,
+        now_unix_millis: u64,
+        limit: usize,
+        order: Order,
+    ) -> Result<Vec<Job>, SpoolError> {
+        self.shared.check_running()?;
+        let later_millis_max = self.shared.config.later_seconds_max.saturating_mul(1000);
+        let mut index = locked(&self.shared.index);
+        let entries = index.take(destination, now_unix_millis, later_millis_max, limit, order);
+        drop(index);
+        let destination: Arc<str> = destination.into();
+        let job = |entry| Job::new(Arc::clone(&self.shared), entry, Arc::clone(&destination));
+        Ok(entries.into_iter().map(job).collect())
+    }
+
+    /// When something is due at a destination: 0 for now, none while nothing waits.
+    #[must_use]
+    pub fn next_due_unix_millis(&self, destination: &str) -> Option<u64> {
+        locked(&self.shared.index).queues.get(destination)?.next_due_unix_millis()
+    }
+
+    /// Opens the content of an entry.
+    pub fn read(&self, id: EntryId) -> Result<Content, SpoolError> {
+        self.shared.check_running()?;
+        locked(&self.shared.index).get(id)?;
+        Content::open(Arc::clone(&self.shared), id)
+    }
+
+    /// Entries with this key, the oldest first, delivered or not as long as they are here.
+    #[must_use]
+    pub fn find(&self, key: &[u8]) -> Vec<Summary> {
+        locked(&self.shared.index).find(key).map(Summary::of).collect()
+    }
+
+    /// One entry.
+    pub fn show(&self, id: EntryId) -> Result<Summary, SpoolError> {
+        locked(&self.shared.index).get(id).map(Summary::of)
+    }
+
+    /// Up to `limit` entries behind a sequence (0 for the start), the oldest first.
+    #[must_use]
+    pub fn list(&self, after_sequence: u64, limit: usize) -> Vec<Summary> {
+        locked(&self.shared.index).after(after_sequence).take(limit).map(Summary::of).collect()
+    }
+
+    /// How many deliveries of each destination are in which state.
+    #[must_use]
+    pub fn counts(&self) -> Vec<(Arc<str>, Counts)> {
+        let index = locked(&self.shared.index);
+        index.queues.iter().map(|(name, queue)| (Arc::clone(name), queue.counts())).collect()
+    }
+
+    /// Entries that have been set aside as damaged, now or ever before.
+    pub fn damaged(&self) -> Result<Vec<Damaged>, SpoolError> {
+        damage::list(&*self.shared.disk, &self.shared.paths)
+    }
+
+    /// Tries deliveries again that were put off or set aside, at once; how many these were.
+    ///
+    /// `destination` limits it to one.
+    pub fn retry(
+        &self,
+        id: EntryId,
+        destination: Option<&str>,
+        now_unix_millis: u64,
+    ) -> Result<usize, SpoolError> {
+        let mut names = Vec::new();
+        let tried = self.shared.change(|index| {
+            changes(index, id, destination, |name, old| match old.state {
+                State::Later | State::Aside => {
+                    names.push(Arc::clone(name));
+                    Ok(Some(Delivery { reason: old.reason.clone(), ..Delivery::waiting(now_unix_millis) }))
+                }
+                _ => Ok(None),
+            })
+        })?;
+        for name in &names {
+            self.shared.call(name);
+        }
+        Ok(tried)
+    }
+
+    /// Gives deliveries up, at one destination or at all; how many these were. The entry goes with the last of them,
+    /// unless it is held.
+    pub fn discard(
+        &self,
+        id: EntryId,
+        destination: Option<&str>,
+        why: &str,
+        now_unix_millis: u64,
+    ) -> Result<usize, SpoolError> {
+        self.shared.change(|index| {
+            let change = |name: &Arc<str>, old: &Delivery| match old.state {
+                State::InHand => Err(SpoolError::InHand { id, destination: name.to_string() }),
+                State::Done | State::Dropped => Ok(None),
+                _ => Ok(Some(Delivery {
+                    state: State::Dropped,
+                    changed_unix_millis: now_unix_millis,
+                    reason: reason(why),
+                    ..old.clone()
+                })),
+            };
+            changes(index, id, destination, change)
+        })
+    }
+
+    /// Has an entry delivered to a further destination, such as one that takes over from another.
+    pub fn send_also(&self, id: EntryId, destination: &str, now_unix_millis: u64) -> Result<(), SpoolError> {
+        check_destination(destination)?;
+        self.shared.change(|index| {
+            if index.get(id)?.delivery(destination).is_some() {
+                return Ok(Vec::new());
+            }
+            let delivery = Delivery::waiting(now_unix_millis);
+            Ok(vec![Change::Delivery { id, destination: destination.into(), delivery }])
+        })?;
+        self.shared.call(destination);
+        Ok(())
+    }
+
+    /// Sets flags that keep an entry, beside those it has.
+    pub fn hold(&self, id: EntryId, flags: u32) -> Result<(), SpoolError> {
+        self.set_holds(id, |holds| holds | flags)
+    }
+
+    /// Takes flags away; an entry that is delivered and has none left goes.
+    pub fn release(&self, id: EntryId, flags: u32) -> Result<(), SpoolError> {
+        self.set_holds(id, |holds| holds & !flags)
+    }
+
+    fn set_holds(&self, id: EntryId, change: impl FnOnce(u32) -> u32) -> Result<(), SpoolError> {
+        let changed = self.shared.change(|index| {
+            let old = index.get(id)?.holds;
+            let holds = change(old);
+            Ok(if holds == old { Vec::new() } else { vec![Change::Holds { id, holds }] })
+        });
+        changed.map(|_| ())
+    }
+
+    /// What can be taken at present.
+    #[must_use]
+    pub fn pressure(&self) -> Pressure {
+        if self.shared.failed().is_some() {
+            return Pressure::RefuseStores;
+        }
+        // A disk that does not even say how full it is takes nothing.
+        self.shared.free_bytes().map_or(Pressure::RefuseStores, |free| self.shared.space.pressure(free))
+    }
+
+    /// How much is in the spool.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        self.shared.space.usage()
+    }
+
+    /// Why the spool has stopped, if it has: then it refuses everything until it is opened again.
+    #[must_use]
+    pub fn failed(&self) -> Option<&str> {
+        self.shared.failed()
+    }
+
+    /// Verifies the contents of entries that the start had no time for, until about `bytes_max` are read; how many
+    /// entries are left. To be called in the background until none is.
+    pub fn verify(&self, bytes_max: u64) -> Result<usize, SpoolError> {
+        let mut read = 0_u64;
+        while read < bytes_max {
+            self.shared.check_running()?;
+            let Some(id) = locked(&self.shared.unverified).pop() else { return Ok(0) };
+            if locked(&self.shared.index).get(id).is_err() {
+                continue;
+            }
+            match verify_content(&*self.shared.disk, &self.shared.paths, id) {
+                Ok(bytes) => read = read.saturating_add(bytes),
+                Err(Unreadable::Damaged(reason)) => _ = self.shared.set_damaged(id, &reason),
+                // Delivered meanwhile.
+                Err(Unreadable::Error(_)) if locked(&self.shared.index).get(id).is_err() => {}
+                Err(Unreadable::Error(error)) => return Err(error),
+            }
+        }
+        Ok(locked(&self.shared.unverified).len())
+    }
+}
+
+/// Changes to the deliveries of an entry, to one destination or all.
+fn changes(
+    index: &Index,
+    id: EntryId,
+    only: Option<&str>,
+    mut change: impl FnMut(&Arc<str>, &Delivery) -> Result<Option<Delivery>, SpoolError>,
+) -> Result<Vec<Change>, SpoolError> {
+    let entry = index.get(id)?;
+    if let Some(destination) = only {
+        index.delivery(id, destination)?;
+    }
+    let mut found = Vec::new();
+    for (name, old) in entry.deliveries.iter().filter(|(name, _)| only.is_none_or(|only| only == &**name)) {
+        if let Some(delivery) = change(name, old)? {
+            found.push(Change::Delivery { id, destination: Arc::clone(name), delivery });
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,134 @@
+"""Opens sealed DICOM files, written from docs/FORMAT.md alone: open.py [FILE...]
+
+Without files it opens every golden file beside it, with the content key of its .json, and compares the result with the
+original; then it makes sure that no fault file opens. Ends with 1 when something is not as it should be.
+"""
+
+import hashlib
+import hmac
+import json
+import sys
+import zlib
+from pathlib import Path
+
+import pydicom
+from blake3 import blake3
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA512
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+
+LABEL = b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0"
+CHUNK = 16384
+
+
+class Refused(Exception):
+    pass
+
+
+def check(condition, reason):
+    if not condition:
+        raise Refused(reason)
+
+
+def counted(part):
+    return len(part).to_bytes(8, "big") + part
+
+
+def stream_of(data_set):
+    """Sections 3 and 7: the fixed header's claims, and the stream behind it."""
+    check("PixelData" in data_set, "no pixels")
+    pixels = data_set.PixelData
+    check(pixels[:8] == b"\x93SGATE\r\0", "not sealed")
+    check(pixels[8] == 1, "version")
+    check(pixels[9] == 0, "reserved byte")
+    check(pixels[10:12] == b"\0\1", "suite")
+    length = int.from_bytes(pixels[28:36], "big")
+    check(len(pixels) >= 36 + length, "shorter than the stream")
+    check(not any(pixels[36 + length :]), "padding")
+    return pixels[10:12], pixels[12:28], pixels[36 : 36 + length]
+
+
+def plaintext_of(stream, content_key, context):
+    """Section 5."""
+    check(len(stream) >= 56, "no salt and commitment")
+    salt, commitment, chunks = stream[:24], stream[24:56], stream[56:]
+    derived = HKDFExpand(SHA512(), 76, LABEL + salt + context).derive(content_key)
+    key, base, expected = derived[:32], derived[32:44], derived[44:]
+    check(hmac.compare_digest(commitment, expected), "commitment")
+    aead, out = AESGCM(key), []
+    for counter in range(len(chunks) // (CHUNK + 16) + 1):
+        chunk = chunks[counter * (CHUNK + 16) : (counter + 1) * (CHUNK + 16)]
+        nonce = (int.from_bytes(base, "big") ^ counter).to_bytes(12, "big")
+        try:
+            out.append(aead.decrypt(nonce, chunk, None))
+        except (InvalidTag, ValueError) as error:
+            raise Refused(f"chunk {counter}") from error
+    check(len(out[-1]) < CHUNK, "cut off")
+    return b"".join(out)
+
+
+def original_of(plaintext):
+    """Section 6."""
+    front, syntax, original, at, ended = 0, "", [], 0, False
+    while at < len(plaintext):
+        kind, size = plaintext[at], int.from_bytes(plaintext[at + 1 : at + 5], "big")
+        body = plaintext[at + 5 : at + 5 + size]
+        check(len(body) == size and not ended and (kind == 1) == (at == 0), "records")
+        at += 5 + size
+        if kind == 1:
+            front, syntax = int.from_bytes(body[:4], "big"), body[5 : 5 + body[4]].decode()
+        elif kind == 2:
+            unpacked = zlib.decompress(body[4:], wbits=-15)
+            check(len(unpacked) == int.from_bytes(body[:4], "big"), "packed record")
+            original.append(unpacked)
+        elif kind == 3:
+            original.append(body)
+        elif kind == 4:
+            data_set = b"".join(original)[front:]
+            check(body == len(data_set).to_bytes(8, "big") + blake3(data_set).digest(), "digest")
+            ended = True
+        else:
+            raise Refused("kind of record")
+    check(ended, "no end")
+    return syntax, b"".join(original)
+
+
+def open_sealed(path, content_key):
+    data_set = pydicom.dcmread(path)
+    suite, key_id, stream = stream_of(data_set)
+    uids = [str(data_set.SOPClassUID).encode(), str(data_set.SOPInstanceUID).encode()]
+    binding = suite + key_id + counted(uids[0]) + counted(uids[1])
+    return original_of(plaintext_of(stream, content_key, b"sealgate instance v1\1" + binding))
+
+
+def main(files):
+    here = Path(__file__).parent
+    keys = {p.stem: json.loads(p.read_text()) for p in sorted((here / "golden").glob("*.json"))}
+    for path in map(Path, files):
+        _, original = open_sealed(path, bytes.fromhex(keys[path.stem]["content_key"]))
+        print(path, hashlib.sha256(original).hexdigest())
+    if files:
+        return
+    for name, facts in keys.items():
+        syntax, original = open_sealed(here / "golden" / f"{name}.dcm", bytes.fromhex(facts["content_key"]))
+        check(syntax == facts["transfer_syntax"], f"{name}: transfer syntax")
+        check(original == (here / "golden" / f"{name}.original").read_bytes(), f"{name}: another original")
+        print("opened", name)
+    for path in sorted((here / "faults").iterdir()):
+        key = bytes.fromhex(keys["v1-deepkeygen-slice"]["content_key"])
+        if "wrong-key" in path.name:
+            key = bytes(32)
+        try:
+            open_sealed(path, key)
+        except (Refused, pydicom.errors.InvalidDicomError, EOFError) as reason:
+            print("refused", path.name, "-", reason)
+        else:
+            raise Refused(f"{path.name} opened")
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except Refused as refusal:
+        sys.exit(str(refusal))
