@@ -125,6 +125,8 @@ fn engines(model: &Model, threads: usize) -> Result<Vec<Box<dyn Engine>>, Keygen
     for with in Instructions::available() {
         engines.push(Box::new(Exact::with(model, threads, with)?));
     }
+    #[cfg(feature = "tch")]
+    engines.extend(crate::keygen::torch::engines(model, threads)?);
     Ok(engines)
 }
 

@@ -112,7 +112,7 @@ mod training {
 
     impl Train {
         /// Trains until it is done or told to stop.
-        pub(in super::super) fn run(self) -> Exit {
+        pub(in crate::cli) fn run(self) -> Exit {
             let stop = Arc::new(AtomicBool::new(false));
             // The runtime lives as long as the training: it listens for the signals.
             let runtime = match stop_on_signals(&stop) {

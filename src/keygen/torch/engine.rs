@@ -25,7 +25,6 @@ const HALF: i64 = 1 << 31;
 pub struct TorchEngine {
     id: GeneratorId,
     device: Device,
-    batch: usize,
     /// One call at a time: a device does not get faster by two, and tensors are not to be shared.
     stages: Mutex<Vec<Stage>>,
 }
@@ -58,8 +57,7 @@ impl TorchEngine {
         let _guard = tch::no_grad_guard();
         let stages: Result<Vec<_>, TchError> =
             model.layers().map(|(shape, layer)| Stage::new(shape, layer, device.0)).collect();
-        let batch = if device.is_cuda() { BATCH_CUDA } else { BATCH_CPU };
-        Ok(Self { id: model.id(), device, batch, stages: Mutex::new(stages.map_err(failed)?) })
+        Ok(Self { id: model.id(), device, stages: Mutex::new(stages.map_err(failed)?) })
     }
 
     fn run(&self, stages: &[Stage], seeds: &[Seed]) -> Result<Vec<KeyImage>, KeygenError> {
@@ -81,7 +79,12 @@ impl TorchEngine {
     }
 }
 
-fn failed(error: TchError) -> KeygenError {
+/// How many images go through a network together.
+pub(super) const fn batch_of(device: Device) -> usize {
+    if device.is_cuda() { BATCH_CUDA } else { BATCH_CPU }
+}
+
+pub(super) fn failed(error: TchError) -> KeygenError {
     KeygenError::Engine(format!("libtorch: {error}"))
 }
 
@@ -98,7 +101,7 @@ impl Engine for TorchEngine {
         let _guard = tch::no_grad_guard();
         let stages = self.stages.lock().unwrap_or_else(PoisonError::into_inner);
         let mut images = Vec::with_capacity(seeds.len());
-        for batch in seeds.chunks(self.batch) {
+        for batch in seeds.chunks(batch_of(self.device)) {
             images.extend(self.run(&stages, batch)?);
         }
         Ok(images)
@@ -284,7 +287,8 @@ fn fold(centred: &Tensor, spread: &Tensor) -> Result<Tensor, TchError> {
     folded.f_to_kind(Element::Uint8)
 }
 
-fn numbers(weights: &[i8], shape: &[i64], device: tch::Device) -> Result<Tensor, TchError> {
+/// Weights as a tensor of floats.
+pub(super) fn numbers(weights: &[i8], shape: &[i64], device: tch::Device) -> Result<Tensor, TchError> {
     Tensor::f_from_slice(weights)?.f_to_device(device)?.f_to_kind(Element::Float)?.f_reshape(shape)
 }
 

@@ -62,6 +62,11 @@ impl Generator {
         Ok(Self { kind, parameters })
     }
 
+    /// A generator with these weights, in the order of the layers.
+    pub(super) fn with(kind: Kind, parameters: Vec<Parameter>) -> Self {
+        Self { kind, parameters }
+    }
+
     /// A batch of seed images, bytes over 255, through the network.
     pub(super) fn forward(&self, seeds: &Tensor) -> Result<Tensor, TchError> {
         let per_layer = self.parameters.len() / LAYERS.len();
