@@ -171,7 +171,7 @@ mod tests {
         assert!(same(implicit(defined), implicit(undefined)));
         let with_group_length =
             b"\x08\0\x40\x11\x20\0\0\0\xFE\xFF\0\xE0\x18\0\0\0\x08\0\0\0\x04\0\0\0\x0C\0\0\0\
-            \x08\0\x50\x11\x04\0\0\01.2\0";
+            \x08\0\x50\x11\x04\0\0\x001.2\0";
         assert!(same(implicit(with_group_length), implicit(undefined)));
         let other = [&defined[..defined.len() - 2], b"3\0"].concat();
         assert!(!same(implicit(&other), implicit(undefined)));
@@ -189,16 +189,16 @@ mod tests {
     fn private_elements_in_sequences_make_no_difference() {
         let item = |inside: &[u8]| {
             let start =
-                b"\x08\0\x40\x11\xFF\xFF\xFF\xFF\xFE\xFF\0\xE0\xFF\xFF\xFF\xFF\x08\0\x50\x11\x04\0\0\01.2\0";
+                b"\x08\0\x40\x11\xFF\xFF\xFF\xFF\xFE\xFF\0\xE0\xFF\xFF\xFF\xFF\x08\0\x50\x11\x04\0\0\x001.2\0";
             let end = b"\x10\0\x20\0\x02\0\0\0ID\xFE\xFF\x0D\xE0\0\0\0\0\xFE\xFF\xDD\xE0\0\0\0\0";
             [&start[..], inside, end].concat()
         };
         let creator = b"\x09\0\x10\0\x02\0\0\0ME";
-        let sequence = b"\x09\0\x10\x10\xFF\xFF\xFF\xFF\xFE\xFF\0\xE0\x0A\0\0\0\x08\0\x50\x11\x02\0\0\09\0\
+        let sequence = b"\x09\0\x10\x10\xFF\xFF\xFF\xFF\xFE\xFF\0\xE0\x0A\0\0\0\x08\0\x50\x11\x02\0\0\x009\0\
             \xFE\xFF\xDD\xE0\0\0\0\0";
         let private = item(&[&creator[..], sequence].concat());
         assert!(same(implicit(&private), implicit(&item(b""))));
-        let standard = item(b"\x08\0\x55\x11\x02\0\0\09\0");
+        let standard = item(b"\x08\0\x55\x11\x02\0\0\x009\0");
         assert!(!same(implicit(&standard), implicit(&item(b""))));
     }
 

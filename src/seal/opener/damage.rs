@@ -138,8 +138,9 @@ fn explain_bytes(first: &[u8]) -> Option<Damage> {
         return Some(Damage::Blank);
     }
     let words = |bytes: &[u8; 8]| {
-        let [a, b, c, d, e, f, g, h] = *bytes;
-        [[a, b], [c, d], [e, f], [g, h]].map(u16::from_le_bytes)
+        let at =
+            |shift: u32| u16::try_from((u64::from_le_bytes(*bytes) >> shift) & 0xFFFF).unwrap_or_default();
+        [at(0), at(16), at(32), at(48)]
     };
     let (found, expected) = (words(magic), words(&MAGIC));
     if found == expected {
@@ -152,7 +153,8 @@ fn explain_bytes(first: &[u8]) -> Option<Damage> {
         return Some(Damage::Inverted);
     }
     let masked = |bits: &u8| {
-        found == expected.map(|word| word & u16::MAX.checked_shr(16 - u32::from(*bits)).unwrap_or(0))
+        let gone = 16_u32.saturating_sub(u32::from(*bits));
+        found == expected.map(|word| word & u16::MAX.checked_shr(gone).unwrap_or(0))
     };
     (8..16).rev().find(masked).map(|bits| Damage::Masked { bits })
 }

@@ -6,6 +6,9 @@ use sealgate::seal::HeaderMode;
 
 use super::*;
 
+/// A program with the options that stand before its files.
+type Program = (&'static str, &'static [&'static str]);
+
 /// What may be read in the refusal of a damaged instance: one of these.
 type Expected = &'static [&'static str];
 
@@ -40,13 +43,13 @@ fn assert_says(name: &str, file: &Path, expected: Expected) {
 fn lossy_compression_is_recognised() {
     let (corpus, folder) = (Corpus::seal(), folder());
     let (compressed, native) = (folder.path().join("compressed.dcm"), folder.path().join("native.dcm"));
-    let ways: [(&str, &[&str], (&str, &[&str]), Expected); 3] = [
-        ("dcmcjpeg", &["+eb"], ("dcmdjpeg", &[]), LOSSY),
-        ("dcmcjpeg", &["+ee"], ("dcmdjpeg", &[]), LOSSY),
-        ("gdcmconv", &["--j2k", "--lossy", "-q", "50"], ("gdcmconv", &["--raw"]), LOSSY_J2K),
+    let ways: [(Program, Program, Expected); 3] = [
+        (("dcmcjpeg", &["+eb"]), ("dcmdjpeg", &[]), LOSSY),
+        (("dcmcjpeg", &["+ee"]), ("dcmdjpeg", &[]), LOSSY),
+        (("gdcmconv", &["--j2k", "--lossy", "-q", "50"]), ("gdcmconv", &["--raw"]), LOSSY_J2K),
     ];
     for case in samples(&corpus) {
-        for (compress, options, (decompress, native_options), expected) in &ways {
+        for ((compress, options), (decompress, native_options), expected) in &ways {
             let name = format!("{}, {compress} {options:?}", case.name);
             let output = run(compress, &[*options, &[text(&case.sealed), text(&compressed)]].concat());
             assert!(output.status.success(), "{name}: {}", said(&output));

@@ -92,7 +92,7 @@ pub(super) fn elements(file: &[u8]) -> BTreeMap<Tag, Vec<u8>> {
     let mut on = |event: Event<'_>| {
         match event {
             Event::Element(element) => {
-                elements.entry(element.tag).or_default().extend_from_slice(element.raw)
+                elements.entry(element.tag).or_default().extend_from_slice(element.raw);
             }
             Event::Begin(head) => {
                 large = head.tag;
@@ -116,16 +116,16 @@ pub(super) fn opens(case: &Case, file: &Path, may_change: &[Tag]) -> Result<(), 
         return Err("Original: other bytes".to_owned());
     }
     let (current, changes) = opened(HeaderMode::Current)?;
-    let changed: Vec<Tag> =
+    let differing: Vec<Tag> =
         [&changes.changed, &changes.added, &changes.removed].into_iter().flatten().copied().collect();
-    if changed.iter().any(|tag| !may_change.contains(tag)) {
+    if differing.iter().any(|tag| !may_change.contains(tag)) {
         return Err(format!("Current: {changes:?}"));
     }
-    if changed.is_empty() && current != original {
+    if differing.is_empty() && current != original {
         return Err("Current: other bytes".to_owned());
     }
     let (mut current, mut original) = (elements(&current), elements(&original));
-    for tag in changed {
+    for tag in differing {
         // The length of a group in which something changed would be wrong.
         for tag in [tag, Tag(tag.group(), 0)] {
             current.remove(&tag);

@@ -18,7 +18,7 @@ struct Archive {
     /// Its DICOM port.
     port: u16,
     title: &'static str,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Drop for Archive {
@@ -42,7 +42,7 @@ impl Archive {
             .stderr(log)
             .spawn()
             .unwrap_or_else(|error| panic!("{program}: {error}: run tests/run install"));
-        let archive = Self { child, port, title, _folder: folder };
+        let archive = Self { child, port, title, folder };
         let deadline = Instant::now() + Duration::from_secs(60);
         while !run("echoscu", &["-aet", "TESTER", "-aec", title, "127.0.0.1", &port.to_string()])
             .status
@@ -55,7 +55,7 @@ impl Archive {
     }
 
     fn log(&self) -> String {
-        fs::read_to_string(self._folder.path().join("log")).unwrap()
+        fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
 
     /// Stores the sealed files of these cases.

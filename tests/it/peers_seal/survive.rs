@@ -295,8 +295,8 @@ fn texts_that_the_pacs_wrote_in_another_character_set_are_passed_on_as_they_are(
     let mut changed = 0;
     for case in &corpus.cases {
         let sealed = fs::read(outcome.path().join(case.sealed.file_name().unwrap())).unwrap();
-        let (opened, changes) = open(&sealed, HeaderMode::Current).unwrap();
-        let (pacs, opened) = (elements(&sealed), elements(&opened));
+        let (current, changes) = open(&sealed, HeaderMode::Current).unwrap();
+        let (pacs, opened) = (elements(&sealed), elements(&current));
         for tag in [Tag(0x0008, 0x0005), Tag(0x0010, 0x0010)] {
             let Some(theirs) = pacs.get(&tag) else { continue };
             let text = theirs[8..].trim_ascii_end();

@@ -77,7 +77,7 @@ fn pydicom_and_dcmtk_read_every_sealed_image() {
     for (case, line) in corpus.cases.iter().zip(lines.lines()) {
         let found = inspect(&fs::read(&case.sealed).unwrap()[..]).unwrap();
         let image = found.image.unwrap();
-        let frames = (image.frames > 1).then(|| format!("{}x", image.frames)).unwrap_or_default();
+        let frames = if image.frames > 1 { format!("{}x", image.frames) } else { String::new() };
         let samples = if image.samples == 3 { "x3" } else { "" };
         let shape = format!("{frames}{}x{}{samples}", image.rows, image.columns);
         let kind = if image.bits_allocated == 16 { "uint16" } else { "uint8" };

@@ -167,8 +167,8 @@ fn seal_and_open_within_bounds(set: &DataSet, total: u32) {
     assert_eq!(through.bytes, start(set, 0).len() as u64 + u64::from(total));
     assert_eq!(*through.digest.finalize().as_bytes(), sealed.digest);
     let Through { opener, .. } = through;
-    let opened = opener.finish(&mut |_| Ok(())).expect("the end verifies");
-    assert!(opened.changes.is_empty(), "{:?}", opened.changes);
+    let outcome = opener.finish(&mut |_| Ok(())).expect("the end verifies");
+    assert!(outcome.changes.is_empty(), "{:?}", outcome.changes);
 }
 
 /// Whether this is a process of its own, in which nothing else is measured; the others start one.
@@ -234,12 +234,12 @@ fn check_large_header(syntax: &str, layout: Layout) {
     // The dictionary is there, and pages of the program are in memory.
     let (sealed, carrier) = seal(syntax, &bytes, 4096).unwrap();
     measured(&format!("sealing a large header in {layout:?}"), || {
-        let mut sealer = sealer(syntax, None, Discard).unwrap();
-        bytes.chunks(4096).for_each(|piece| sealer.push(piece).unwrap());
-        sealer.finish().expect("it can be sealed");
+        let mut work = sealer(syntax, None, Discard).unwrap();
+        bytes.chunks(4096).for_each(|piece| work.push(piece).unwrap());
+        work.finish().expect("it can be sealed");
     });
     for mode in [HeaderMode::Original, HeaderMode::Current] {
-        let opened = measured(&format!("opening a large header in {layout:?}, {mode:?}"), || {
+        let outcome = measured(&format!("opening a large header in {layout:?}, {mode:?}"), || {
             let mut opener = Opener::new(&uid(carrier), mode, None, |_| Some(key())).unwrap();
             let mut at = 0;
             let mut on = |part: Opened<'_>| {
@@ -250,11 +250,11 @@ fn check_large_header(syntax: &str, layout: Layout) {
                 Ok(())
             };
             sealed.chunks(4096).for_each(|piece| opener.push(piece, &mut on).unwrap());
-            let opened = opener.finish(&mut on).unwrap();
+            let outcome = opener.finish(&mut on).unwrap();
             assert_eq!(at, bytes.len());
-            opened
+            outcome
         });
-        assert!(opened.changes.is_empty(), "{:?}", opened.changes);
+        assert!(outcome.changes.is_empty(), "{:?}", outcome.changes);
     }
 }
 

@@ -46,9 +46,9 @@ fn seal(syntax: &str, data_set: &[u8], piece: usize) -> Result<(Vec<u8>, &'stati
     for piece in data_set.chunks(piece) {
         sealer.push(piece)?;
     }
-    let (sealed, bytes) = sealer.finish()?;
-    assert_eq!(sealed.bytes, bytes.len() as u64);
-    Ok((bytes, sealed.transfer_syntax))
+    let (outcome, bytes) = sealer.finish()?;
+    assert_eq!(outcome.bytes, bytes.len() as u64);
+    Ok((bytes, outcome.transfer_syntax))
 }
 
 fn open(
@@ -58,10 +58,10 @@ fn open(
     piece: usize,
 ) -> Result<(Vec<u8>, Changes), OpenError> {
     let mut opener = Opener::new(&uid(syntax), mode, None, |_| Some(key()))?;
-    let mut opened = Vec::new();
+    let mut out = Vec::new();
     let mut on = |part: Opened<'_>| {
         match part {
-            Opened::Data(bytes) => opened.extend_from_slice(bytes),
+            Opened::Data(bytes) => out.extend_from_slice(bytes),
             Opened::Begin(..) => {}
             Opened::Front(_) => panic!("what came over a network has nothing before its data set"),
         }
@@ -71,7 +71,7 @@ fn open(
         opener.push(piece, &mut on)?;
     }
     let changes = opener.finish(&mut on)?.changes;
-    Ok((opened, changes))
+    Ok((out, changes))
 }
 
 const WINDOW: usize = 16;
