@@ -2,9 +2,10 @@
 //!
 //! PS3.7 9.1.1.1: a store carries the Move Originator's AE title and Message ID. Where a PACS sends them, they decide.
 //! Where it sends none, a store is expected when one retrieval alone is under way from that PACS, or one alone of the study
-//! that the instance was sealed in; a store that could be of two is of none.
+//! that the instance was sealed in; a store that could be of two is of none. From then on such a PACS is asked for one
+//! retrieval at a time, and one whose stores did not all come is told as incomplete.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -40,7 +41,11 @@ pub struct Offer {
 pub struct Expectations {
     list: Mutex<Vec<Arc<Expectation>>>,
     message_id: AtomicU16,
+    /// PACS whose stores have not said which C-MOVE they belong to: these are asked for one retrieval at a time.
+    silent: Mutex<HashMap<AeTitle, Turns>>,
 }
+
+type Turns = Arc<tokio::sync::Mutex<()>>;
 
 /// One retrieval by C-MOVE to ourselves.
 pub(super) struct Expectation {
@@ -55,7 +60,9 @@ pub(super) struct Expectation {
     pub(super) access: Access,
     pub(super) parties: Parties,
     pub(super) events: mpsc::Sender<Event>,
-    /// What has come already.
+    /// Stores that have come of it.
+    pub(super) came: AtomicU16,
+    /// What has come already, of any PACS.
     pub(super) seen: Arc<Mutex<HashSet<Uid>>>,
 }
 
@@ -83,6 +90,17 @@ impl Expectations {
         self.message_id.fetch_add(1, Ordering::Relaxed).checked_add(1).unwrap_or(1)
     }
 
+    /// Waits until a PACS that does not say which retrieval its stores belong to has no other one.
+    pub(super) async fn turn(&self, pacs: &AeTitle) -> Option<tokio::sync::OwnedMutexGuard<()>> {
+        let turns = self.silent().get(pacs).cloned()?;
+        Some(turns.lock_owned().await)
+    }
+
+    fn silent(&self) -> MutexGuard<'_, HashMap<AeTitle, Turns>> {
+        // The map is whole between any two statements.
+        self.silent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn expect(expectation: Expectation) -> Expecting {
         let expectation = Arc::new(expectation);
         expectation.gateway.release.expectations.list().push(Arc::clone(&expectation));
@@ -92,6 +110,10 @@ impl Expectations {
     /// The retrieval that a store belongs to, which then takes it; nothing for a store that is none of ours.
     pub async fn take(&self, offer: &Offer) -> Option<Expected> {
         let expectation = self.find(offer)?;
+        if offer.originator.is_none() {
+            self.silent().entry(offer.calling.clone()).or_default();
+        }
+        expectation.came.fetch_add(1, Ordering::Relaxed);
         if !expectation.seen().insert(offer.instance.clone()) {
             return Some(Expected { pieces: None });
         }
@@ -122,18 +144,14 @@ impl Expectations {
             let ours = list.iter().filter(|one| one.pacs == offer.calling && one.own == offer.called);
             ours.cloned().collect()
         };
-        if let Some((title, message_id)) = &offer.originator {
-            return candidates.into_iter().find(|one| one.own == *title && one.message_id == *message_id);
-        }
-        let archive = match candidates.as_slice() {
-            [] => return None,
-            [only] => return Some(Arc::clone(only)),
-            [first, ..] => Arc::clone(&first.gateway.archive),
-        };
-        let study = archive.study_of(&offer.instance).ok().flatten()?;
-        let mut of_study = candidates.into_iter().filter(|one| one.study.as_ref() == Some(&study));
-        let found = of_study.next();
-        found.filter(|_| of_study.next().is_none())
+        let archive = Arc::clone(&candidates.first()?.gateway.archive);
+        let keys: Vec<Asked<'_>> = candidates
+            .iter()
+            .map(|one| Asked { own: &one.own, message_id: one.message_id, study: one.study.as_ref() })
+            .collect();
+        let study_of = || archive.study_of(&offer.instance).ok().flatten();
+        let found = belongs(&keys, offer.originator.as_ref(), study_of)?;
+        candidates.get(found).cloned()
     }
 
     fn list(&self) -> MutexGuard<'_, Vec<Arc<Expectation>>> {
@@ -142,9 +160,41 @@ impl Expectations {
     }
 }
 
+/// What a retrieval under way is recognised by.
+struct Asked<'a> {
+    own: &'a AeTitle,
+    message_id: u16,
+    study: Option<&'a Uid>,
+}
+
+/// The retrieval, of those from one PACS, that a store belongs to; see the top of the file.
+fn belongs(
+    asked: &[Asked<'_>],
+    originator: Option<&(AeTitle, u16)>,
+    study_of: impl FnOnce() -> Option<Uid>,
+) -> Option<usize> {
+    if let Some((title, message_id)) = originator {
+        return asked.iter().position(|one| one.own == title && one.message_id == *message_id);
+    }
+    if asked.len() <= 1 {
+        return asked.first().map(|_| 0);
+    }
+    let study = study_of()?;
+    let mut fitting = asked.iter().enumerate().filter(|(_, one)| one.study == Some(&study));
+    let (found, _) = fitting.next()?;
+    fitting.next().is_none().then_some(found)
+}
+
 impl Expectation {
     fn seen(&self) -> MutexGuard<'_, HashSet<Uid>> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Expecting {
+    /// Stores that have come so far.
+    pub(super) fn came(&self) -> u16 {
+        self.expectation.came.load(Ordering::Relaxed)
     }
 }
 
@@ -172,5 +222,48 @@ impl Expected {
             let _ = pieces.send(Piece::End).await;
         }
         Status::SUCCESS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn title(text: &str) -> AeTitle {
+        AeTitle::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_store_belongs_to_the_move_that_it_names() {
+        let own = title("SEALGATE");
+        let asked = [7, 8].map(|message_id| Asked { own: &own, message_id, study: None });
+        let find = |name: &str, id| belongs(&asked, Some(&(title(name), id)), || None);
+        assert_eq!(find("SEALGATE", 8), Some(1));
+        assert_eq!(find("SEALGATE", 9), None, "a store of a move that is over");
+        assert_eq!(find("OTHER", 8), None, "somebody else's move");
+    }
+
+    #[test]
+    fn a_store_that_names_no_move_belongs_to_the_only_one_or_to_the_only_one_of_its_study() {
+        let own = title("SEALGATE");
+        let (one, other) = (Uid::parse("1.2").unwrap(), Uid::parse("1.3").unwrap());
+        let asked = |message_id, study| Asked { own: &own, message_id, study };
+        let only = [asked(7, Some(&one))];
+        assert_eq!(belongs(&only, None, || panic!("nobody has to ask")), Some(0));
+        assert_eq!(belongs(&[], None, || None), None);
+        let two = [asked(7, Some(&one)), asked(8, Some(&other))];
+        assert_eq!(belongs(&two, None, || Some(other.clone())), Some(1));
+        assert_eq!(belongs(&two, None, || None), None, "nobody knows its study");
+        let same = [asked(7, Some(&one)), asked(8, Some(&one))];
+        assert_eq!(belongs(&same, None, || Some(one.clone())), None, "it could be of two");
+    }
+
+    #[test]
+    fn message_ids_differ_and_none_is_zero() {
+        let expectations = Expectations::default();
+        let ids: HashSet<u16> = (0..1000).map(|_| expectations.message_id()).collect();
+        assert!(ids.len() == 1000 && !ids.contains(&0));
+        expectations.message_id.store(u16::MAX, Ordering::Relaxed);
+        assert_eq!(expectations.message_id(), 1);
     }
 }

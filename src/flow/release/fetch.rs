@@ -251,10 +251,10 @@ impl Work {
                     getting.cancel().await?;
                 }
                 got = getting.next() => match got? {
-                    Got::Store(incoming) => {
-                        let wanted = !stopping && self.is_new(&incoming.instance);
-                        self.take(source, &mut getting, incoming, wanted).await?;
+                    Got::Store(incoming) if !stopping && self.is_new(&incoming.instance) => {
+                        stopping = self.take(source, &mut getting, incoming, &mut cancelled).await?;
                     }
+                    Got::Store(_) => getting.answer(Status::SUCCESS).await?,
                     Got::Pending(counts) => self.count(counts).await,
                     Got::Ended(retrieved) => {
                         self.before = self.total(retrieved.counts);
@@ -265,17 +265,14 @@ impl Work {
         }
     }
 
-    /// Takes an instance in while it is opened.
+    /// Takes an instance in while it is opened; says whether the retrieval was cancelled meanwhile.
     async fn take(
         &self,
         source: &Source,
         getting: &mut Getting<'_>,
         incoming: Incoming,
-        wanted: bool,
-    ) -> Result<(), Failure> {
-        if !wanted {
-            return getting.answer(Status::SUCCESS).await;
-        }
+        cancelled: &mut watch::Receiver<bool>,
+    ) -> Result<bool, Failure> {
         let Incoming { class, instance, context } = incoming;
         let job = Job {
             gateway: Arc::clone(&self.gateway),
@@ -290,14 +287,30 @@ impl Work {
             return Err(Failure::Ending);
         }
         let pieces = open::start(job, reply);
-        while let Some(piece) = getting.next_data().await? {
-            if pieces.send(Piece::Data(piece)).await.is_err() {
-                // It was refused, or nobody wants it any more: the answer skips the rest.
-                return getting.answer(Status::SUCCESS).await;
+        loop {
+            tokio::select! {
+                biased;
+                () = until(cancelled) => {
+                    getting.cancel().await?;
+                    getting.answer(Status::SUCCESS).await?;
+                    return Ok(true);
+                }
+                piece = getting.next_data() => match piece? {
+                    Some(piece) => {
+                        if pieces.send(Piece::Data(piece)).await.is_err() {
+                            // Refused, or nobody wants it any more: the answer skips the rest.
+                            break;
+                        }
+                    }
+                    None => {
+                        let _ = pieces.send(Piece::End).await;
+                        break;
+                    }
+                },
             }
         }
-        let _ = pieces.send(Piece::End).await;
-        getting.answer(Status::SUCCESS).await
+        getting.answer(Status::SUCCESS).await?;
+        Ok(false)
     }
 
     async fn by_move(
@@ -309,8 +322,10 @@ impl Work {
     ) -> Result<Retrieved, Failure> {
         let (context, request) = self.request_on(caller, class)?;
         let own = source.to.calling.clone();
-        let message_id = self.gateway.release.expectations.message_id();
-        let _expecting = Expectations::expect(Expectation {
+        let expectations = &self.gateway.release.expectations;
+        let message_id = expectations.message_id();
+        let _turn = expectations.turn(&source.to.address.title).await;
+        let expecting = Expectations::expect(Expectation {
             gateway: Arc::clone(&self.gateway),
             pacs: source.to.address.title.clone(),
             own: own.clone(),
@@ -319,6 +334,7 @@ impl Work {
             access: self.request.access,
             parties: self.parties(source),
             events: self.events.clone(),
+            came: std::sync::atomic::AtomicU16::new(0),
             seen: Arc::clone(&self.seen),
         });
         caller.next_message_is(message_id);
@@ -335,6 +351,13 @@ impl Work {
                     Moved::Pending(counts) => self.count(counts).await,
                     Moved::Ended(retrieved) => {
                         self.before = self.total(retrieved.counts);
+                        let SubOperations { completed, warning, .. } = retrieved.counts;
+                        let sent = completed.unwrap_or_default().saturating_add(warning.unwrap_or_default());
+                        let came = expecting.came();
+                        if came < sent {
+                            let what = format!("it says that it has sent {sent} instances, {came} came to our door");
+                            return Err(Failure::Protocol(what));
+                        }
                         return Ok(retrieved);
                     }
                 },
