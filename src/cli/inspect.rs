@@ -46,7 +46,7 @@ impl Inspect {
                     outcome.sentence += &in_words(&opens);
                     outcome.fields["opens_with"] = json!(opens);
                 }
-                Some(Err(error)) => outcome.sentence += &format!("; its key record: {error}"),
+                Some(Err(error)) => outcome.sentence.extend(["; its key record: ", &error.to_string()]),
                 None => {}
             }
             Ok::<_, InspectError>(outcome)
@@ -65,10 +65,10 @@ fn in_words(opens: &[Opens]) -> String {
         .collect();
     names.sort();
     names.dedup();
-    match names.is_empty() {
-        true => "; neither the instance nor the key store has its key".to_owned(),
-        false => format!("; opens with {}", names.join(", ")),
+    if names.is_empty() {
+        return "; neither the instance nor the key store has its key".to_owned();
     }
+    format!("; opens with {}", names.join(", "))
 }
 
 fn fields(found: &Inspection) -> serde_json::Value {

@@ -220,11 +220,11 @@ impl Show {
         let summary = listing.entries.iter().find(|entry| entry.id == self.entry);
         let ticket = Ticket::read(&meta.bytes).ok();
         let fields = json!({ "entry": summary.map(as_json), "ticket": ticket });
-        let mut text = summary.map(in_words).unwrap_or_else(|| self.entry.to_string());
+        let mut text = summary.map_or_else(|| self.entry.to_string(), in_words);
         if let Some(Ticket { sop_class, study, transfer_syntax, calling, called, route, seal, .. }) = ticket {
             let study = study.map_or("unknown".to_owned(), |study| study.to_string());
-            text += &format!(
-                "\n    class {sop_class}, study {study}, transfer syntax {transfer_syntax}\n    \
+            text = format!(
+                "{text}\n    class {sop_class}, study {study}, transfer syntax {transfer_syntax}\n    \
                  from {calling} to {called}, route {route}, {seal:?}"
             );
         }

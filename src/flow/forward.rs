@@ -78,7 +78,9 @@ async fn supervise(gateway: Arc<Gateway>, news: Arc<Notify>, mut ended: watch::R
             () = sleep(Duration::from_secs(LOOK_SECONDS)) => {}
         }
     }
-    lanes.values().for_each(|lane| lane.notify_one());
+    for lane in lanes.values() {
+        lane.notify_one();
+    }
     while running.join_next().await.is_some() {}
 }
 
@@ -170,11 +172,10 @@ async fn deliver(
         Ok(answer) => {
             down.store(0, Relaxed);
             let warning = answer.filter(|answer| answer.status != Status::SUCCESS);
-            match warning {
-                Some(answer) => {
-                    warn!(%entry, destination = name, status = %answer.status, "forwarded with a warning")
-                }
-                None => debug!(%entry, destination = name, "forwarded"),
+            if let Some(answer) = warning {
+                warn!(%entry, destination = name, status = %answer.status, "forwarded with a warning");
+            } else {
+                debug!(%entry, destination = name, "forwarded");
             }
             let done = job.done(now);
             gateway.waiting.settle(entry, name, Settled::Taken);

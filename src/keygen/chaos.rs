@@ -137,7 +137,7 @@ fn runge_kutta(at: [f64; 3]) -> [f64; 3] {
     std::array::from_fn(|i| at[i] + (k1[i] + 2.0 * k2[i] + 2.0 * k3[i] + k4[i]) * (STEP / 6.0))
 }
 
-/// Encrypts an image of three planes: in each, rows and then columns are permuted, and the orbit's bytes are XORed on.
+/// Encrypts an image of three planes: in each, rows and then columns are permuted, and the orbit's bytes are combined by exclusive or.
 ///
 /// # Panics
 /// When the image is not [`IMAGE_BYTES`] long.

@@ -76,9 +76,8 @@ fn offered(message: &Message, visitor: &Visitor) -> Result<Offered, super::Refus
     if !visitor.permit.covers(Right::Store) {
         return Err((Status::NOT_AUTHORIZED, "this AE title may not store"));
     }
-    let sop_instance = match message.command.uid(element::AFFECTED_SOP_INSTANCE) {
-        Some(Ok(instance)) => instance,
-        _ => return Err((Status::INVALID_SOP_INSTANCE, "the SOP Instance UID is missing or no UID")),
+    let Some(Ok(sop_instance)) = message.command.uid(element::AFFECTED_SOP_INSTANCE) else {
+        return Err((Status::INVALID_SOP_INSTANCE, "the SOP Instance UID is missing or no UID"));
     };
     if !message.command.has_data_set() {
         return Err((Status::CANNOT_UNDERSTAND, "there is no data set"));

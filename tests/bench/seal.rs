@@ -1,7 +1,12 @@
 //! Sealing and opening in memory beside bare AES-256-GCM over the same bytes: ratios from one run, on one core.
 //!
 //! `cargo bench --bench seal` prints a table; it fails when a ratio is below its bar.
-#![allow(clippy::unwrap_used, reason = "a bench that cannot run should stop")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_precision_loss,
+    clippy::type_complexity,
+    reason = "a bench that cannot run should stop, and its figures have three places"
+)]
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};

@@ -54,6 +54,7 @@ pub fn critical_values(bits: u8, samples: usize, alpha: f64) -> CriticalValues {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "rounded to the places that the paper prints")]
 mod tests {
     use super::*;
 

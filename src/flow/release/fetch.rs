@@ -295,18 +295,16 @@ impl Work {
                     getting.answer(Status::SUCCESS).await?;
                     return Ok(true);
                 }
-                piece = getting.next_data() => match piece? {
-                    Some(piece) => {
-                        if pieces.send(Piece::Data(piece)).await.is_err() {
-                            // Refused, or nobody wants it any more: the answer skips the rest.
-                            break;
-                        }
-                    }
-                    None => {
+                piece = getting.next_data() => {
+                    let Some(piece) = piece? else {
                         let _ = pieces.send(Piece::End).await;
                         break;
+                    };
+                    if pieces.send(Piece::Data(piece)).await.is_err() {
+                        // Refused, or nobody wants it any more: the answer skips the rest.
+                        break;
                     }
-                },
+                }
             }
         }
         getting.answer(Status::SUCCESS).await?;

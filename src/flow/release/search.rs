@@ -77,7 +77,7 @@ impl Search {
     /// Asks every PACS that this visitor's title leads to.
     pub fn begin(gateway: &Arc<Gateway>, visitor: &Visitor, query: Query) -> Result<Self, ScanError> {
         let encoding = query.context.transfer_syntax.encoding;
-        let may_open = visitor.permit.access().is_ok_and(|access| access.is_opened());
+        let may_open = visitor.permit.access().is_ok_and(crate::policy::Access::is_opened);
         let wanted = if may_open { Wanted::read(&query.identifier, encoding)? } else { Wanted::default() };
         let request = wanted.request(&query.identifier, encoding)?;
         let key = merge_key(&query)?;

@@ -183,7 +183,7 @@ impl Room {
     }
 
     /// The shape for so many bytes of fixed header and stream. Compressed originals get a square.
-    pub(super) fn shape(&self, needed: u64, native: bool) -> Result<Shape, TooLarge> {
+    pub(super) fn shape(self, needed: u64, native: bool) -> Result<Shape, TooLarge> {
         let too_large = TooLarge { needed, frames: self.frames };
         let wanted = if native { self.columns } else { 0 };
         if let Some(bytes) = self.look.pixel_bytes() {
