@@ -209,13 +209,15 @@ impl Sim {
         };
         let Some(code) = code else { return Ok(world) };
         world.struck.get_or_insert_with(|| format!("{what} {}", path.display()));
-        if what == "sync" {
-            // As the kernel does: after a failed write-back the pages count as clean, and are never written again.
-            if let Some(Some(inode)) = world.now.get(path).copied() {
-                world.inodes[inode].unsynced.clear();
-            }
-        }
         Err(io::Error::from_raw_os_error(code))
+    }
+
+    /// As the kernel does when a write-back fails: the pages count as clean, and are never written again.
+    fn forget_unsynced(&self, inode: usize) {
+        let mut world = self.world();
+        if matches!(world.fault, Fault::Eio(_)) {
+            world.inodes[inode].unsynced.clear();
+        }
     }
 
     fn open_inode(&self, what: &str, path: &Path) -> io::Result<Box<dyn DiskFile>> {
@@ -347,7 +349,7 @@ impl SimFile {
         let path = self.sim.world().inodes[self.inode].made_as.clone();
         let result = self.sim.call(what, &path, takes_room);
         if result.is_err() && what == "sync" {
-            self.sim.world().inodes[self.inode].unsynced.clear();
+            self.sim.forget_unsynced(self.inode);
         }
         result
     }
