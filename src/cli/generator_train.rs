@@ -189,7 +189,7 @@ mod training {
     fn random_seed() -> String {
         let mut bytes = [0; 32];
         aws_lc_rs::rand::fill(&mut bytes).expect("the operating system gives random bytes");
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+        bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
     }
 
     fn beside(path: &Path, end: &str) -> PathBuf {
@@ -231,7 +231,7 @@ mod training {
         let entropy = at.entropy.map_or_else(|| "–".to_owned(), |bits| format!("{bits:.4}"));
         let text = format!("D {:.4} G {:.4} entropy {entropy}", at.discriminator, at.generator);
         if bar.is_hidden() {
-            if at.iteration % report_every == 0 {
+            if at.iteration.is_multiple_of(report_every) {
                 eprintln!("iteration {}: {text}", at.iteration);
             }
         } else {

@@ -137,7 +137,7 @@ fn runge_kutta(at: [f64; 3]) -> [f64; 3] {
     std::array::from_fn(|i| at[i] + (k1[i] + 2.0 * k2[i] + 2.0 * k3[i] + k4[i]) * (STEP / 6.0))
 }
 
-/// Encrypts an image of three planes: in each, rows and then columns are permuted, and the orbit's bytes are combined by exclusive or.
+/// Encrypts an image of three planes: in each, rows and columns are permuted and the orbit's bytes put on by XOR.
 ///
 /// # Panics
 /// When the image is not [`IMAGE_BYTES`] long.
@@ -166,12 +166,14 @@ mod tests {
 
     fn sha256(bytes: &[u8]) -> String {
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
-        digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+        digest.as_ref().iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
     }
 
     fn entropy(bytes: &[u8]) -> f64 {
         let mut counts = [0_u32; 256];
-        bytes.iter().for_each(|byte| counts[usize::from(*byte)] += 1);
+        for byte in bytes {
+            counts[usize::from(*byte)] += 1;
+        }
         let total = f64::from(u32::try_from(bytes.len()).unwrap());
         counts.iter().filter(|n| **n > 0).map(|n| f64::from(*n) / total).map(|p| -p * p.log2()).sum()
     }

@@ -56,9 +56,9 @@ mod tests {
         let mut parameters = [Parameter { name: "p".to_owned(), value }];
         let mut adam = Adam::new(&parameters).unwrap();
         for (step, expected) in [
-            (1, [0.999800000, -2.000200000]),
-            (2, [0.999600007, -2.000400000]),
-            (3, [0.999400024, -2.000600000]),
+            (1, [0.999_800_000, -2.000_200_000]),
+            (2, [0.999_600_007, -2.000_400_000]),
+            (3, [0.999_400_024, -2.000_600_000]),
         ] {
             let p = &parameters[0].value;
             (p.get(0).square() + p.get(1) * 3.0).backward();

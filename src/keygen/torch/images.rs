@@ -73,8 +73,10 @@ impl Images {
 
 fn digest(planes: &[Vec<u8>]) -> String {
     let mut context = Context::new(&SHA256);
-    planes.iter().for_each(|image| context.update(image));
-    context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    for image in planes {
+        context.update(image);
+    }
+    context.finish().as_ref().iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 fn list(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), TrainError> {

@@ -77,12 +77,12 @@ pub fn train(
     while training.record.iterations < plan.iterations {
         let (discriminator, generator) = training.step(images)?;
         let iteration = training.record.iterations;
-        if iteration % plan.report_every == 0 || iteration == plan.iterations {
+        if iteration.is_multiple_of(plan.report_every) || iteration == plan.iterations {
             training.report()?;
         }
         let entropy = training.record.history.last().map(|report| report.entropy);
         let go_on = progress(Progress { iteration, discriminator, generator, entropy });
-        if iteration % plan.checkpoint_every == 0 || iteration == plan.iterations || !go_on {
+        if iteration.is_multiple_of(plan.checkpoint_every) || iteration == plan.iterations || !go_on {
             training.checkpoint()?.write(&plan.checkpoint)?;
         }
         if !go_on {
