@@ -106,8 +106,9 @@ fn one_bit_of_the_seed_changes_the_whole_key_image() {
 #[test]
 fn the_plain_network_hardly_reacts_to_one_pixel() {
     let engine = lite();
-    let picture: Vec<u8> =
-        (0..SIDE * SIDE * 3).map(|at| u8::try_from((at / 3 % SIDE + at / 3 / SIDE) / 2).unwrap()).collect();
+    let picture: Vec<u8> = (0..SIDE * SIDE * 3)
+        .map(|at| u8::try_from(usize::midpoint(at / 3 % SIDE, at / 3 / SIDE)).unwrap())
+        .collect();
     let mut changed = picture.clone();
     let pixel = (128 * SIDE + 100) * 3;
     changed[pixel..pixel + 3].copy_from_slice(&[255, 0, 255]);

@@ -3,6 +3,15 @@
     clippy::unwrap_used,
     reason = "the lint knows tests by their attribute, and their helpers have none"
 )]
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::excessive_nesting,
+    clippy::format_collect,
+    clippy::type_complexity,
+    clippy::unnecessary_debug_formatting,
+    reason = "tests make their data up, and know how large it is"
+)]
 
 mod architecture;
 mod association;

@@ -1,4 +1,4 @@
-//! Image measures against SciPy, NumPy and scikit-image.
+//! Image measures against `SciPy`, `NumPy` and scikit-image.
 
 use sealgate::evaluate::image::{
     Direction, Raster, correlation, difference, entropy, histogram, mse, psnr, similarity, ssim,
@@ -37,7 +37,7 @@ fn every_measure_is_the_known_one() {
     for (name, a, b) in pairs(&answers) {
         let known = &answers["images"][name];
         let check = |measure: &str, ours: f64| {
-            near(&format!("{name}, {measure}"), ours, number(&known[measure]), 1e-9)
+            near(&format!("{name}, {measure}"), ours, number(&known[measure]), 1e-9);
         };
         let found = difference(&a, &b).unwrap();
         check("npcr", found.npcr);

@@ -1,4 +1,4 @@
-//! The measures against answers made with SciPy, scikit-image and the NIST documents, and weak sources against the report.
+//! The measures against answers made with `SciPy`, scikit-image and the NIST documents, and weak sources against the report.
 
 mod images;
 mod min_entropy;

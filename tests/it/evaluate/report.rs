@@ -31,7 +31,12 @@ fn report(generators: &[Generator<'_>], suites: &[Suite<'_>]) -> Report {
 
 fn findings(report: &Report, subject: &str) -> Vec<&'static str> {
     let verdict = report.verdicts.iter().find(|verdict| verdict.subject.contains(subject));
-    verdict.unwrap_or_else(|| panic!("{subject} has a verdict")).findings.iter().map(|f| f.name()).collect()
+    verdict
+        .unwrap_or_else(|| panic!("{subject} has a verdict"))
+        .findings
+        .iter()
+        .map(sealgate::evaluate::finding::Finding::name)
+        .collect()
 }
 
 #[test]
