@@ -51,7 +51,7 @@ pub enum Finding {
     },
     /// The ciphertext still follows the image.
     ShowsImage {
-        /// The correlation of plain and encrypted samples, or of neighbours.
+        /// The correlation of neighbours, or with the image, or Cramer's coefficient of dependence on it.
         coefficient: f64,
         /// What chance explains.
         noise: f64,
@@ -114,7 +114,7 @@ impl fmt::Display for Finding {
                 )
             }
             Self::ShowsImage { coefficient, noise } => {
-                write!(f, "a correlation of {coefficient:.3} remains where chance explains {noise:.3}")
+                write!(f, "a dependence of {coefficient:.3} remains where chance explains {noise:.3}")
             }
             Self::NotReversible => write!(f, "what was encrypted does not come back bit for bit"),
         }
@@ -231,7 +231,7 @@ fn is_same_stream(trial: &Trial<'_>) -> bool {
         && xor(trial.plain, trial.other_plain) == xor(trial.cipher, trial.other_cipher)
 }
 
-/// The largest correlation that chance does not explain: with the image, or of neighbours.
+/// What chance does not explain: a correlation of neighbours or with the image, or any other dependence on it.
 fn shows_image(plain: &Raster, cipher: &Raster) -> Option<Finding> {
     let mut coefficients: Vec<f64> = Direction::ALL
         .into_iter()
@@ -241,7 +241,50 @@ fn shows_image(plain: &Raster, cipher: &Raster) -> Option<Finding> {
     // Six standard errors: beyond any number of images looked at.
     let noise = 6.0 / (cipher.samples().len() as f64).sqrt();
     let strongest = coefficients.into_iter().max_by(|a, b| a.abs().total_cmp(&b.abs()))?;
-    (strongest.abs() > noise).then_some(Finding::ShowsImage { coefficient: strongest, noise })
+    if strongest.abs() > noise {
+        return Some(Finding::ShowsImage { coefficient: strongest, noise });
+    }
+    let (coefficient, noise) = dependence(plain, cipher)?;
+    (coefficient > noise).then_some(Finding::ShowsImage { coefficient, noise })
+}
+
+/// Classes of encrypted samples: their highest four bits.
+const CLASSES: usize = 16;
+
+/// Cramer's coefficient between the quarters of the plain values and the classes of the encrypted ones, and what chance
+/// explains of it. A key of low entropy need not correlate to show an image: dark and bright parts differ in spread.
+fn dependence(plain: &Raster, cipher: &Raster) -> Option<(f64, f64)> {
+    let mut sorted = plain.samples().to_vec();
+    sorted.sort_unstable();
+    let limits = [1, 2, 3].map(|quarter| sorted[sorted.len() * quarter / 4]);
+    let mut counts = [[0_u32; CLASSES]; 4];
+    let shift = cipher.bits().saturating_sub(4);
+    for (value, sample) in plain.samples().iter().zip(cipher.samples()) {
+        let quarter = limits.iter().filter(|limit| value >= *limit).count();
+        counts[quarter][usize::from(sample >> shift).min(CLASSES - 1)] += 1;
+    }
+    // Five to be expected in a class is the least at which the statistic follows its law.
+    let rows: Vec<_> = counts.iter().filter(|row| row.iter().sum::<u32>() as usize >= 5 * CLASSES).collect();
+    let total: f64 = rows.iter().flat_map(|row| row.iter()).map(|n| f64::from(*n)).sum();
+    let of_class: Vec<f64> =
+        (0..CLASSES).map(|class| rows.iter().map(|row| f64::from(row[class])).sum()).collect();
+    let classes = of_class.iter().filter(|n| **n > 0.0).count();
+    let least = rows.len().min(classes);
+    if least < 2 {
+        return None;
+    }
+    let mut chi_square = 0.0;
+    for row in &rows {
+        let of_row: f64 = row.iter().map(|n| f64::from(*n)).sum();
+        for (n, of_class) in row.iter().zip(&of_class).filter(|(_, of_class)| **of_class > 0.0) {
+            let expected = of_row * of_class / total;
+            chi_square += (f64::from(*n) - expected).powi(2) / expected;
+        }
+    }
+    let freedom = ((rows.len() - 1) * (classes - 1)) as f64;
+    let share = |statistic: f64| (statistic / (total * (least - 1) as f64)).sqrt();
+    // Ten deviations of the chi-square law: about one chance in 10^11.
+    Some((share(chi_square), share(freedom + 10.0 * (2.0 * freedom).sqrt())))
 }
 
 /// Pearson's coefficient of two rows of samples.
