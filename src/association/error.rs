@@ -70,6 +70,9 @@ pub enum Error {
     /// A message that was begun and never finished: nothing can be sent behind it.
     #[error("a message was left half sent")]
     HalfSent,
+    /// What we were sending broke off behind its beginning, so that nothing can be sent behind it.
+    #[error("what was being sent broke off: {0}")]
+    SourceBroke(String),
     /// No presentation context for what is to be sent.
     #[error("the peer accepted no presentation context for {0}")]
     NoContext(String),
@@ -107,7 +110,11 @@ impl Error {
             | Self::Aborted { .. }
             | Self::Rejected(_)
             | Self::Released(_) => None,
-            Self::TooSlow { .. } | Self::NoContext(_) | Self::HalfSent | Self::Ending => Some(Abort::User),
+            Self::TooSlow { .. }
+            | Self::NoContext(_)
+            | Self::HalfSent
+            | Self::SourceBroke(_)
+            | Self::Ending => Some(Abort::User),
             Self::UnknownPdu(_) => Some(Abort::UnrecognizedPdu),
             Self::Misplaced(_) => Some(Abort::UnexpectedParameter),
             Self::PduTooLarge { .. } | Self::Malformed(_) | Self::Command(_) => Some(Abort::InvalidParameter),

@@ -120,6 +120,15 @@ mod tests {
     }
 
     #[test]
+    fn two_peers_never_receive_under_one_title() {
+        let mut other = peer("OTHER", &[Right::Open], WithoutOpen::Refuse);
+        other.receives = Some(AeAddress::parse("VIEWER@127.0.0.1:105").unwrap());
+        let peers = [peer("VIEWER", &[], WithoutOpen::Refuse), other];
+        let refused = Rules::new(&[title("SEALGATE")], &peers, &[], &[]).unwrap_err();
+        assert!(matches!(refused, crate::policy::RulesError::ReceiversOverlap { .. }), "{refused}");
+    }
+
+    #[test]
     fn only_a_peer_that_says_where_it_listens_is_moved_to() {
         let mut silent = peer("SILENT", &[Right::Open], WithoutOpen::Refuse);
         silent.receives = None;

@@ -76,6 +76,19 @@ pub enum RulesError {
         /// The title.
         title: AeTitle,
     },
+    /// Two peers that a C-MOVE could not tell apart.
+    #[error("peers {first:?} and {second:?} both receive as {title}: a C-MOVE could not tell them apart")]
+    ReceiversOverlap {
+        /// One peer.
+        first: String,
+        /// The other.
+        second: String,
+        /// The AE title that both receive as.
+        title: AeTitle,
+    },
+    /// TLS towards a peer that nothing is sent to.
+    #[error("peer {0:?} has receives_tls without receives: say where it listens, or leave it out")]
+    TlsWithoutReceiver(String),
     /// A route to nowhere.
     #[error("route {0:?} has no destinations: name at least one")]
     NoDestination(String),
@@ -351,6 +364,19 @@ fn check_peers(titles: &[AeTitle], peers: &[Peer]) -> Result<(), RulesError> {
         }
         if let Some(title) = peer.called.iter().find(|title| !titles.contains(title)) {
             return Err(RulesError::UnknownCalled { peer: peer.name.clone(), title: title.clone() });
+        }
+        if peer.receives.is_none() && peer.receives_tls.is_some() {
+            return Err(RulesError::TlsWithoutReceiver(peer.name.clone()));
+        }
+        let title = |peer: &Peer| peer.receives.as_ref().map(|address| address.title.clone());
+        if let Some(own) = title(peer)
+            && let Some(other) = peers.iter().take(index).find(|other| title(other).as_ref() == Some(&own))
+        {
+            return Err(RulesError::ReceiversOverlap {
+                first: other.name.clone(),
+                second: peer.name.clone(),
+                title: own,
+            });
         }
         for other in peers.iter().take(index).filter(|other| other.title == peer.title) {
             if let Some(shared) = shared_address(other, peer) {

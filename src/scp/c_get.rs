@@ -190,10 +190,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Getting<'_, S> {
         drop(outgoing);
         warn!(peer = self.association.peer(), instance = %delivery.instance, error = %broken, "an instance broke off on its way out");
         if self.association.is_half_sent() {
-            Err(Error::NoContext(format!("the rest of {}", delivery.instance)))
-        } else {
-            Ok(false)
+            return Err(Error::SourceBroke(format!("instance {}", delivery.instance)));
         }
+        Ok(false)
     }
 
     /// The status of the response to the store just sent.

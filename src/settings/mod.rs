@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::association::Transport;
 use crate::dicom::{AeAddress, AeTitle, Uid};
-use crate::policy::{Destination, Peer, Route, Rules};
+use crate::policy::{Destination, Fetch, Peer, Right, Route, Rules};
 use crate::seal::Suite;
 use crate::tls::{self, ClientCertificates, LoadError, Profile, Profiles};
 use crate::{app, association, flow, keygen, keys, scu, spool, telemetry};
@@ -178,6 +178,25 @@ impl Settings {
             });
             if wide.is_some() {
                 found.push(format!("Peer {} may call from any address: list the ones it has.", peer.name));
+            }
+        }
+        for destination in self.destinations.iter().filter(|one| one.retrieve == Fetch::Move) {
+            let title = &destination.address.title;
+            let stores = |peer: &Peer| peer.title == *title && peer.may.contains(&Right::Store);
+            if !self.peers.iter().any(stores) {
+                found.push(format!(
+                    "Destination {} is retrieved from by C-MOVE to the gateway's own door, and no peer {title} may store: \
+                     add it to peers, or set retrieve = \"get\".",
+                    destination.name
+                ));
+            }
+        }
+        for peer in self.peers.iter().filter(|peer| peer.receives_tls.is_none()) {
+            if let Some(receives) = peer.receives.as_ref().filter(|one| !is_this_machine(&one.host)) {
+                found.push(format!(
+                    "Peer {} is sent opened images at {receives} without TLS: give it receives_tls.",
+                    peer.name
+                ));
             }
         }
         found.extend(self.tls_warnings());

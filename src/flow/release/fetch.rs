@@ -151,6 +151,11 @@ impl Retrieval {
 
 impl Work {
     async fn run(mut self, sources: Vec<Source>, cancelled: watch::Receiver<bool>) {
+        if sources.is_empty() {
+            // An empty success would say that there is nothing.
+            let result = Err(Failure::Protocol("no route leads to an archive".to_owned()));
+            let _ = self.events.send(Event::Done { pacs: "no archive".into(), result }).await;
+        }
         for source in sources {
             if *cancelled.borrow() {
                 break;

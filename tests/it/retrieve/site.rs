@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use dicom_dictionary_std::uids;
 use sealgate::association::{self, Proposal};
-use sealgate::dicom::{AeAddress, AeTitle, Status, TransferSyntax};
+use sealgate::dicom::{AeAddress, AeTitle, Status, TransferSyntax, never_has_pixels};
 use sealgate::scu::{
     Caller, Config, Destination, Got, Need, Retrieved, Tcp, for_getting, for_storing, get, store,
 };
@@ -193,13 +193,19 @@ pub(crate) fn studies() -> BTreeMap<String, Vec<Sample>> {
     studies
 }
 
-/// The CT and CR studies of one patient: several series, many small files.
+/// The study with the most images; what has no pixels is left out.
 pub(crate) fn one_study() -> (String, Vec<Sample>) {
-    let whole = studies().into_iter().max_by_key(|(_, samples)| {
-        let plain = |one: &&Sample| one.instance.transfer_syntax.uid == TransferSyntax::EXPLICIT_LITTLE;
-        samples.iter().filter(plain).count()
+    let has_pixels = |one: &Sample| {
+        let plain = one.instance.transfer_syntax.uid == TransferSyntax::EXPLICIT_LITTLE;
+        plain && one.data_set.len() > 8192 && !never_has_pixels(one.instance.class.as_str())
+    };
+    let images = studies().into_iter().map(|(study, mut samples)| {
+        samples.retain(has_pixels);
+        (study, samples)
     });
-    whole.expect("a study")
+    let found = images.max_by_key(|(_, samples)| samples.len()).expect("a study");
+    assert!(found.1.len() > 3, "{}", found.1.len());
+    found
 }
 
 /// Where the bytes of a file are that belong to its pixels, for tampering: the last quarter.
