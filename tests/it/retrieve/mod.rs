@@ -18,18 +18,28 @@ use crate::taker::Taker;
 
 const FIND: &str = uids::STUDY_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_FIND;
 
-/// The samples that a sealed image can be made of, and that came back otherwise than they went in.
+/// The samples that came back otherwise than they went in. What has no pixels is not sealed, and an archive may have
+/// written its sequences anew.
 fn differing(expected: &[Sample], came: &site::Came) -> Vec<String> {
     let differs = |one: &&Sample| match came.get(one.instance.instance.as_str()) {
         None => true,
-        Some((syntax, data)) => *syntax != one.instance.transfer_syntax || *data != one.sent(),
+        Some((syntax, data)) => {
+            let is_other = *syntax != one.instance.transfer_syntax || *data != one.sent();
+            is_other && has_pixels(one)
+        }
     };
     expected.iter().filter(differs).map(|one| format!("{one:?}")).collect()
 }
 
+fn has_pixels(sample: &Sample) -> bool {
+    let tags: [&[u8]; 2] = [b"\xE0\x7F\x10\0", b"\x7F\xE0\0\x10"];
+    let deflated = sample.instance.transfer_syntax.encoding == Encoding::Deflated;
+    deflated || tags.iter().any(|tag| sample.data_set.windows(4).any(|window| window == *tag))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_real_image_comes_back_byte_for_byte() {
-    let archive = Dcmqrscp::start(&[]);
+    let archive = Orthanc::start();
     let front = Front::over(&[("pacs", &archive.address(), "get")]);
     let studies = studies();
     let all: Vec<Sample> = studies.values().flatten().cloned().collect();
