@@ -11,6 +11,8 @@ pub mod association;
 pub mod cli;
 /// The words: UIDs, AE titles, SOP classes, transfer syntaxes, statuses; checked on the way in.
 pub mod dicom;
+/// User identities: passwords and tokens, verified.
+pub mod identity;
 /// Key encryption keys, the wraps made with them, the sidecar key store, rotation, backup.
 pub mod keys;
 /// Who may do what: permits and refusals, decided from rules alone.

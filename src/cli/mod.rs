@@ -10,6 +10,7 @@ mod seal;
 mod serve;
 mod time;
 mod tls;
+mod users;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -40,6 +41,7 @@ enum Command {
     Keys(keys::Keys),
     Seal(seal::Seal),
     Open(open::Open),
+    Users(users::Users),
 }
 
 /// How a command ended, as the process's exit code says it.
@@ -126,6 +128,7 @@ impl Cli {
             Command::Echo(command) => command.run(),
             Command::Inspect(command) => command.run(),
             Command::Keys(command) => command.run(),
+            Command::Users(command) => command.run(),
             Command::Seal(command) => command.run(),
             Command::Open(command) => command.run(),
         }

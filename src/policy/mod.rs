@@ -4,6 +4,6 @@ mod peer;
 mod route;
 mod rules;
 
-pub use peer::{AddressPattern, AddressPatternError, CertificateName, Peer, Right};
+pub use peer::{AddressPattern, AddressPatternError, CertificateName, Identification, Peer, Right};
 pub use route::{Destination, Instance, Route};
 pub use rules::{Caller, HostTable, Permit, Refusal, Rules, RulesError};

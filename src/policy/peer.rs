@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::dicom::{AeTitle, Certificate, Fingerprint};
+use crate::dicom::{AeTitle, Certificate, Fingerprint, IdentityKind};
 
 /// Something a peer may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -100,6 +100,30 @@ pub struct Peer {
     /// The certificates it may show, one of which it must then show on a TLS connection; empty asks for none.
     #[serde(default)]
     pub certificates: Vec<CertificateName>,
+    /// How its users may identify themselves, one of which they then must; empty asks for none.
+    #[serde(default)]
+    pub identity: BTreeSet<Identification>,
+}
+
+/// A way for users to identify themselves that can be verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Identification {
+    /// A user name with a password.
+    Password,
+    /// A JSON Web Token.
+    Jwt,
+}
+
+impl Identification {
+    /// Whether an identity of this kind is one.
+    #[must_use]
+    pub const fn fits(self, kind: IdentityKind) -> bool {
+        matches!(
+            (self, kind),
+            (Self::Password, IdentityKind::NameAndPasscode) | (Self::Jwt, IdentityKind::Jwt)
+        )
+    }
 }
 
 /// How a certificate is recognised.

@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::association::Transport;
 use crate::dicom::{AeAddress, AeTitle, Uid};
-use crate::policy::{Destination, Peer, Route, Rules};
+use crate::identity::{IdentityError, Verifier};
+use crate::policy::{Destination, Identification, Peer, Right, Route, Rules};
 use crate::seal::Suite;
 use crate::tls::{self, ClientCertificates, LoadError, Profile, Profiles};
-use crate::{app, association, keys, scu, telemetry};
+use crate::{app, association, identity, keys, scu, telemetry};
 
 pub use error::SettingsError;
 pub use load::{Source, load};
@@ -31,6 +32,8 @@ pub struct Settings {
     pub app: app::Config,
     /// Limits on connections and what comes over them.
     pub association: association::Config,
+    /// Against what users' identities are verified.
+    pub identity: identity::Config,
     /// Certificates, keys and trust, for listeners and destinations.
     pub tls: Vec<Profile>,
     /// Limits on what we ask of other nodes.
@@ -55,6 +58,7 @@ impl Default for Settings {
             listeners: app::Listener::defaults(),
             app: app::Config::default(),
             association: association::Config::default(),
+            identity: identity::Config::default(),
             tls: Vec::new(),
             scu: scu::Config::default(),
             log: telemetry::Config::default(),
@@ -73,6 +77,7 @@ impl Settings {
         app::Listener::check_all(&self.listeners).map_err(SettingsError::value)?;
         self.check_tls().map_err(SettingsError::value)?;
         self.association.check().map_err(SettingsError::value)?;
+        self.check_identity().map_err(SettingsError::value)?;
         self.scu.check().map_err(SettingsError::value)?;
         self.log.check().map_err(SettingsError::value)?;
         self.keys.check().map_err(SettingsError::value)?;
@@ -105,6 +110,34 @@ impl Settings {
             }
         }
         Ok(())
+    }
+
+    /// Whether what peers demand of their users can be verified.
+    fn check_identity(&self) -> Result<(), IdentityError> {
+        self.identity.check()?;
+        for peer in &self.peers {
+            let demands = |way| peer.identity.contains(&way);
+            let lacks = match &self.identity {
+                config if demands(Identification::Password) && config.users.is_none() => "identity.users",
+                config if demands(Identification::Jwt) && config.jwt.key.is_none() => "identity.jwt.key",
+                _ => continue,
+            };
+            return Err(IdentityError::Config(format!(
+                "peer {} demands an identity that nothing can verify: set {lacks}",
+                peer.name
+            )));
+        }
+        Ok(())
+    }
+
+    /// What identities are verified against, read from its files.
+    pub fn verifier(&self) -> Result<Verifier, IdentityError> {
+        let verifier = Verifier::load(&self.identity)?;
+        for (user, word) in verifier.limits() {
+            Right::try_from(word.to_owned())
+                .map_err(|error| IdentityError::Config(format!("user {user} in identity.users: {error}")))?;
+        }
+        Ok(verifier)
     }
 
     /// How each destination is reached. `profiles` are those of these settings, loaded.
@@ -172,6 +205,17 @@ impl Settings {
                 )),
                 (Some(_), ClientCertificates::Required) => {}
             }
+        }
+        let plain = self.listeners.iter().any(|listener| listener.tls.is_none());
+        for peer in self
+            .peers
+            .iter()
+            .filter(|peer| plain && !peer.identity.is_empty() && peer.certificates.is_empty())
+        {
+            found.push(format!(
+                "Users of peer {} may send their passwords or tokens in clear: bind the peer to a certificate.",
+                peer.name
+            ));
         }
         let has_tls = self.listeners.iter().any(|listener| listener.tls.is_some());
         for peer in self.peers.iter().filter(|peer| has_tls && peer.certificates.is_empty()) {
