@@ -8,6 +8,7 @@ mod architecture;
 mod association;
 mod gateway;
 mod hostile;
+mod identity;
 mod inspect;
 mod keys;
 mod process;
