@@ -11,8 +11,14 @@ pub mod association;
 pub mod cli;
 /// The words: UIDs, AE titles, SOP classes, transfer syntaxes, statuses; checked on the way in.
 pub mod dicom;
+/// Statistics and reports over keys and ciphertexts.
+pub mod evaluate;
+/// The stories: intake, forward, release.
+pub mod flow;
 /// User identities: passwords and tokens, verified.
 pub mod identity;
+/// The generator: its model, the integer-exact engine, and key images made ahead of need.
+pub mod keygen;
 /// Key encryption keys, the wraps made with them, the sidecar key store, rotation, backup.
 pub mod keys;
 /// Who may do what: permits and refusals, decided from rules alone.

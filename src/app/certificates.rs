@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use tracing::{error, info, warn};
 
 use super::live::Live;
+use crate::policy::Rules;
 use crate::settings::Settings;
 use crate::tls::{LoadError, Profiles, Refreshed};
 
@@ -22,7 +23,7 @@ pub(super) fn load(settings: &Settings, before: &Profiles) -> Result<Profiles, L
 pub(super) fn refresh(live: &Live, settings: &Settings) {
     let state = live.now();
     let Some(Refreshed { profiles, changed, failed }) = state.tls.refresh() else { return };
-    let rules = state.rules.clone();
+    let rules = Rules::clone(&state.rules);
     live.replace(state.next(settings, rules, profiles, state.verifier.clone()));
     for name in changed {
         info!(profile = name, "a tls profile's files have changed, new connections use them");

@@ -16,6 +16,7 @@ use super::gate::Gate;
 use super::live::Live;
 use super::serve::ServeError;
 use crate::association::{Acceptor, Ending, Slots};
+use crate::flow::Gateway;
 use crate::scp;
 
 /// Every open listener with what came in through it.
@@ -28,7 +29,11 @@ pub(super) struct Doors {
 
 impl Doors {
     /// Binds every address, then takes calls on all of them; if one cannot be bound, on none.
-    pub(super) async fn open(configured: &[Listener], live: &Live) -> Result<Self, ServeError> {
+    pub(super) async fn open(
+        configured: &[Listener],
+        live: &Live,
+        gateway: Option<&Arc<Gateway>>,
+    ) -> Result<Self, ServeError> {
         let mut listeners = Vec::new();
         for &Listener { address, .. } in configured {
             let bound = TcpListener::bind(address).await;
@@ -36,7 +41,7 @@ impl Doors {
         }
         let (ending, ended) = watch::channel(false);
         let ended = Ending::new(ended);
-        let acceptor = Acceptor::new(Arc::new(Gate::new(live.clone())), ended.clone());
+        let acceptor = Acceptor::new(Arc::new(Gate::new(live.clone(), gateway.cloned())), ended.clone());
         let mut doors =
             Self { addresses: Vec::new(), slots: acceptor.slots.clone(), ending, tasks: JoinSet::new() };
         for (index, (listener, configured)) in listeners.into_iter().zip(configured).enumerate() {
@@ -44,7 +49,8 @@ impl Doors {
                 listener.local_addr().map_err(|error| ServeError::System { what: "an address", error })?;
             info!(%address, tls = configured.tls, "listening");
             doors.addresses.push(address);
-            let door = Door { index, acceptor: acceptor.clone(), live: live.clone() };
+            let door =
+                Door { index, acceptor: acceptor.clone(), live: live.clone(), gateway: gateway.cloned() };
             doors.tasks.spawn(keep(listener, door, ended.clone()));
         }
         Ok(doors)
@@ -75,6 +81,7 @@ struct Door {
     index: usize,
     acceptor: Acceptor,
     live: Live,
+    gateway: Option<Arc<Gateway>>,
 }
 
 /// Takes calls on one listener until the end begins, then waits for what came in.
@@ -113,7 +120,7 @@ impl Door {
             None => self.acceptor.accept(stream, from, limits).await,
         };
         if let Some(association) = association {
-            scp::serve(association).await;
+            scp::serve(association, self.gateway).await;
         }
     }
 }

@@ -3,21 +3,29 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tracing::{debug, info};
+use tracing::{debug, error, info};
 
 use super::live::{Live, State};
 use crate::association::{Admission, Gatekeeper, Knock, Offer, Rejection, Roles, Verifying};
 use crate::dicom::{Uid, VERIFICATION, is_storage};
+use crate::flow::{Gateway, Visitor};
 use crate::policy::{Caller, Permit, Refusal, Right};
+use crate::spool::Pressure;
 
 /// Asks the rules that are in force when somebody knocks.
 pub(super) struct Gate {
     live: Live,
+    gateway: Option<Arc<Gateway>>,
 }
 
 impl Gate {
-    pub(super) fn new(live: Live) -> Self {
-        Self { live }
+    pub(super) fn new(live: Live, gateway: Option<Arc<Gateway>>) -> Self {
+        Self { live, gateway }
+    }
+
+    /// Whether somebody who stores would find no room: better no association than one in which every store fails.
+    fn is_full(&self) -> bool {
+        self.gateway.as_ref().is_some_and(|gateway| gateway.spool.pressure() != Pressure::Open)
     }
 }
 
@@ -35,7 +43,11 @@ impl Gatekeeper for Gate {
                     }
                     (None, None) => {}
                 }
-                Ok(admission(permit, &state))
+                if permit.covers(Right::Store) && self.is_full() {
+                    error!(peer = %permit.peer().name, "association refused, the spool is nearly full or has failed");
+                    return Err(Rejection::LocalLimit);
+                }
+                Ok(admission(permit, knock, &state))
             }
             Err(refusal) => {
                 info!(address = %knock.address, reason = %refusal, "association refused");
@@ -76,8 +88,11 @@ fn caller(knock: &Knock) -> Caller<'_> {
     }
 }
 
-fn admission(permit: Permit, state: &State) -> Admission {
+fn admission(permit: Permit, knock: &Knock, state: &State) -> Admission {
+    let visitor =
+        Visitor { permit: permit.clone(), calling: knock.calling.clone(), called: knock.called.clone() };
     Admission {
+        pass: Arc::new(visitor),
         peer: permit.peer().name.as_str().into(),
         associations_max: permit.peer().associations_max,
         offer: Box::new(Services { permit, private_classes: Arc::clone(&state.private_classes) }),

@@ -1,12 +1,12 @@
 //! What a reload replaces while associations go on: the rules, the limits, the private classes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::config::Listener;
-use crate::association;
-use crate::dicom::Uid;
+use crate::association::{self, Transport};
+use crate::dicom::{AeAddress, Uid};
 use crate::identity::Verifier;
 use crate::policy::Rules;
 use crate::settings::Settings;
@@ -15,13 +15,15 @@ use crate::tls::{self, Profiles};
 /// One state of everything that a reload replaces as a whole.
 #[derive(Debug)]
 pub(super) struct State {
-    pub(super) rules: Rules,
+    pub(super) rules: Arc<Rules>,
     pub(super) limits: Arc<association::Config>,
     pub(super) private_classes: Arc<BTreeSet<Uid>>,
     /// The TLS profiles with what was read of them.
     pub(super) tls: Profiles,
     /// What users' identities are verified against.
     pub(super) verifier: Verifier,
+    /// How each destination is reached.
+    pub(super) ways: HashMap<AeAddress, Transport>,
     /// The listeners of the start, in their order.
     pub(super) doors: Vec<DoorState>,
 }
@@ -47,10 +49,12 @@ impl State {
             .iter()
             .map(|listener| DoorState { address: listener.address, server: server(listener, &tls) });
         Self {
-            rules,
+            rules: Arc::new(rules),
             limits: Arc::new(settings.association.clone()),
             private_classes: Arc::new(settings.private_storage_classes.iter().cloned().collect()),
             doors: doors.collect(),
+            // They were tried when the configuration was checked; one that fails now is told when it is called.
+            ways: settings.ways(&tls).unwrap_or_default(),
             tls,
             verifier,
         }

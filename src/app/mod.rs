@@ -7,6 +7,7 @@ mod gate;
 mod hosts;
 mod live;
 mod notify;
+mod rooms;
 mod serve;
 mod signals;
 

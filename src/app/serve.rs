@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime;
@@ -11,10 +12,13 @@ use tracing::{error, info, warn};
 use super::doors::Doors;
 use super::live::{Live, State};
 use super::signals::{Signals, Wish};
-use super::{certificates, hosts, notify};
+use super::{certificates, hosts, notify, rooms};
+use crate::flow;
 use crate::identity::IdentityError;
+use crate::keys::KeysError;
 use crate::policy::{HostTable, Rules};
 use crate::settings::{self, Settings, SettingsError, Source};
+use crate::spool::SpoolError;
 use crate::telemetry::{self, LevelError, LogHandle};
 use crate::tls::{LoadError, Profiles};
 
@@ -33,6 +37,12 @@ pub enum ServeError {
     /// The log.
     #[error(transparent)]
     Log(#[from] LevelError),
+    /// The keys.
+    #[error("{0}\n{advice}", advice = .0.advice())]
+    Keys(#[from] KeysError),
+    /// The spool.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
     /// A listener.
     #[error(
         "cannot listen on {address}: {error}; choose another port in listeners, or stop what uses this one"
@@ -87,13 +97,23 @@ async fn run(mut gateway: Gateway, rules: Rules) -> Result<Ended, ServeError> {
     let profiles = certificates::load(&gateway.settings, &Profiles::default())?;
     let verifier = gateway.settings.verifier()?;
     let live = Live::new(State::new(&gateway.settings, rules.with_hosts(hosts), profiles, verifier));
-    let doors = Doors::open(&gateway.settings.listeners, &live).await?;
+    let rooms = rooms::gateway(&gateway.settings, &live)?;
+    let doors = Doors::open(&gateway.settings.listeners, &live, rooms.as_ref()).await?;
+    let forwarder = rooms.as_ref().map(flow::forward);
+    if let Some(rooms) = &rooms {
+        tokio::spawn(rooms::verify(Arc::clone(rooms)));
+    }
     notify::ready(&doors.status());
     steer(&mut gateway, &mut signals, &live, &doors).await;
     notify::stopping();
     let patience = Duration::from_secs(gateway.settings.app.drain_seconds_max);
     info!(associations = doors.associations(), seconds = patience.as_secs(), "stopping");
-    Ok(drain(doors, patience, &mut signals).await)
+    let forwarding = async {
+        if let Some(forwarder) = forwarder {
+            forwarder.close().await;
+        }
+    };
+    Ok(drain(async { tokio::join!(doors.close(), forwarding) }, patience, &mut signals).await)
 }
 
 /// Follows signals and clocks until the first wish to end.
@@ -117,7 +137,7 @@ async fn steer(gateway: &mut Gateway, signals: &mut Signals, live: &Live, doors:
             _ = resolving.tick() => {
                 let state = live.now();
                 let hosts = hosts::resolve(&state.rules, state.rules.hosts()).await;
-                let rules = state.rules.clone().with_hosts(hosts);
+                let rules = Rules::clone(&state.rules).with_hosts(hosts);
                 live.replace(state.next(&gateway.settings, rules, state.tls.clone(), state.verifier.clone()));
             }
             _ = tls_files.tick() => certificates::refresh(live, &gateway.settings),
@@ -180,14 +200,18 @@ fn keep(error: &SettingsError) {
 }
 
 /// Lets what is in hand finish; a deadline or a second signal cuts it off.
-async fn drain(doors: Doors, patience: Duration, signals: &mut Signals) -> Ended {
+async fn drain(
+    everything: impl Future<Output = ((), ())>,
+    patience: Duration,
+    signals: &mut Signals,
+) -> Ended {
     let second_end = async {
         while signals.next().await != Wish::End {
             info!("a reload while stopping has no effect");
         }
     };
     tokio::select! {
-        finished = timeout(patience, doors.close()) => if finished.is_ok() {
+        finished = timeout(patience, everything) => if finished.is_ok() {
             info!("stopped, nothing was in hand");
             Ended::Drained
         } else {

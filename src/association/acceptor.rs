@@ -214,10 +214,12 @@ impl Acceptor {
             info!(peer = %admission.peer, limit = full.words(), "association refused, a limit is reached");
             Refusal::Reject(Rejection::Congestion)
         })?;
-        let (mut answer, agreement) = negotiate::answer(&request, &*admission.offer, config.pdu_bytes_max);
+        let (mut answer, mut agreement) =
+            negotiate::answer(&request, &*admission.offer, config.pdu_bytes_max);
         if wants_answer {
             answer.user_variables.push(negotiate::identity_answer());
         }
+        agreement.pass = Some(admission.pass);
         let mut acceptance = Vec::new();
         write_pdu(&mut acceptance, &Pdu::AssociationAC(answer))
             .map_err(|error| Refusal::Abort(Error::Malformed(error.to_string())))?;

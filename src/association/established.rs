@@ -1,5 +1,6 @@
 //! An association that is there: messages in, messages out, and its end.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -85,6 +86,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Association<S> {
     #[must_use]
     pub fn peer(&self) -> &str {
         &self.peer
+    }
+
+    /// What the gatekeeper let the peer in with, if it is a `T`.
+    #[must_use]
+    pub fn pass<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        self.agreement.pass.clone()?.downcast().ok()
     }
 
     /// The accepted contexts.

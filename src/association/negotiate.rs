@@ -1,5 +1,6 @@
 //! What is agreed on before anything is asked: contexts, roles, sizes; decided without a socket.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -74,6 +75,8 @@ pub struct Admission {
     pub associations_max: Option<usize>,
     /// What it is offered.
     pub offer: Box<dyn Offer>,
+    /// What the gatekeeper wants to find again at the association, see `Association::pass`.
+    pub pass: Arc<dyn Any + Send + Sync>,
 }
 
 /// The future that [`Gatekeeper::verify`] returns.
@@ -107,6 +110,8 @@ pub struct Context {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Agreement {
     pub(super) contexts: Vec<Context>,
+    /// What the gatekeeper gave; nothing where we asked.
+    pub(super) pass: Option<Arc<dyn Any + Send + Sync>>,
     /// The largest P-DATA-TF the peer takes; 0 is no limit.
     pub(super) peer_pdu_bytes_max: u32,
     /// What the acceptor answered to extended negotiations.

@@ -228,6 +228,7 @@ fn agree(proposals: &[Proposal], acceptance: &AssociationAC) -> Agreement {
         Some(Context { id, abstract_syntax: proposal.abstract_syntax.clone(), transfer_syntax, roles })
     });
     Agreement {
+        pass: None,
         contexts: contexts.collect(),
         peer_pdu_bytes_max: negotiate::maximum_length(&acceptance.user_variables),
         extended: negotiate::extended(&acceptance.user_variables),

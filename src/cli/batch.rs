@@ -42,7 +42,7 @@ pub(super) struct Outputs {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Input {
     pub(super) path: PathBuf,
-    relative: PathBuf,
+    pub(super) relative: PathBuf,
 }
 
 /// What became of one file: fields for `--json`, and the same as a sentence.
@@ -52,20 +52,8 @@ pub(super) struct Outcome {
 }
 
 impl Inputs {
-    /// Every file named, and every regular file below every folder named, without following links out of it.
     fn collect(&self) -> io::Result<Vec<Input>> {
-        let mut found = Vec::new();
-        for path in &self.paths {
-            let about =
-                |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-            if fs::metadata(path).map_err(about)?.is_dir() {
-                walk(path, Path::new(""), &mut found)?;
-            } else {
-                let name = path.file_name().map(PathBuf::from).unwrap_or_default();
-                found.push(Input { path: path.clone(), relative: name });
-            }
-        }
-        Ok(found)
+        collect(&self.paths)
     }
 
     /// Runs `work` on every file, and says what became of each. `verb` is what the bar shows.
@@ -138,6 +126,21 @@ fn merge(line: &mut Value, fields: Value) {
     if let (Value::Object(line), Value::Object(fields)) = (line, fields) {
         line.extend(fields);
     }
+}
+
+/// Every file named, and every regular file below every folder named, without following links out of it.
+pub(super) fn collect(paths: &[PathBuf]) -> io::Result<Vec<Input>> {
+    let mut found = Vec::new();
+    for path in paths {
+        let about = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+        if fs::metadata(path).map_err(about)?.is_dir() {
+            walk(path, Path::new(""), &mut found)?;
+        } else {
+            let name = path.file_name().map(PathBuf::from).unwrap_or_default();
+            found.push(Input { path: path.clone(), relative: name });
+        }
+    }
+    Ok(found)
 }
 
 fn walk(folder: &Path, relative: &Path, found: &mut Vec<Input>) -> io::Result<()> {

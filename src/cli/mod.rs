@@ -3,6 +3,9 @@
 mod batch;
 mod check;
 mod echo;
+mod evaluate;
+mod generator;
+mod generator_bench;
 mod inspect;
 mod keys;
 mod open;
@@ -37,11 +40,13 @@ enum Command {
     Serve(serve::Serve),
     Check(check::Check),
     Echo(echo::Echo),
+    Evaluate(evaluate::Evaluate),
     Inspect(inspect::Inspect),
     Keys(keys::Keys),
     Seal(seal::Seal),
     Open(open::Open),
     Users(users::Users),
+    Generator(generator::Generator),
 }
 
 /// How a command ended, as the process's exit code says it.
@@ -126,11 +131,13 @@ impl Cli {
             Command::Serve(command) => command.run(),
             Command::Check(command) => command.run(),
             Command::Echo(command) => command.run(),
+            Command::Evaluate(command) => command.run(),
             Command::Inspect(command) => command.run(),
             Command::Keys(command) => command.run(),
             Command::Users(command) => command.run(),
             Command::Seal(command) => command.run(),
             Command::Open(command) => command.run(),
+            Command::Generator(command) => command.run(),
         }
     }
 }

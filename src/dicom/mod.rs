@@ -17,7 +17,7 @@ pub use ae_title::{AeTitle, AeTitleError};
 pub use certificate::{Certificate, Fingerprint, FingerprintError};
 pub use identity::{Identity, IdentityKind};
 pub use implementation::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME};
-pub use sop_class::{STORAGE_COMMITMENT, VERIFICATION, is_storage};
+pub use sop_class::{STORAGE_COMMITMENT, VERIFICATION, is_storage, never_has_pixels};
 pub use status::Status;
 pub use transfer_syntax::{Encoding, TransferSyntax};
 pub use uid::{Uid, UidError};

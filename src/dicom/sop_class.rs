@@ -21,6 +21,42 @@ pub fn is_storage(uid: &str) -> bool {
     StandardSopClassDictionary.by_uid(uid).is_some_and(|entry| stores(entry.alias))
 }
 
+/// Whether the dictionary knows `uid` as a class whose instances have no pixels: reports, plans, waveforms, documents.
+///
+/// Where it is not certain the answer is no.
+#[must_use]
+pub fn never_has_pixels(uid: &str) -> bool {
+    const WORDS: [&str; 24] = [
+        "SRStorage",
+        "SRForTID",
+        "TextSR",
+        "Report",
+        "KeyObjectSelection",
+        "PresentationState",
+        "Encapsulated",
+        "Waveform",
+        "RTPlan",
+        "RTIonPlan",
+        "RTStructureSet",
+        "TreatmentRecord",
+        "SpatialRegistration",
+        "SpatialFiducials",
+        "DeformableSpatialRegistration",
+        "Stereometric",
+        "RealWorldValueMapping",
+        "Lensometry",
+        "Autorefraction",
+        "Keratometry",
+        "SubjectiveRefraction",
+        "VisualAcuity",
+        "HangingProtocol",
+        "StructuredDisplay",
+    ];
+    let without =
+        |keyword: &str| keyword != "StructuredDisplay" && WORDS.iter().any(|word| keyword.contains(word));
+    is_storage(uid) && StandardSopClassDictionary.by_uid(uid).is_some_and(|entry| without(entry.alias))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -35,6 +71,31 @@ mod tests {
             "1.2.840.10008.5.1.4.1.1.66",    // Raw Data Storage
         ] {
             assert!(is_storage(uid), "{uid}");
+        }
+    }
+
+    #[test]
+    fn reports_and_plans_have_no_pixels_and_images_may() {
+        for uid in [
+            "1.2.840.10008.5.1.4.1.1.88.11", // Basic Text SR Storage
+            "1.2.840.10008.5.1.4.1.1.88.67", // X-Ray Radiation Dose SR Storage
+            "1.2.840.10008.5.1.4.1.1.88.59", // Key Object Selection Document Storage
+            "1.2.840.10008.5.1.4.1.1.11.1",  // Grayscale Softcopy Presentation State Storage
+            "1.2.840.10008.5.1.4.1.1.104.1", // Encapsulated PDF Storage
+            "1.2.840.10008.5.1.4.1.1.9.1.1", // 12-lead ECG Waveform Storage
+            "1.2.840.10008.5.1.4.1.1.481.5", // RT Plan Storage
+        ] {
+            assert!(never_has_pixels(uid), "{uid}");
+        }
+        for uid in [
+            "1.2.840.10008.5.1.4.1.1.2",     // CT Image Storage
+            "1.2.840.10008.5.1.4.1.1.66.4",  // Segmentation Storage
+            "1.2.840.10008.5.1.4.1.1.481.2", // RT Dose Storage
+            "1.2.840.10008.5.1.4.1.1.66",    // Raw Data Storage
+            "1.2.840.10008.5.1.4.1.1.30",    // Parametric Map Storage
+            "1.2.3",
+        ] {
+            assert!(!never_has_pixels(uid), "{uid}");
         }
     }
 

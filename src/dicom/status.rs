@@ -23,6 +23,12 @@ impl Status {
     pub const MISTYPED_ARGUMENT: Self = Self(0x0212);
     /// A700H, PS3.4 B.2.3: Refused: Out of Resources.
     pub const OUT_OF_RESOURCES: Self = Self(0xA700);
+    /// A900H, PS3.4 B.2.3: Error: Data Set does not match SOP Class.
+    pub const DATA_SET_MISMATCH: Self = Self(0xA900);
+    /// C000H, PS3.4 B.2.3: Error: Cannot understand.
+    pub const CANNOT_UNDERSTAND: Self = Self(0xC000);
+    /// 0111H, PS3.7 C.5.7: Duplicate SOP instance.
+    pub const DUPLICATE_SOP_INSTANCE: Self = Self(0x0111);
     /// FF00H, PS3.7 C.2: Pending.
     pub const PENDING: Self = Self(0xFF00);
     /// FF01H, PS3.4 C.4.1.1.4: Pending, and an optional key was not supported.

@@ -5,5 +5,5 @@ mod route;
 mod rules;
 
 pub use peer::{AddressPattern, AddressPatternError, CertificateName, Identification, Peer, Right};
-pub use route::{Destination, Instance, Route};
+pub use route::{Acknowledge, Destination, Instance, Route, WithoutPixels};
 pub use rules::{Caller, HostTable, Permit, Refusal, Rules, RulesError};

@@ -51,6 +51,34 @@ pub struct Route {
     /// How the instance is sealed.
     #[serde(default = "default_suite")]
     pub suite: String,
+    /// When a sender gets 0000H.
+    #[serde(default)]
+    pub acknowledge: Acknowledge,
+    /// What happens to objects without pixels.
+    #[serde(default)]
+    pub without_pixels: WithoutPixels,
+}
+
+/// When a sender gets 0000H.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Acknowledge {
+    /// When the sealed instance and its key are on the disk.
+    #[default]
+    Spooled,
+    /// When every destination has it; a refusal of theirs is passed on.
+    Forwarded,
+}
+
+/// What happens to objects without pixels, such as reports and plans.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WithoutPixels {
+    /// They are refused.
+    Refuse,
+    /// They are forwarded as they are, in clear.
+    #[default]
+    Pass,
 }
 
 fn default_suite() -> String {

@@ -436,7 +436,7 @@ fn check_routes(destinations: &[Destination], routes: &[Route]) -> Result<(), Ru
 mod tests {
     use super::*;
     use crate::dicom::Fingerprint;
-    use crate::policy::Identification;
+    use crate::policy::{Acknowledge, Identification, WithoutPixels};
 
     fn title(text: &str) -> AeTitle {
         AeTitle::parse(text).expect("a good title")
@@ -677,7 +677,9 @@ mod tests {
             sop_class: BTreeSet::new(),
             station: BTreeSet::new(),
             destinations: vec!["pasc".into()],
-            suite: default_suite_name(),
+            acknowledge: Acknowledge::default(),
+            without_pixels: WithoutPixels::default(),
+            suite: "deepkeygen".to_owned(),
         };
         let titles = [title("SEALGATE")];
         let error =
@@ -698,10 +700,6 @@ mod tests {
         assert_eq!(rules.route(&instance).map(|r| r.name.as_str()), Some("research"));
         instance.modality = Some("MR");
         assert!(rules.route(&instance).is_none());
-    }
-
-    fn default_suite_name() -> String {
-        "deepkeygen".to_owned()
     }
 
     #[test]

@@ -1,15 +1,24 @@
 //! The services we offer: a loop that takes messages and hands each to the file of its service.
 
 mod c_echo;
+mod c_store;
+
+use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::{debug, error, info};
 
 use crate::association::{Association, Command, Error, Message, element, field};
-use crate::dicom::{Status, VERIFICATION, is_storage};
+use crate::dicom::{Status, VERIFICATION};
+use crate::flow::{Gateway, Visitor};
 
 /// Answers messages until the association ends. Whatever the peer sends, the process goes on.
-pub async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send>(mut association: Association<S>) {
+///
+/// Without a gateway there is nothing that could be stored: no route is configured.
+pub async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send>(
+    mut association: Association<S>,
+    gateway: Option<Arc<Gateway>>,
+) {
     loop {
         let message = match association.receive().await {
             Ok(Some(message)) => message,
@@ -19,7 +28,7 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send>(mut association: As
             }
             Err(error) => return end(association, &error).await,
         };
-        if let Err(error) = answer(&mut association, &message).await {
+        if let Err(error) = answer(&mut association, &message, gateway.as_ref()).await {
             return end(association, &error).await;
         }
     }
@@ -38,6 +47,7 @@ async fn end<S: AsyncRead + AsyncWrite + Unpin + Send>(association: Association<
 async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
     association: &mut Association<S>,
     message: &Message,
+    gateway: Option<&Arc<Gateway>>,
 ) -> Result<(), Error> {
     let command = &message.command;
     if command.field() & field::RESPONSE != 0 {
@@ -47,6 +57,10 @@ async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
     }
     match Service::of(message).and_then(|service| addressed(message).map(|()| service)) {
         Ok(Service::Echo) => c_echo::answer(association, message).await,
+        Ok(Service::Store) => match (gateway, association.pass::<Visitor>()) {
+            (Some(gateway), Some(visitor)) => c_store::answer(association, message, gateway, &visitor).await,
+            _ => refuse(association, message, Status::OUT_OF_RESOURCES, "the gateway has no route yet").await,
+        },
         Err((status, comment)) => refuse(association, message, status, comment).await,
     }
 }
@@ -58,6 +72,7 @@ type Refusal = (Status, &'static str);
 #[derive(Debug, Clone, Copy)]
 enum Service {
     Echo,
+    Store,
 }
 
 impl Service {
@@ -66,9 +81,8 @@ impl Service {
         let class = message.context.abstract_syntax.as_str();
         match message.command.field() {
             field::C_ECHO if class == VERIFICATION => Ok(Self::Echo),
-            field::C_STORE if is_storage(class) => {
-                Err((Status::SOP_CLASS_NOT_SUPPORTED, "this gateway does not store yet"))
-            }
+            // Whatever is no other service's context was accepted as a storage class.
+            field::C_STORE if class != VERIFICATION => Ok(Self::Store),
             known if is_operation(known) => {
                 Err((Status::SOP_CLASS_NOT_SUPPORTED, "no such operation on this context"))
             }

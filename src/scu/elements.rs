@@ -107,20 +107,19 @@ impl<'a> Elements<'a> {
 
     fn header(&mut self, syntax: Syntax) -> Result<Header, ElementsError> {
         let short = ElementsError::NoHeader(self.rest.len());
-        let Some((&[a, b, c, d, e, f, g, h], rest)) = self.rest.split_first_chunk() else {
-            return Err(short);
-        };
-        let tag = Tag(u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d]));
+        let Some((tag, rest)) = split_tag(self.rest) else { return Err(short) };
+        let Some((&second, rest)) = rest.split_first_chunk::<4>() else { return Err(short) };
         // PS3.5 7.5: items and delimiters have no VR in any encoding.
         if syntax == Syntax::Implicit || tag.group() == 0xFFFE {
             self.rest = rest;
-            return Ok(Header { tag, length: u32::from_le_bytes([e, f, g, h]), inner: syntax });
+            return Ok(Header { tag, length: u32::from_le_bytes(second), inner: syntax });
         }
+        let [v, r, low, high] = second;
         // PS3.5 6.2.2 note 2: UN of undefined length holds Implicit VR.
-        let inner = if [e, f] == *b"UN" { Syntax::Implicit } else { Syntax::Explicit };
-        if !is_long([e, f]) {
+        let inner = if [v, r] == *b"UN" { Syntax::Implicit } else { Syntax::Explicit };
+        if !is_long([v, r]) {
             self.rest = rest;
-            return Ok(Header { tag, length: u32::from(u16::from_le_bytes([g, h])), inner });
+            return Ok(Header { tag, length: u32::from(u16::from_le_bytes([low, high])), inner });
         }
         let Some((&length, rest)) = rest.split_first_chunk() else { return Err(short) };
         self.rest = rest;
@@ -195,6 +194,11 @@ impl<'a> Element<'a> {
     pub(super) fn u16(&self) -> Result<u16, ElementsError> {
         self.value.try_into().map(u16::from_le_bytes).map_err(|_| ElementsError::Value(self.tag))
     }
+}
+
+fn split_tag(bytes: &[u8]) -> Option<(Tag, &[u8])> {
+    let (&[a, b, c, d], rest) = bytes.split_first_chunk()?;
+    Some((Tag(u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d])), rest))
 }
 
 /// PS3.5 table 7.1-1: VRs with two reserved bytes and a length of four.
@@ -368,7 +372,9 @@ mod tests {
             for syntax in [Syntax::Implicit, Syntax::Explicit] {
                 for start in [0, at] {
                     if let Ok(Some(element)) = Elements::new(&bytes[start..], syntax).find(LIST) {
-                        let _ = element.items().map(|items| items.into_iter().map(|item| item.find(LIST)).count());
+                        for item in element.items().unwrap_or_default() {
+                            let _ = item.find(LIST);
+                        }
                         let _ = (element.uid(), element.uids(), element.u16());
                     }
                 }

@@ -7,11 +7,12 @@ use tokio::time::timeout;
 
 use super::answer::Answer;
 use super::caller::Caller;
+use super::dial::Wire;
 use super::failure::Failure;
 use super::proposals::Need;
 use super::source::Source;
-use crate::association::{Command, Error, Priority};
-use crate::dicom::{AeTitle, TransferSyntax, Uid};
+use crate::association::{Command, Error, Outgoing, Priority};
+use crate::dicom::{AeTitle, Encoding, TransferSyntax, Uid};
 
 /// What is stored, apart from its data set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,23 +67,9 @@ pub async fn store(
     let context = caller.context(&instance.class, instance.transfer_syntax)?;
     let message_id = caller.begin_operation()?;
     let seconds = caller.config().source_seconds;
-    let mut outgoing = caller.begin(&context, &instance.request(message_id))?;
-    let mut metered = Metered { source, left: instance.length, seconds };
-    let sent = loop {
-        match metered.next().await {
-            Ok(Some(piece)) => {
-                if let Err(error) = outgoing.write(&piece).await {
-                    break Err(Stop::Association(error));
-                }
-            }
-            Ok(None) => break outgoing.finish().await.map_err(Stop::Association),
-            Err(failure) => {
-                drop(outgoing);
-                break Err(Stop::Source(failure));
-            }
-        }
-    };
-    match sent {
+    let outgoing = caller.begin(&context, &instance.request(message_id))?;
+    let mut metered = Metered { source, left: instance.length, is_odd: false, seconds };
+    match pour(&mut metered, outgoing, instance.transfer_syntax.encoding).await {
         Ok(()) => {}
         Err(Stop::Association(error)) => return Err(caller.failing(error)),
         Err(Stop::Source(failure)) => {
@@ -100,10 +87,29 @@ enum Stop {
     Source(Failure),
 }
 
+/// Sends all that the source has.
+async fn pour<S: Source>(
+    source: &mut Metered<'_, S>,
+    mut outgoing: Outgoing<'_, Wire>,
+    encoding: Encoding,
+) -> Result<(), Stop> {
+    while let Some(piece) = source.next().await.map_err(Stop::Source)? {
+        outgoing.write(&piece).await.map_err(Stop::Association)?;
+    }
+    // PS3.5 A.5: a deflated stream of odd length has one NUL behind it. Files often lack it, and nodes abort on a
+    // fragment of odd length.
+    if encoding == Encoding::Deflated && source.is_odd {
+        outgoing.write(&[0]).await.map_err(Stop::Association)?;
+    }
+    outgoing.finish().await.map_err(Stop::Association)
+}
+
 /// A source that has to give what was said, in time.
 struct Metered<'a, S> {
     source: &'a mut S,
     left: Option<u64>,
+    /// Whether what has come by now is of odd length.
+    is_odd: bool,
     seconds: u64,
 }
 
@@ -113,6 +119,7 @@ impl<S: Source> Metered<'_, S> {
         let slow = |_| Failure::source("its next piece was not ready in time");
         let piece = timeout(Duration::from_secs(seconds), self.source.next()).await.map_err(slow)?;
         let piece = piece.map_err(Failure::Source)?;
+        self.is_odd ^= piece.as_ref().is_some_and(|piece| piece.len() % 2 == 1);
         let Some(left) = &mut self.left else { return Ok(piece) };
         match &piece {
             Some(piece) => {

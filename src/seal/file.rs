@@ -8,9 +8,10 @@ use super::carrier::LIMITS;
 use super::derive::Binding;
 use super::key::ContentKey;
 use super::opener::{Claim, HeaderMode, OpenError, Opened, OpenedInstance, Opener};
+use super::peek::{Peek, Peeked};
 use super::record::Original;
+use super::scan::ScanError;
 use super::scan::part10::{self, Front, FrontError};
-use super::scan::{Event, ScanError, Scanner};
 use super::sealer::{SealError, Sealed, Sealer, Sink};
 use crate::dicom::{TransferSyntax, Uid};
 
@@ -133,33 +134,23 @@ fn syntax_of(front: &Front) -> Result<TransferSyntax, SealError> {
 ///
 /// Gives all bytes of the data set that were read.
 fn read_uids(file: &mut impl Read, front: &Front, first: Vec<u8>) -> Result<(Vec<u8>, Uid, Uid), SealError> {
-    let mut scanner = Scanner::new(syntax_of(front)?.encoding, LIMITS, None);
+    let mut peek = Peek::new(syntax_of(front)?.encoding);
     let (mut start, mut done) = (first, 0);
-    let (mut class, mut instance) = (None, None);
     loop {
         let piece = start.get(done..).unwrap_or_default();
         let ended = piece.is_empty();
         done = start.len();
-        scanner.push(piece, &mut |event| {
-            match event {
-                Event::Element(element) if element.tag == SOP_CLASS => {
-                    class = Some(Uid::from_wire(element.value).map_err(ScanError::from)?);
-                }
-                Event::Element(element) if element.tag == SOP_INSTANCE => {
-                    instance = Some(Uid::from_wire(element.value).map_err(ScanError::from)?);
-                }
-                _ => {}
-            }
-            Ok::<(), ScanError>(())
-        })?;
-        if let (Some(class), Some(instance)) = (&class, &instance) {
+        let more = peek.push(piece)?;
+        if let Peeked { sop_class: Some(class), sop_instance: Some(instance), .. } = &peek.found {
             return Ok((start, class.clone(), instance.clone()));
         }
-        if ended || start.len() as u64 > LIMITS.header_bytes_max {
-            // A file that ends too soon is told as what it is.
-            scanner.finish()?;
-            let tag = if class.is_none() { SOP_CLASS } else { SOP_INSTANCE };
-            return Err(SealError::NoUid(tag));
+        if !more || ended || start.len() as u64 > LIMITS.header_bytes_max {
+            if ended {
+                // A file that ends too soon is told as what it is.
+                peek.finish()?;
+            }
+            let class = peek.found.sop_class.is_some();
+            return Err(SealError::NoUid(if class { SOP_INSTANCE } else { SOP_CLASS }));
         }
         file.by_ref().take(PIECE_BYTES).read_to_end(&mut start)?;
     }

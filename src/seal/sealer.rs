@@ -105,6 +105,17 @@ pub enum SealError {
     Sink(#[from] io::Error),
 }
 
+/// What is known of an instance from when its pixels begin.
+#[derive(Debug, Clone, Copy)]
+pub struct Described<'a> {
+    /// What its pixels are.
+    pub image: &'a Image,
+    /// Study Instance UID, if there is a good one.
+    pub study: Option<&'a Uid>,
+    /// Series Instance UID, if there is a good one.
+    pub series: Option<&'a Uid>,
+}
+
 /// What is known of an instance once it is sealed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sealed {
@@ -247,6 +258,14 @@ impl<S: Sink, K: FnMut(&Claim) -> Option<ContentKey>> Sealer<S, K> {
         self.scanner.push(bytes, &mut |event| work.take(&event, deflated))
     }
 
+    /// What the instance is, once it is certain that it will be sealed: there are pixels, and they are not sealed yet.
+    #[must_use]
+    pub fn described(&self) -> Option<Described<'_>> {
+        let Work { image, seen, header, .. } = &self.work;
+        let image = image.as_ref().filter(|_| header.is_none())?;
+        Some(Described { image, study: seen.study.as_ref(), series: seen.series.as_ref() })
+    }
+
     /// The data set is over: completes the sealed instance. Without it, what the sink got is worth nothing.
     pub fn finish(mut self) -> Result<(Sealed, S), SealError> {
         self.scanner.finish()?;
@@ -315,7 +334,8 @@ impl<S: Sink, K: FnMut(&Claim) -> Option<ContentKey>> Work<S, K> {
         let (Some(header), Some(image)) = (self.header.take(), &self.image) else {
             return Err(ScanError::Spent.into());
         };
-        let (bytes, carrier) = header.finish(image, self.binding.key_id, self.key_record.as_deref());
+        let (bytes, carrier) =
+            header.finish(image, &self.binding.sop_class, self.binding.key_id, self.key_record.as_deref());
         if let Length::Defined(length) = length {
             self.check_room(&carrier, u64::from(length))?;
         }

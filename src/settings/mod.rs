@@ -13,7 +13,7 @@ use crate::identity::{IdentityError, Verifier};
 use crate::policy::{Destination, Identification, Peer, Right, Route, Rules};
 use crate::seal::Suite;
 use crate::tls::{self, ClientCertificates, LoadError, Profile, Profiles};
-use crate::{app, association, identity, keys, scu, telemetry};
+use crate::{app, association, flow, identity, keygen, keys, scu, spool, telemetry};
 
 pub use error::SettingsError;
 pub use load::{Source, load};
@@ -34,14 +34,20 @@ pub struct Settings {
     pub association: association::Config,
     /// Against what users' identities are verified.
     pub identity: identity::Config,
-    /// Certificates, keys and trust, for listeners and destinations.
-    pub tls: Vec<Profile>,
     /// Limits on what we ask of other nodes.
     pub scu: scu::Config,
+    /// Certificates, keys and trust, for listeners and destinations.
+    pub tls: Vec<Profile>,
+    /// What waits for the PACS, on the disk.
+    pub spool: spool::Config,
+    /// How it is forwarded and acknowledged.
+    pub forward: flow::Config,
     /// The log.
     pub log: telemetry::Config,
     /// Key encryption keys, and where wrapped keys are kept.
     pub keys: keys::Config,
+    /// Generators of key images.
+    pub keygen: keygen::Config,
     /// Who may call.
     pub peers: Vec<Peer>,
     /// The PACS.
@@ -59,10 +65,13 @@ impl Default for Settings {
             app: app::Config::default(),
             association: association::Config::default(),
             identity: identity::Config::default(),
-            tls: Vec::new(),
             scu: scu::Config::default(),
+            tls: Vec::new(),
+            spool: spool::Config::default(),
+            forward: flow::Config::default(),
             log: telemetry::Config::default(),
             keys: keys::Config::default(),
+            keygen: keygen::Config::default(),
             peers: Vec::new(),
             destinations: Vec::new(),
             routes: Vec::new(),
@@ -79,8 +88,11 @@ impl Settings {
         self.association.check().map_err(SettingsError::value)?;
         self.check_identity().map_err(SettingsError::value)?;
         self.scu.check().map_err(SettingsError::value)?;
+        self.spool.check().map_err(SettingsError::value)?;
+        self.forward.check().map_err(SettingsError::value)?;
         self.log.check().map_err(SettingsError::value)?;
         self.keys.check().map_err(SettingsError::value)?;
+        self.keygen.check().map_err(SettingsError::value)?;
         for route in &self.routes {
             if Suite::from_name(&route.suite).is_none() {
                 return Err(SettingsError::Value(format!(

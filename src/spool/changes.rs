@@ -130,6 +130,7 @@ pub(crate) struct Parsed {
 
 /// Reads a journal; `Err` with the version of a later program.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Parsed, u16> {
+    let bytes = without_zeros(bytes);
     let mut found = Parsed { end: HEADER.len().min(bytes.len()), ..Parsed::default() };
     let mut in_gap = !bytes.starts_with(&HEADER);
     let version = bytes.strip_prefix(b"SGSPOOLJ").and_then(|rest| Reader(rest).u16());
@@ -153,6 +154,15 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Parsed, u16> {
     }
     found.torn = bytes.get(found.end..).is_some_and(|rest| rest.iter().any(|byte| *byte != 0));
     Ok(found)
+}
+
+/// Cuts off most of the zeros that were written ahead. A record may end with some, so one stretch is left.
+fn without_zeros(bytes: &[u8]) -> &[u8] {
+    const STRETCH: usize = 4096;
+    const ZEROS: [u8; STRETCH] = [0; STRETCH];
+    let last = bytes.chunks(STRETCH).rposition(|stretch| ZEROS.get(..stretch.len()) != Some(stretch));
+    let end = last.map_or(0, |last| (last + 2) * STRETCH).min(bytes.len());
+    bytes.get(..end).unwrap_or(bytes)
 }
 
 #[cfg(test)]
@@ -179,7 +189,9 @@ mod tests {
 
     fn journal(changes: &[Change]) -> Vec<u8> {
         let mut bytes = HEADER.to_vec();
-        changes.iter().for_each(|change| change.encode(&mut bytes));
+        for change in changes {
+            change.encode(&mut bytes);
+        }
         bytes
     }
 
@@ -190,7 +202,7 @@ mod tests {
         for _ in 0..2 {
             let parsed = Parsed { changes: changes.clone(), end, gaps: 0, torn: false };
             assert_eq!(parse(&bytes), Ok(parsed));
-            bytes.extend_from_slice(&[0; 1000]);
+            bytes.extend_from_slice(&[0; 10_000]);
         }
     }
 

@@ -8,8 +8,8 @@ use crate::spool::disk::{Disk, DiskFile};
 use crate::spool::error::SpoolError;
 use crate::spool::rounds::{Rounds, Ticket, locked};
 
-/// Zero bytes kept behind the last record, for about ten thousand changes on a full disk.
-const AHEAD_BYTES: u64 = 1 << 20;
+/// Zero bytes kept behind the last record, for about a thousand changes on a full disk.
+const AHEAD_BYTES: u64 = 128 << 10;
 
 /// The journal of an open spool.
 pub(crate) struct Journal {
@@ -32,18 +32,15 @@ struct Tail {
 }
 
 impl Tail {
-    /// Writes zeros ahead; without room for them it goes on as it is.
+    /// Writes zeros ahead, where half of them are used up.
     fn extend(&mut self) -> std::io::Result<()> {
         if self.ahead > self.position + AHEAD_BYTES / 2 {
             return Ok(());
         }
         let from = self.ahead.max(self.position);
         let zeros = vec![0; usize::try_from(self.position + AHEAD_BYTES - from).unwrap_or_default()];
-        match self.file.write_all_at(&zeros, from) {
-            Ok(()) => self.ahead = from + zeros.len() as u64,
-            Err(error) if is_full(&error) => {}
-            Err(error) => return Err(error),
-        }
+        self.file.write_all_at(&zeros, from)?;
+        self.ahead = from + zeros.len() as u64;
         Ok(())
     }
 }
@@ -117,7 +114,11 @@ impl Journal {
         let bytes = std::mem::take(&mut *locked(&self.pending));
         let mut tail = locked(&self.tail);
         let path = path(&self.folder);
-        tail.extend().map_err(SpoolError::disk("writing", &path))?;
+        match tail.extend() {
+            // What was written ahead before is still there to be used.
+            Err(error) if is_full(&error) => {}
+            other => other.map_err(SpoolError::disk("writing", &path))?,
+        }
         tail.file.write_all_at(&bytes, tail.position).map_err(SpoolError::disk("writing", &path))?;
         tail.file.sync().map_err(SpoolError::disk("syncing", &path))?;
         tail.position += bytes.len() as u64;

@@ -17,6 +17,7 @@
 //! damaged/journal.ID     a copy of a journal with damage in the middle
 //! ```
 #![warn(clippy::indexing_slicing)]
+#![cfg_attr(test, allow(clippy::indexing_slicing))]
 
 mod changes;
 mod config;

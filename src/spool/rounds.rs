@@ -90,16 +90,14 @@ mod tests {
     #[test]
     fn one_round_serves_all_who_asked_before_it_began() {
         let (rounds, worked) = (Rounds::default(), AtomicUsize::new(0));
+        let work = || {
+            worked.fetch_add(1, Ordering::SeqCst);
+            std::thread::sleep(Duration::from_millis(20));
+            true
+        };
         std::thread::scope(|scope| {
             for _ in 0..32 {
-                scope.spawn(|| {
-                    let ticket = rounds.ask();
-                    assert!(rounds.wait(ticket, || {
-                        worked.fetch_add(1, Ordering::SeqCst);
-                        std::thread::sleep(Duration::from_millis(20));
-                        true
-                    }));
-                });
+                scope.spawn(|| assert!(rounds.wait(rounds.ask(), work)));
             }
         });
         let worked = worked.into_inner();

@@ -236,7 +236,9 @@ mod tests {
         let space = space(1 << 20);
         let drafts: Vec<_> = (0..5).map(|_| space.reserve(0, 1 << 30).unwrap()).collect();
         assert!(matches!(space.reserve(0, 1 << 30), Err(SpoolError::FullOfDrafts(5))));
-        drafts.into_iter().for_each(|draft| draft.commit(1));
+        for draft in drafts {
+            draft.commit(1);
+        }
         let drafts: Vec<_> = (0..5).map(|_| space.reserve(0, 1 << 30).unwrap()).collect();
         assert!(matches!(space.reserve(0, 1 << 30), Err(SpoolError::FullOfEntries(10))));
         drop(drafts);

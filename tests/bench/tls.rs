@@ -40,7 +40,12 @@ struct Open;
 
 impl Gatekeeper for Open {
     fn admit(&self, _: &Knock) -> Result<Admission, Rejection> {
-        Ok(Admission { peer: "bench".into(), associations_max: None, offer: Box::new(Open) })
+        Ok(Admission {
+            peer: "bench".into(),
+            associations_max: None,
+            offer: Box::new(Open),
+            pass: Arc::new(()),
+        })
     }
 }
 
@@ -148,7 +153,7 @@ async fn answer(acceptor: Acceptor, server: Option<Server>, stream: tokio::net::
         None => acceptor.accept(stream, from, config).await,
     };
     if let Some(association) = association {
-        scp::serve(association).await;
+        scp::serve(association, None).await;
     }
 }
 

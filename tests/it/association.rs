@@ -33,7 +33,12 @@ impl Gatekeeper for Door {
     fn admit(&self, knock: &Knock) -> Result<Admission, Rejection> {
         let identity = knock.identity.as_ref().map(|i| (format!("{knock:?}"), i.secondary.to_vec()));
         *self.identity.lock().expect("no panic holds it") = identity;
-        Ok(Admission { peer: "peer".into(), associations_max: None, offer: Box::new(Everything(self.roles)) })
+        Ok(Admission {
+            peer: "peer".into(),
+            associations_max: None,
+            offer: Box::new(Everything(self.roles)),
+            pass: Arc::new(()),
+        })
     }
 }
 

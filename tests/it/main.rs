@@ -6,6 +6,7 @@
 
 mod architecture;
 mod association;
+mod evaluate;
 mod gateway;
 mod hostile;
 mod identity;
@@ -15,17 +16,29 @@ mod process;
 mod scan;
 mod seal;
 mod seal_golden;
+mod seal_kinds;
 mod services;
 mod settings;
+mod spool;
 mod tls;
 mod wire;
 
+#[cfg(feature = "peers")]
+mod peers;
 #[cfg(feature = "peers")]
 mod peers_disk;
 #[cfg(feature = "peers")]
 mod peers_echo;
 #[cfg(feature = "peers")]
 mod peers_format;
+#[cfg(feature = "peers")]
+mod peers_query;
+#[cfg(feature = "peers")]
+mod peers_retrieve;
+#[cfg(feature = "peers")]
+mod peers_seal;
+#[cfg(feature = "peers")]
+mod peers_store;
 #[cfg(feature = "peers")]
 mod peers_tls;
 #[cfg(feature = "peers")]

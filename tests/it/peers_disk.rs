@@ -10,10 +10,10 @@ use sealgate::keys::{KeyStore, KeysError, SqliteStore, StoreConfig};
 use crate::keys::{folder, key_id, new_key, site_keyring};
 
 /// A mounted file system that goes away with the value.
-struct Mount<'a>(&'a Path);
+pub(crate) struct Mount<'a>(&'a Path);
 
 impl<'a> Mount<'a> {
-    fn new(at: &'a Path, size: &str) -> Self {
+    pub(crate) fn new(at: &'a Path, size: &str) -> Self {
         run(
             "mount",
             &["-t", "tmpfs", "-o", &format!("size={size},mode=0700"), "tmpfs", at.to_str().unwrap()],

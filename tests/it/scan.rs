@@ -149,7 +149,7 @@ fn every_valid_file_is_an_error_wherever_it_is_cut() {
 }
 
 /// `VmPeak` and `VmHWM`: the most address space and the most memory this process ever had, in KiB.
-fn peaks() -> [u64; 3] {
+pub(crate) fn peaks() -> [u64; 3] {
     let status = fs::read_to_string("/proc/self/status").expect("Linux has it");
     ["VmPeak:", "VmHWM:", "RssFile:"].map(|key| {
         let line = status.lines().find(|line| line.starts_with(key)).expect("it is there");

@@ -48,7 +48,7 @@ pub(crate) fn open(
 }
 
 #[cfg(feature = "peers")]
-fn real_files() -> Vec<PathBuf> {
+pub(crate) fn real_files() -> Vec<PathBuf> {
     let folder = std::env::var("SEALGATE_REAL_DICOM").expect("SEALGATE_REAL_DICOM: see tests/run");
     files_below(Path::new(&folder))
 }

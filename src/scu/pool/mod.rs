@@ -83,9 +83,9 @@ impl Pool {
                     if let Some(surplus) = surplus {
                         surplus.caller.release().await;
                     }
-                    let mut lease = Lease { idle: Some(self.open(to, needs).await?), lane, _permit: permit };
+                    let lease = Lease { idle: Some(self.open(to, needs).await?), lane, _permit: permit };
                     // Dropped otherwise, and so kept for what it was accepted for.
-                    return lease.context(&need.class, need.transfer_syntax).map(|_| ()).map(|()| lease);
+                    return lease.context(&need.class, need.transfer_syntax).map(|_| lease);
                 }
             }
         }

@@ -5,18 +5,20 @@
 
 mod block;
 mod clear;
+mod look;
 
 pub(super) use block::BlockFinder;
 pub(super) use clear::{ClearRule, is_carrier_attribute};
 
 use dicom_core::{Tag, VR};
 
+use self::look::Look;
 use super::element::{Conversion, Layout, Length, PIXEL_DATA, write_header};
 use super::geometry::{self, Shape, TooLarge};
 use super::header::Header;
 use super::key::KeyId;
 use super::scan::{Element, Image, Limits, ScanError};
-use crate::dicom::{Encoding, TransferSyntax};
+use crate::dicom::{Encoding, TransferSyntax, Uid};
 
 const ROWS: Tag = Tag(0x0028, 0x0010);
 const COLUMNS: Tag = Tag(0x0028, 0x0011);
@@ -72,7 +74,7 @@ pub(super) struct Unfinished {
     pub(super) pixels_at: u64,
     frames: u32,
     columns: u16,
-    bits: u8,
+    look: Look,
 }
 
 impl CarrierHeader {
@@ -102,11 +104,12 @@ impl CarrierHeader {
     pub(super) fn finish(
         mut self,
         image: &Image,
+        sop_class: &Uid,
         key_id: KeyId,
         key_record: Option<&[u8]>,
     ) -> (Vec<u8>, Unfinished) {
-        let bits = carrier_bits(image);
-        self.put_image_attributes(image, bits);
+        let look = Look::of(image, sop_class);
+        self.put_image_attributes(image, look);
         let taken: Vec<Tag> = self.index.iter().map(|entry| entry.tag).collect();
         let (bytes, index) = (&mut self.bytes, &mut self.index);
         block::write(self.to, &taken, key_id, key_record, |tag, raw| {
@@ -127,7 +130,7 @@ impl CarrierHeader {
                 _ => {}
             }
         }
-        let vr = if bits == 16 { VR::OW } else { VR::OB };
+        let vr = if look.bits == 16 { VR::OW } else { VR::OB };
         let length = write_header(&mut out, self.to, PIXEL_DATA, vr, Length::Defined(0));
         let unfinished = Unfinished {
             rows_at: rows_at as u64,
@@ -136,16 +139,21 @@ impl CarrierHeader {
             pixels_at: out.len() as u64,
             frames: image.frames,
             columns: image.columns,
-            bits,
+            look,
         };
         (out, unfinished)
     }
 
-    fn put_image_attributes(&mut self, image: &Image, bits: u8) {
-        let bits = u16::from(bits);
+    fn put_image_attributes(&mut self, image: &Image, look: Look) {
+        let bits = u16::from(look.bits);
         let short = |number: u16| number.to_le_bytes();
-        self.put(Tag(0x0028, 0x0002), VR::US, &short(1));
-        self.put(Tag(0x0028, 0x0004), VR::CS, b"MONOCHROME2 ");
+        self.put(Tag(0x0028, 0x0002), VR::US, &short(u16::from(look.samples())));
+        if look.colour {
+            self.put(Tag(0x0028, 0x0004), VR::CS, b"RGB ");
+            self.put(Tag(0x0028, 0x0006), VR::US, &short(0));
+        } else {
+            self.put(Tag(0x0028, 0x0004), VR::CS, b"MONOCHROME2 ");
+        }
         self.put(ROWS, VR::US, &short(0));
         self.put(COLUMNS, VR::US, &short(image.columns));
         self.put(Tag(0x0028, 0x0100), VR::US, &short(bits));
@@ -163,15 +171,6 @@ impl CarrierHeader {
     }
 }
 
-/// Bits Allocated of the carrier: 1 where the original has it (the classes for masks fix it), else 8 or 16.
-fn carrier_bits(image: &Image) -> u8 {
-    match image.bits_allocated {
-        1 => 1,
-        ..=8 => 8,
-        _ => 16,
-    }
-}
-
 impl Unfinished {
     /// Number of Frames.
     pub(super) fn frames(&self) -> u32 {
@@ -182,15 +181,13 @@ impl Unfinished {
     pub(super) fn shape(&self, needed: u64, native: bool) -> Result<Shape, TooLarge> {
         let too_large = TooLarge { needed, frames: self.frames };
         let wanted = if native { self.columns } else { 0 };
-        match self.bits {
-            1 => {
-                // Eight pixels are a byte, and there have to be whole bytes.
-                let shape = geometry::fit(needed, self.frames, 1, wanted / 8)?;
-                let columns = shape.columns.checked_mul(8).ok_or(too_large)?;
-                Ok(Shape { columns, ..shape })
-            }
-            bits => geometry::fit(needed, self.frames, bits / 8, wanted),
+        if let Some(bytes) = self.look.pixel_bytes() {
+            return geometry::fit(needed, self.frames, bytes, wanted);
         }
+        // Eight pixels are a byte, and there have to be whole bytes.
+        let shape = geometry::fit(needed, self.frames, 1, wanted / 8)?;
+        let columns = shape.columns.checked_mul(8).ok_or(too_large)?;
+        Ok(Shape { columns, ..shape })
     }
 
     /// What to write where, once the shape is known.

@@ -21,6 +21,11 @@ pub(super) fn same(one: Encoded<'_>, other: Encoded<'_>) -> bool {
     if one.layout == other.layout && one.raw == other.raw {
         return true;
     }
+    let explicit = one.layout.is_explicit() && other.layout.is_explicit();
+    if one.layout != other.layout && explicit && little(one).is_ok_and(|one| little(other) == Ok(one)) {
+        // Not everything that explicit VR can say can be said in implicit VR.
+        return true;
+    }
     match (plain(one), plain(other)) {
         (Ok(one), Ok(other)) => one == other || canonical(&one) == canonical(&other),
         _ => false,
@@ -29,7 +34,14 @@ pub(super) fn same(one: Encoded<'_>, other: Encoded<'_>) -> bool {
 
 /// In implicit VR, where only tags, lengths and values are left.
 fn plain(element: Encoded<'_>) -> Result<Vec<u8>, ScanError> {
-    let to = Layout::ImplicitLittle;
+    convert(element, Layout::ImplicitLittle)
+}
+
+fn little(element: Encoded<'_>) -> Result<Vec<u8>, ScanError> {
+    convert(element, Layout::ExplicitLittle)
+}
+
+fn convert(element: Encoded<'_>, to: Layout) -> Result<Vec<u8>, ScanError> {
     Conversion { from: element.layout, to, signed_pixels: false }.convert(element.raw, &LIMITS)
 }
 
@@ -149,6 +161,14 @@ mod tests {
         assert!(same(implicit(defined), implicit(undefined)));
         let other = [&defined[..defined.len() - 2], b"3\0"].concat();
         assert!(!same(implicit(&other), implicit(undefined)));
+    }
+
+    #[test]
+    fn what_implicit_vr_cannot_say_is_compared_in_explicit_vr() {
+        // (0010,0011) is a sequence in the dictionary.
+        let big = Encoded { raw: b"\0\x10\0\x11CS\0\x02AB", layout: Layout::ExplicitBig };
+        assert!(same(big, explicit(b"\x10\0\x11\0CS\x02\0AB")));
+        assert!(!same(big, explicit(b"\x10\0\x11\0CS\x02\0AC")));
     }
 
     #[test]

@@ -52,7 +52,7 @@ struct Open;
 
 impl Gatekeeper for Open {
     fn admit(&self, _: &Knock) -> Result<Admission, Rejection> {
-        Ok(Admission { peer: "peer".into(), associations_max: None, offer: Box::new(Self) })
+        Ok(Admission { peer: "peer".into(), associations_max: None, offer: Box::new(Self), pass: Arc::new(()) })
     }
 }
 

@@ -1,0 +1,76 @@
+//! Builds the rooms behind the doors: keys, spool, associations to the PACS, and the gateway that joins them.
+
+use std::sync::Arc;
+
+use tracing::{error, info, warn};
+
+use super::live::Live;
+use super::serve::ServeError;
+use crate::dicom::AeAddress;
+use crate::flow::Gateway;
+use crate::scu::{Dialer, Dialing, Failure, Pool};
+use crate::seal::SystemEntropy;
+use crate::settings::Settings;
+use crate::spool::{Recovery, Spool};
+
+/// Bytes of contents that are verified at once in the background.
+const VERIFY_BYTES: u64 = 256 * 1024 * 1024;
+
+/// Everything that storing needs; nothing where no route is configured.
+pub(super) fn gateway(settings: &Settings, live: &Live) -> Result<Option<Arc<Gateway>>, ServeError> {
+    if settings.routes.is_empty() {
+        return Ok(None);
+    }
+    let archive = Arc::new(settings.keys.open_archive()?);
+    let (spool, recovery) = Spool::open(&settings.spool)?;
+    tell(&recovery);
+    let scu = Arc::new(settings.scu.clone());
+    let door = Arc::new(scu.limits(&settings.association));
+    let pool = Pool::new(Arc::new(Dials(live.clone())), door, scu);
+    let rules = live.clone();
+    let rules = Box::new(move || Arc::clone(&rules.now().rules));
+    let gateway =
+        Gateway::new(archive, Arc::new(SystemEntropy), spool, pool, settings.forward.clone(), rules);
+    Ok(Some(Arc::new(gateway)))
+}
+
+fn tell(recovery: &Recovery) {
+    let Recovery { entries, bytes, drafts_removed, purged, damaged, .. } = recovery;
+    info!(entries, bytes, drafts_removed, purged, journal = ?recovery.journal, "the spool is open");
+    for damaged in damaged {
+        error!(entry = %damaged.id, reason = damaged.reason, "an instance in the spool is damaged; it was set aside and must be sent again");
+    }
+    for name in &recovery.foreign {
+        warn!(name, "the spool's folder has a file that is not the spool's");
+    }
+}
+
+/// Verifies, in the background, what the start had no time for.
+pub(super) async fn verify(gateway: Arc<Gateway>) {
+    loop {
+        let gateway = Arc::clone(&gateway);
+        let verified = tokio::task::spawn_blocking(move || gateway.spool.verify(VERIFY_BYTES)).await;
+        match verified {
+            Ok(Ok(0)) | Err(_) => return,
+            Ok(Ok(_)) => tokio::task::yield_now().await,
+            Ok(Err(problem)) => {
+                error!(error = %problem, "the spool cannot be verified");
+                return;
+            }
+        }
+    }
+}
+
+/// Connections as the configuration in force wants them: in clear, or through the TLS profile of the destination.
+struct Dials(Live);
+
+impl Dialer for Dials {
+    fn dial<'a>(&'a self, target: &'a AeAddress, seconds: u64) -> Dialing<'a> {
+        Box::pin(async move {
+            let way = self.0.now().ways.get(target).cloned();
+            let way =
+                way.ok_or_else(|| Failure::Tls(format!("no destination has the address {target} any more")))?;
+            way.dial(target, seconds).await
+        })
+    }
+}

@@ -1,0 +1,242 @@
+//! `sealgate evaluate`: measures suites and generators on one's own images, and writes the report.
+
+use std::fs::{self, File};
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::batch::collect;
+use super::{Exit, complain};
+use crate::evaluate::pixels::first_frame;
+use crate::evaluate::report::{
+    Generator, Named, Options, Report, Step, Suite, build, to_csv, to_html, to_json,
+};
+use crate::evaluate::source::Comparison;
+use crate::evaluate::{sealed_stream, sealed_zeros};
+
+/// Measure suites and generators by the measures of the field, and write a report
+#[derive(Debug, Args)]
+#[command(after_help = "Example: sealgate evaluate archive/2026/ --out report --seed 7\n\n\
+    The report never shows an image in clear unless --clear-pictures asks for it. File names appear in it; so do \
+    histograms and scatter plots of the images.")]
+pub(super) struct Evaluate {
+    /// DICOM files, and folders to be searched for them; without any, only generators are measured
+    #[arg(value_name = "FILE or FOLDER")]
+    paths: Vec<PathBuf>,
+    /// Folder for report.html, figures.json and figures.csv
+    #[arg(short, long, value_name = "FOLDER", default_value = "report")]
+    out: PathBuf,
+    /// Only suites whose name contains this; may be given several times
+    #[arg(long, value_name = "NAME")]
+    suite: Vec<String>,
+    /// Only generators whose name contains this; may be given several times
+    #[arg(long, value_name = "NAME")]
+    generator: Vec<String>,
+    /// Where sampling and keys start: the same seed gives the same figures
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Sequences for SP 800-22
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    sequences: u32,
+    /// Bits of each sequence, a multiple of 8
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1_000..=8_000_000))]
+    bits: u32,
+    /// Measure so many images at most, spread evenly over what was found
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    images: u32,
+    /// Show the images in clear, too
+    #[arg(long)]
+    clear_pictures: bool,
+    /// Print the numbers as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Evaluate {
+    pub(super) fn run(self) -> Exit {
+        match self.evaluate() {
+            Ok(()) => Exit::Done,
+            Err(reason) => {
+                complain(reason);
+                Exit::Failed
+            }
+        }
+    }
+
+    fn evaluate(&self) -> Result<(), String> {
+        let generators = chosen(all_generators(), &self.generator, |generator| &generator.name, "generator")?;
+        let suites = chosen(all_suites(), &self.suite, |suite| &suite.name, "suite")?;
+        let (images, found) = self.images()?;
+        let options = Options {
+            seed: self.seed,
+            sequences: self.sequences as usize,
+            bits: self.bits as usize,
+            clear_pictures: self.clear_pictures,
+        };
+        let bar = bar();
+        let progress = |step| match step {
+            Step::Total(steps) => bar.set_length(steps),
+            Step::Doing(name) => bar.set_message(name),
+            Step::Done => bar.inc(1),
+        };
+        let facts = self.facts(images.len(), &found);
+        let report = build(facts, &generators, &suites, &images, options, &progress)
+            .map_err(|error| error.to_string())?;
+        bar.finish_and_clear();
+        self.write(&report).map_err(|error| format!("{}: {error}", self.out.display()))?;
+        self.say(&report);
+        Ok(())
+    }
+
+    /// The images to measure, and a sentence on those that were found.
+    fn images(&self) -> Result<(Vec<Named>, String), String> {
+        let files = collect(&self.paths).map_err(|error| error.to_string())?;
+        if files.is_empty() && !self.paths.is_empty() {
+            return Err("there are no files in what was named".to_owned());
+        }
+        let mut images = Vec::new();
+        let mut reasons = Vec::new();
+        // Files that cannot be measured are replaced by their neighbours, as long as there are any.
+        let wanted = self.images as usize;
+        for at in spread(files.len(), wanted) {
+            if images.len() == wanted {
+                break;
+            }
+            let name = files[at].relative.display().to_string();
+            match File::open(&files[at].path).map_err(Into::into).and_then(first_frame) {
+                Ok(image) => images.push((at, Named { name, image })),
+                Err(error) => reasons.push(format!("{name}: {error}")),
+            }
+        }
+        if images.is_empty() && !files.is_empty() {
+            let first = reasons.first().map_or("", String::as_str);
+            return Err(format!("none of {} files has pixels that can be measured; {first}", files.len()));
+        }
+        images.sort_by_key(|(at, _)| *at);
+        let sentence = format!("{} of {} files; {} passed over", images.len(), files.len(), reasons.len());
+        Ok((images.into_iter().map(|(_, named)| named).collect(), sentence))
+    }
+
+    fn facts(&self, images: usize, found: &str) -> Vec<(String, String)> {
+        let fact = |name: &str, value: String| (name.to_owned(), value);
+        let mut facts = vec![
+            fact("Made by", format!("sealgate {}", env!("CARGO_PKG_VERSION"))),
+            fact("Made on", super::time::utc(super::time::now_unix_millis() / 1000)),
+            fact("Seed", self.seed.to_string()),
+            fact("SP 800-22", format!("{} sequences of {} bits", self.sequences, self.bits)),
+        ];
+        if images > 0 {
+            facts.push(fact("Images", found.to_owned()));
+        }
+        facts
+    }
+
+    fn write(&self, report: &Report) -> io::Result<()> {
+        fs::create_dir_all(&self.out)?;
+        let numbers = serde_json::to_string_pretty(&to_json(report))?;
+        for (name, text) in
+            [("report.html", to_html(report)), ("figures.csv", to_csv(report)), ("figures.json", numbers)]
+        {
+            fs::write(self.out.join(name), text)?;
+        }
+        Ok(())
+    }
+
+    /// What was caught, and where the report is.
+    fn say(&self, report: &Report) {
+        if self.json {
+            println!("{}", to_json(report));
+            return;
+        }
+        for verdict in report.caught() {
+            let names: Vec<&str> =
+                verdict.findings.iter().map(crate::evaluate::finding::Finding::name).collect();
+            println!("{}: {} ({})", verdict.subject, names.join(", "), verdict.role.name());
+        }
+        println!("{}", page(&self.out));
+    }
+}
+
+fn page(out: &Path) -> String {
+    out.join("report.html").display().to_string()
+}
+
+/// Everything that can be measured as a key stream.
+fn all_generators() -> Vec<Generator<'static>> {
+    let compared = Comparison::HONEST.into_iter().chain(Comparison::WEAK).map(Generator::from);
+    std::iter::once(sealed_zeros()).chain(compared).collect()
+}
+
+/// Everything that can be measured as a suite.
+fn all_suites() -> Vec<Suite<'static>> {
+    let compared = Comparison::HONEST.into_iter().chain(Comparison::WEAK).map(Suite::xor);
+    std::iter::once(sealed_stream()).chain(compared).chain([Suite::xor_reusing(Comparison::AesCtr)]).collect()
+}
+
+/// Those whose name contains one of `words`, whatever the case; all without words.
+fn chosen<T>(
+    all: Vec<T>,
+    words: &[String],
+    name: impl Fn(&T) -> &String,
+    what: &str,
+) -> Result<Vec<T>, String> {
+    let names: Vec<String> = all.iter().map(|item| name(item).to_lowercase()).collect();
+    if let Some(word) = words.iter().find(|word| !names.iter().any(|n| n.contains(&word.to_lowercase()))) {
+        return Err(format!("there is no {what} {word:?}; there are {}", names.join(", ")));
+    }
+    let wanted =
+        |name: &str| words.is_empty() || words.iter().any(|word| name.contains(&word.to_lowercase()));
+    Ok(all.into_iter().zip(names).filter(|(_, name)| wanted(name)).map(|(item, _)| item).collect())
+}
+
+/// All indices below `length`, `first` of them spread evenly in front.
+fn spread(length: usize, first: usize) -> Vec<usize> {
+    let first = first.min(length);
+    let mut order: Vec<usize> = (0..first).map(|i| i * length / first.max(1)).collect();
+    let front: std::collections::HashSet<usize> = order.iter().copied().collect();
+    order.extend((0..length).filter(|at| !front.contains(at)));
+    order
+}
+
+/// A bar on a terminal, nothing in a pipe.
+fn bar() -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("[{wide_bar}] {pos}/{len} {eta}  {msg}");
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evaluate::report::Role;
+
+    #[test]
+    fn files_to_measure_are_spread_over_all() {
+        assert_eq!(spread(10, 3), [0, 3, 6, 1, 2, 4, 5, 7, 8, 9]);
+        assert_eq!(spread(2, 5), [0, 1]);
+        assert!(spread(0, 5).is_empty());
+    }
+
+    #[test]
+    fn a_word_chooses_and_an_unknown_one_is_refused() {
+        let words = |text: &str| vec![text.to_owned()];
+        let found = chosen(all_generators(), &words("TWISTER"), |g| &g.name, "generator").unwrap();
+        assert_eq!(found.len(), 1);
+        let error = chosen(all_generators(), &words("enigma"), |g| &g.name, "generator").err().unwrap();
+        assert!(error.starts_with("there is no generator \"enigma\"; there are "), "{error}");
+    }
+
+    #[test]
+    fn something_of_this_project_is_always_measured() {
+        assert!(all_generators().iter().any(|generator| generator.role == Role::Ours));
+        assert!(all_suites().iter().any(|suite| suite.role == Role::Ours));
+    }
+}

@@ -1,0 +1,99 @@
+//! Pictures as PNG inside the page.
+
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::ZlibEncoder;
+
+use crate::evaluate::image::Raster;
+
+/// Pictures are shown at no more than this many pixels on a side.
+const EDGE_MAX: usize = 256;
+
+/// An image element that holds the picture itself, made smaller by leaving out pixels.
+pub(super) fn element(image: &Raster, label: &str) -> String {
+    let step = image.width().max(image.height()).div_ceil(EDGE_MAX).max(1);
+    let (width, height) = (image.width() / step, image.height() / step);
+    if width == 0 || height == 0 {
+        return String::new();
+    }
+    format!(
+        "<img alt=\"{}\" width=\"{width}\" height=\"{height}\" src=\"data:image/png;base64,{}\">",
+        super::svg::escape(label),
+        base64(&png(image, step, width, height))
+    )
+}
+
+/// An 8-bit PNG, grey or colour.
+fn png(image: &Raster, step: usize, width: usize, height: usize) -> Vec<u8> {
+    let channels = if image.channels() == 3 { 3 } else { 1 };
+    let shift = u32::from(image.bits().saturating_sub(8));
+    let stretch = 8_u32.saturating_sub(u32::from(image.bits()));
+    let mut rows = Vec::with_capacity(height * (width * channels + 1));
+    for y in 0..height {
+        // Each row begins with its filter: none.
+        rows.push(0);
+        for x in 0..width {
+            let at = (y * step * image.width() + x * step) * image.channels();
+            rows.extend(image.samples()[at..at + channels].iter().map(|s| ((s >> shift) << stretch) as u8));
+        }
+    }
+    let mut packed = ZlibEncoder::new(Vec::new(), Compression::default());
+    packed.write_all(&rows).expect("memory takes everything");
+    let packed = packed.finish().expect("memory takes everything");
+    let mut header = Vec::with_capacity(13);
+    header.extend_from_slice(&(width as u32).to_be_bytes());
+    header.extend_from_slice(&(height as u32).to_be_bytes());
+    header.extend_from_slice(&[8, if channels == 3 { 2 } else { 0 }, 0, 0, 0]);
+    let mut file = b"\x89PNG\r\n\x1a\n".to_vec();
+    for (name, body) in [(b"IHDR", &header[..]), (b"IDAT", &packed), (b"IEND", &[])] {
+        file.extend_from_slice(&(body.len() as u32).to_be_bytes());
+        let mut check = flate2::Crc::new();
+        check.update(name);
+        check.update(body);
+        file.extend_from_slice(name);
+        file.extend_from_slice(body);
+        file.extend_from_slice(&check.sum().to_be_bytes());
+    }
+    file
+}
+
+/// RFC 4648 section 4.
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let group =
+            chunk.iter().fold(0_u32, |group, byte| group << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        for place in 0..4 {
+            if place > chunk.len() {
+                text.push('=');
+            } else {
+                text.push(char::from(DIGITS[(group >> (18 - 6 * place)) as usize & 63]));
+            }
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_that_of_the_rfc() {
+        // RFC 4648 section 10.
+        for (bytes, text) in
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")]
+        {
+            assert_eq!(base64(bytes.as_bytes()), text);
+        }
+    }
+
+    #[test]
+    fn a_picture_keeps_within_its_edge() {
+        let image = Raster::new(600, 300, 1, 16, vec![40_000; 180_000]).unwrap();
+        let element = element(&image, "cipher");
+        assert!(element.contains("width=\"200\" height=\"100\""), "{}", &element[..80]);
+    }
+}

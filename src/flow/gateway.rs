@@ -1,0 +1,107 @@
+//! What all associations share: keys, spool, associations to the PACS, and the rules in force.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::config::Config;
+use super::waiting::Waiting;
+use crate::dicom::{AeTitle, Uid};
+use crate::keys::Archive;
+use crate::policy::{Destination, Permit, Rules};
+use crate::scu::{self, Pool};
+use crate::seal::KeySource;
+use crate::spool::Spool;
+
+/// The peer of an association, as the gatekeeper let it in.
+#[derive(Debug, Clone)]
+pub struct Visitor {
+    /// What it may do.
+    pub permit: Permit,
+    /// The title it calls itself.
+    pub calling: AeTitle,
+    /// The title it called.
+    pub called: AeTitle,
+}
+
+/// What the gateway works with.
+pub struct Gateway {
+    /// Keyring and key store.
+    pub archive: Arc<Archive>,
+    /// Where content keys come from.
+    pub key_source: Arc<dyn KeySource>,
+    /// What waits for the PACS.
+    pub spool: Spool,
+    /// Associations to the PACS.
+    pub pool: Pool,
+    /// Limits of forwarding.
+    pub config: Config,
+    /// Gives the rules in force now.
+    pub rules: Box<dyn Fn() -> Arc<Rules> + Send + Sync>,
+    pub(super) waiting: Waiting,
+    /// Instances that are about to be committed.
+    pub(super) committing: Committing,
+}
+
+impl Gateway {
+    /// Puts it together.
+    #[must_use]
+    pub fn new(
+        archive: Arc<Archive>,
+        key_source: Arc<dyn KeySource>,
+        spool: Spool,
+        pool: Pool,
+        config: Config,
+        rules: Box<dyn Fn() -> Arc<Rules> + Send + Sync>,
+    ) -> Self {
+        let (waiting, committing) = (Waiting::default(), Committing::default());
+        Self { archive, key_source, spool, pool, config, rules, waiting, committing }
+    }
+
+    /// Whom we call for a destination, and as whom.
+    #[must_use]
+    pub fn target(&self, destination: &Destination) -> Option<scu::Destination> {
+        let rules = (self.rules)();
+        let calling = destination.calling.clone().or_else(|| rules.titles().first().cloned())?;
+        Some(scu::Destination { address: destination.address.clone(), calling })
+    }
+}
+
+/// SOP instances whose commit is under way: two senders of one instance come one after the other.
+#[derive(Default)]
+pub(super) struct Committing {
+    instances: Mutex<HashSet<Uid>>,
+    changed: tokio::sync::Notify,
+}
+
+/// The turn of one sender.
+pub(super) struct Turn<'a> {
+    committing: &'a Committing,
+    instance: Uid,
+}
+
+impl Committing {
+    /// Waits until nobody else is committing this instance.
+    pub(super) async fn turn(&self, instance: &Uid) -> Turn<'_> {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if self.lock().insert(instance.clone()) {
+                return Turn { committing: self, instance: instance.clone() };
+            }
+            changed.await;
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<Uid>> {
+        // The set is whole between any two statements.
+        self.instances.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.committing.lock().remove(&self.instance);
+        self.committing.changed.notify_waiters();
+    }
+}

@@ -1,0 +1,24 @@
+//! The stories: what becomes of an instance between a modality and the PACS, and between the PACS and a viewer.
+#![cfg_attr(not(test), warn(clippy::indexing_slicing))]
+
+mod backoff;
+mod config;
+mod forward;
+mod gateway;
+mod intake;
+mod refusal;
+mod ticket;
+mod waiting;
+
+pub use config::{Config, ConfigError};
+pub use forward::{Forwarder, forward};
+pub use gateway::{Gateway, Visitor};
+pub use intake::{Intake, Offered, Stored};
+pub use refusal::Refused;
+pub use ticket::Ticket;
+
+/// Now, in milliseconds since 1970. A clock before 1970 is one that is not set.
+pub(crate) fn now_unix_millis() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,244 @@
+//! The inner loops with AVX2. Activations reach 127 at most, so that two products fit the 16 bits they are added in.
+#![allow(unsafe_code, reason = "vector loads and stores take pointers; the bounds are checked in the parent")]
+
+use std::arch::x86_64::{
+    __m128i, __m256i, _mm_loadu_si128, _mm_max_epi8, _mm_packs_epi16, _mm_setzero_si128, _mm_srli_si128,
+    _mm_storeu_si128, _mm_unpackhi_epi8, _mm_unpackhi_epi16, _mm_unpacklo_epi8, _mm_unpacklo_epi16,
+    _mm256_add_epi32, _mm256_add_epi64, _mm256_blend_epi32, _mm256_castsi256_si128, _mm256_cvtepu8_epi32,
+    _mm256_extracti128_si256, _mm256_load_si256, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_maddubs_epi16,
+    _mm256_mul_epi32, _mm256_mul_epu32, _mm256_packs_epi32, _mm256_permute4x64_epi64, _mm256_set_m128i,
+    _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_epi64x, _mm256_setr_epi32, _mm256_setr_epi64x,
+    _mm256_setzero_si256, _mm256_srli_epi64, _mm256_storeu_si256,
+};
+
+use super::{Filter, LANES, Mixing, Scale, Sums};
+
+pub(super) fn mixing(plan: &Mixing, input: &[u8], out: &mut [i32], count: usize) {
+    // SAFETY: the set exists only where the processor has these instructions, and `Mixing::row`, the only caller, has
+    // checked that `count` positions of activations and outputs lie within the slices.
+    unsafe {
+        match (plan.blocks, plan.advance) {
+            (1, 4) => mixing_row::<1, 4>(plan, input.as_ptr(), out.as_mut_ptr(), count),
+            (1, 16) => mixing_row::<1, 16>(plan, input.as_ptr(), out.as_mut_ptr(), count),
+            (1, 32) => mixing_row::<1, 32>(plan, input.as_ptr(), out.as_mut_ptr(), count),
+            (1, _) => mixing_row::<1, 64>(plan, input.as_ptr(), out.as_mut_ptr(), count),
+            (_, 4) => mixing_row::<2, 4>(plan, input.as_ptr(), out.as_mut_ptr(), count),
+            (_, 16) => mixing_row::<2, 16>(plan, input.as_ptr(), out.as_mut_ptr(), count),
+            (_, 32) => mixing_row::<2, 32>(plan, input.as_ptr(), out.as_mut_ptr(), count),
+            _ => mixing_row::<2, 64>(plan, input.as_ptr(), out.as_mut_ptr(), count),
+        }
+    }
+}
+
+/// Four positions at a time for one block, in eight registers; the blocks one after the other.
+#[target_feature(enable = "avx2")]
+unsafe fn mixing_row<const Q: usize, const ADVANCE: usize>(
+    plan: &Mixing,
+    input: *const u8,
+    out: *mut i32,
+    count: usize,
+) {
+    const P: usize = 4;
+    let ones = _mm256_set1_epi16(1);
+    for position in (0..count).step_by(P) {
+        for q in 0..Q {
+            let mut sums = [[_mm256_setzero_si256(); 2]; P];
+            // SAFETY: see `mixing`.
+            unsafe {
+                let base = input.add(position * ADVANCE);
+                for (step, offset) in plan.offsets.iter().enumerate() {
+                    let here = base.add(*offset as usize);
+                    let quad = plan.quads.as_ptr().add(step * Q + q).cast::<__m256i>();
+                    let weights = [_mm256_load_si256(quad), _mm256_load_si256(quad.add(1))];
+                    for p in 0..P {
+                        let four = _mm256_set1_epi32(here.add(p * ADVANCE).cast::<i32>().read_unaligned());
+                        for half in 0..2 {
+                            let pairs = _mm256_maddubs_epi16(four, weights[half]);
+                            sums[p][half] = _mm256_add_epi32(sums[p][half], _mm256_madd_epi16(pairs, ones));
+                        }
+                    }
+                }
+                for (p, sums) in sums.iter().enumerate() {
+                    let to = out.add((position + p) * plan.out_advance + q * LANES).cast::<__m256i>();
+                    _mm256_storeu_si256(to, sums[0]);
+                    _mm256_storeu_si256(to.add(1), sums[1]);
+                }
+            }
+        }
+    }
+}
+
+pub(super) fn filter(plan: &Filter, input: &[u8], out: &mut [u8], count: usize) {
+    // SAFETY: the set exists only where the processor has these instructions, and `Filter::row`, the only caller, has
+    // checked that `count` positions of pixels and outputs lie within the slices.
+    unsafe {
+        if plan.places.len() == 1 {
+            filter_row::<1>(plan, input.as_ptr(), out.as_mut_ptr(), count);
+        } else {
+            filter_row::<4>(plan, input.as_ptr(), out.as_mut_ptr(), count);
+        }
+    }
+}
+
+/// With `K` outputs for each position.
+#[target_feature(enable = "avx2")]
+unsafe fn filter_row<const K: usize>(plan: &Filter, input: *const u8, out: *mut u8, count: usize) {
+    let blocks = plan.channels / LANES;
+    let ones = _mm256_set1_epi16(1);
+    let none = _mm_setzero_si128();
+    for block in 0..blocks {
+        let scale = Lanes::load(&plan.scale, block * LANES);
+        for position in 0..count {
+            let mut sums = [[_mm256_setzero_si256(); 2]; K];
+            // SAFETY: see `filter`.
+            unsafe {
+                let base = input.add(position * plan.advance + block * LANES);
+                for (offsets, quads) in plan.offsets.iter().zip(plan.quads.chunks_exact(K * blocks)) {
+                    let taps = offsets.map(|offset| _mm_loadu_si128(base.add(offset as usize).cast()));
+                    let taps = interleave(taps);
+                    for (k, sums) in sums.iter_mut().enumerate() {
+                        let quad = quads.as_ptr().add(k * blocks + block).cast::<__m256i>();
+                        for (half, sum) in sums.iter_mut().enumerate() {
+                            let pairs = _mm256_maddubs_epi16(taps[half], _mm256_load_si256(quad.add(half)));
+                            *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(pairs, ones));
+                        }
+                    }
+                }
+            }
+            for (sums, place) in sums.iter().zip(&plan.places) {
+                let at = position * plan.out_advance + place + block * LANES;
+                // SAFETY: see `filter`.
+                unsafe { _mm_storeu_si128(out.add(at).cast(), scale.activations::<false>(*sums, none)) };
+            }
+        }
+    }
+}
+
+/// The scale of 16 channels: for each eight the even lanes and the odd ones.
+#[derive(Clone, Copy)]
+struct Lanes {
+    factor: [[__m256i; 2]; 2],
+    bias: [[__m256i; 2]; 2],
+    carry: __m256i,
+}
+
+impl Lanes {
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn load(plan: &Scale, first: usize) -> Self {
+        let factor = |half: usize, odd: usize| {
+            let at = |lane: usize| plan.factor[first + half * 8 + 2 * lane + odd];
+            _mm256_setr_epi32(at(0), 0, at(1), 0, at(2), 0, at(3), 0)
+        };
+        let bias = |half: usize, odd: usize| {
+            let at = |lane: usize| plan.bias[first + half * 8 + 2 * lane + odd];
+            _mm256_setr_epi64x(at(0), at(1), at(2), at(3))
+        };
+        Self {
+            factor: [[factor(0, 0), factor(0, 1)], [factor(1, 0), factor(1, 1)]],
+            bias: [[bias(0, 0), bias(0, 1)], [bias(1, 0), bias(1, 1)]],
+            carry: _mm256_set1_epi64x(i64::from(plan.carry)),
+        }
+    }
+
+    /// 16 accumulators, and where `ADD` the layer's input, become activations.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn activations<const ADD: bool>(&self, x: [__m256i; 2], added: __m128i) -> __m128i {
+        let mut high = [_mm256_setzero_si256(); 2];
+        for half in 0..2 {
+            let ([even_factor, odd_factor], [even_bias, odd_bias]) = (self.factor[half], self.bias[half]);
+            let x_odd = _mm256_srli_epi64::<32>(x[half]);
+            let mut even = _mm256_add_epi64(_mm256_mul_epi32(x[half], even_factor), even_bias);
+            let mut odd = _mm256_add_epi64(_mm256_mul_epi32(x_odd, odd_factor), odd_bias);
+            if ADD {
+                let bytes = if half == 0 { added } else { _mm_srli_si128::<8>(added) };
+                let a = _mm256_cvtepu8_epi32(bytes);
+                even = _mm256_add_epi64(even, _mm256_mul_epu32(a, self.carry));
+                odd = _mm256_add_epi64(odd, _mm256_mul_epu32(_mm256_srli_epi64::<32>(a), self.carry));
+            }
+            // The upper halves of the products are what a shift by 32 leaves.
+            high[half] = _mm256_blend_epi32::<0b1010_1010>(_mm256_srli_epi64::<32>(even), odd);
+        }
+        // Cut to 16 bits, then to -128 to 127, then to 0 and above. Packing works within halves of a register.
+        let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi32(high[0], high[1]));
+        let bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
+        _mm_max_epi8(bytes, _mm_setzero_si128())
+    }
+}
+
+/// Four taps of 16 channels become 16 channels of four taps.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn interleave([a, b, c, d]: [__m128i; 4]) -> [__m256i; 2] {
+    let (ab_low, ab_high) = (_mm_unpacklo_epi8(a, b), _mm_unpackhi_epi8(a, b));
+    let (cd_low, cd_high) = (_mm_unpacklo_epi8(c, d), _mm_unpackhi_epi8(c, d));
+    [
+        _mm256_set_m128i(_mm_unpackhi_epi16(ab_low, cd_low), _mm_unpacklo_epi16(ab_low, cd_low)),
+        _mm256_set_m128i(_mm_unpackhi_epi16(ab_high, cd_high), _mm_unpacklo_epi16(ab_high, cd_high)),
+    ]
+}
+
+pub(super) fn sums(sums: &mut Sums, row: &[i32], width: usize) {
+    assert!(
+        width.is_multiple_of(LANES) && width <= 64 && row.len() <= 256 * width,
+        "groups that can be summed"
+    );
+    // SAFETY: the set exists only where the processor has these instructions, and `width` is as it has to be.
+    unsafe { sums_row(sums, row, width) }
+}
+
+#[target_feature(enable = "avx2")]
+unsafe fn sums_row(sums: &mut Sums, row: &[i32], width: usize) {
+    for block in (0..width).step_by(8) {
+        let (mut sum, mut even, mut odd) =
+            (_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256());
+        for group in row.chunks_exact(width) {
+            // SAFETY: `block + 8` is at most `width`.
+            let x = unsafe { _mm256_loadu_si256(group.as_ptr().add(block).cast()) };
+            let x_odd = _mm256_srli_epi64::<32>(x);
+            // At most 256 accumulators below 2^23.
+            sum = _mm256_add_epi32(sum, x);
+            even = _mm256_add_epi64(even, _mm256_mul_epi32(x, x));
+            odd = _mm256_add_epi64(odd, _mm256_mul_epi32(x_odd, x_odd));
+        }
+        let (mut plain, mut squares) = ([0_i32; 8], [[0_i64; 4]; 2]);
+        // SAFETY: 32 bytes each.
+        unsafe {
+            _mm256_storeu_si256(plain.as_mut_ptr().cast(), sum);
+            _mm256_storeu_si256(squares[0].as_mut_ptr().cast(), even);
+            _mm256_storeu_si256(squares[1].as_mut_ptr().cast(), odd);
+        }
+        for (lane, x) in plain.into_iter().enumerate() {
+            sums.sum[block + lane] += i64::from(x);
+            sums.squares[block + lane] += squares[lane % 2][lane / 2];
+        }
+    }
+}
+
+pub(super) fn scale(plan: &Scale, row: &[i32], added: Option<&[u8]>, out: &mut [u8]) {
+    // SAFETY: the set exists only where the processor has these instructions, and `Scale::row`, the only caller, has
+    // checked that the three slices are whole groups of `width`, and as many.
+    unsafe {
+        match added {
+            Some(added) => scale_row::<true>(plan, row, added.as_ptr(), out.as_mut_ptr()),
+            None => scale_row::<false>(plan, row, std::ptr::null(), out.as_mut_ptr()),
+        }
+    }
+}
+
+#[target_feature(enable = "avx2")]
+unsafe fn scale_row<const ADD: bool>(plan: &Scale, row: &[i32], added: *const u8, out: *mut u8) {
+    for block in (0..plan.width).step_by(LANES) {
+        let scale = Lanes::load(plan, block);
+        for at in (block..row.len()).step_by(plan.width) {
+            // SAFETY: see `scale`.
+            unsafe {
+                let x = row.as_ptr().add(at).cast::<__m256i>();
+                let x = [_mm256_loadu_si256(x), _mm256_loadu_si256(x.add(1))];
+                let before = if ADD { _mm_loadu_si128(added.add(at).cast()) } else { _mm_setzero_si128() };
+                _mm_storeu_si128(out.add(at).cast(), scale.activations::<ADD>(x, before));
+            }
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Every set of instructions against the formulas, on random numbers that reach the ends of their ranges.
+
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::*;
+
+/// Numbers from a seed; a few of them at the ends of their range.
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self) -> u64 {
+        // SplitMix64.
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    fn within(&mut self, low: i64, high: i64) -> i64 {
+        match self.next() % 8 {
+            0 => low,
+            1 => high,
+            _ => low + (self.next() % (high - low + 1).unsigned_abs()).cast_signed(),
+        }
+    }
+
+    fn activations(&mut self, count: usize) -> Vec<u8> {
+        (0..count).map(|_| u8::try_from(self.within(0, 127)).unwrap()).collect()
+    }
+
+    fn quads(&mut self, count: usize) -> Vec<Quad> {
+        let mut weight = || i8::try_from(self.within(-128, 127)).unwrap();
+        (0..count).map(|_| Quad(std::array::from_fn(|_| std::array::from_fn(|_| weight())))).collect()
+    }
+
+    fn accumulators(&mut self, count: usize) -> Vec<i32> {
+        let limit = (1 << 23) - 1;
+        (0..count).map(|_| i32::try_from(self.within(-limit, limit)).unwrap()).collect()
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn mixing_is_the_sum_of_products(
+        seed: u64,
+        blocks in 1..=2_usize,
+        advance in select(vec![4_usize, 16, 32, 64]),
+        steps in 1..40_usize,
+        count in select(vec![16_usize, 32, 64]),
+        gap in 0..20_usize,
+    ) {
+        let mut numbers = Numbers(seed);
+        let offsets: Vec<u32> = (0..steps).map(|_| u32::try_from(numbers.within(0, 300)).unwrap()).collect();
+        let quads = numbers.quads(steps * blocks);
+        let input = numbers.activations((count - 1) * advance + 304);
+        let width = blocks * LANES + gap;
+        let plan = Mixing::new(offsets.clone(), quads.clone(), advance, width);
+        for with in Instructions::available() {
+            let mut out = vec![i32::MIN; (count - 1) * width + blocks * LANES];
+            plan.row(with, &input, &mut out, count);
+            for (at, found) in out.iter().enumerate() {
+                let (position, lane) = (at / width, at % width);
+                if lane >= blocks * LANES {
+                    prop_assert_eq!(*found, i32::MIN, "{} wrote between the outputs", with);
+                    continue;
+                }
+                let sum: i64 = (0..steps)
+                    .flat_map(|step| (0..4).map(move |four| (step, four)))
+                    .map(|(step, four)| {
+                        let weight = quads[step * blocks + lane / LANES].0[lane % LANES][four];
+                        i64::from(weight) * i64::from(input[position * advance + offsets[step] as usize + four])
+                    })
+                    .sum();
+                prop_assert_eq!(i64::from(*found), sum, "{} at {}", with, at);
+            }
+        }
+    }
+
+    #[test]
+    fn a_filter_is_the_scaled_sum_of_products_of_each_channel(
+        seed: u64,
+        channels in select(vec![16_usize, 32, 64]),
+        steps in 1..15_usize,
+        outputs in select(vec![1_usize, 4]),
+        stride in 1..=2_usize,
+        gap in 0..20_usize,
+        joined: bool,
+    ) {
+        let count = 16;
+        let mut numbers = Numbers(seed);
+        let offsets: Vec<[u32; 4]> = (0..steps)
+            .map(|_| {
+                let mut any = || u32::try_from(numbers.within(0, 500)).unwrap();
+                let first = any();
+                if joined { [0, 1, 2, 3].map(|at| first + 16 * at) } else { [first, any(), any(), any()] }
+            })
+            .collect();
+        let blocks = channels / LANES;
+        let quads = numbers.quads(steps * outputs * blocks);
+        let advance = stride * channels;
+        let input = numbers.activations((count - 1) * advance + 548 + channels);
+        let width = outputs * channels + gap;
+        let places: Vec<usize> = (0..outputs).rev().map(|output| output * channels).collect();
+        let scales: Vec<(i64, i64)> =
+            (0..channels).map(|_| (numbers.within(-500_000, 500_000), numbers.within(1_000_000, 100_000_000))).collect();
+        let scale = Scale::new(channels, 0, 64, |channel| scales[channel]);
+        let plan = Filter::new(offsets.clone(), quads.clone(), places.clone(), (advance, width), scale);
+        for with in Instructions::available() {
+            let mut out = vec![0xEE; (count - 1) * width + outputs * channels];
+            plan.row(with, &input, &mut out, count);
+            for (at, found) in out.iter().enumerate() {
+                let (position, place) = (at / width, at % width);
+                let Some(output) = places.iter().position(|first| place / channels * channels == *first) else {
+                    prop_assert_eq!(*found, 0xEE, "{} wrote between the outputs", with);
+                    continue;
+                };
+                let channel = place % channels;
+                let sum: i64 = (0..steps * 4)
+                    .map(|tap| {
+                        let quad = &quads[(tap / 4 * outputs + output) * blocks + channel / LANES];
+                        let place = position * advance + offsets[tap / 4][tap % 4] as usize + channel;
+                        i64::from(quad.0[channel % LANES][tap % 4]) * i64::from(input[place])
+                    })
+                    .sum();
+                let (mean, factor) = scales[channel];
+                let expected = ((((sum - mean) * factor + (1 << 31)) >> 32) + 64).clamp(0, 127);
+                prop_assert_eq!(i64::from(*found), expected, "{} at {}", with, at);
+            }
+        }
+    }
+
+    #[test]
+    fn sums_are_exact(seed: u64, width in select(vec![16_usize, 32, 64]), groups in 1..600_usize) {
+        let row = Numbers(seed).accumulators(width * groups);
+        for with in Instructions::available() {
+            let mut sums = Sums::ZERO;
+            sums.add(with, &row, width);
+            sums.add(with, &row, width);
+            for channel in 0..64 {
+                let all = || row.iter().skip(channel).step_by(width).map(|x| i64::from(*x)).filter(|_| channel < width);
+                prop_assert_eq!(sums.sum[channel], 2 * all().sum::<i64>(), "{}", with);
+                prop_assert_eq!(sums.squares[channel], 2 * all().map(|x| x * x).sum::<i64>(), "{}", with);
+            }
+        }
+    }
+
+    #[test]
+    fn scaling_is_the_formula(
+        seed: u64,
+        width in select(vec![16_usize, 32, 64]),
+        groups in 1..20_usize,
+        carry in prop_oneof![Just(0), Just(1), Just(u32::MAX), any::<u32>()],
+        shift in select(vec![0, 64]),
+        scale_bits in 1..31_u32,
+    ) {
+        let mut numbers = Numbers(seed);
+        let row = numbers.accumulators(width * groups);
+        let added = numbers.activations(width * groups);
+        // Small and large factors: with large ones nearly everything is cut, with small ones nothing.
+        let scales: Vec<(i64, i64)> =
+            (0..width).map(|_| (numbers.accumulators(1)[0].into(), numbers.within(0, (1 << scale_bits) - 1))).collect();
+        let plan = Scale::new(width, carry, shift, |channel| scales[channel]);
+        for with in Instructions::available() {
+            let mut out = vec![0xEE; row.len()];
+            let with_added = (carry != 0).then_some(&added[..]);
+            plan.row(with, &row, with_added, &mut out);
+            for (at, found) in out.iter().enumerate() {
+                let (mean, factor) = scales[at % width];
+                let product = (i64::from(row[at]) - mean) * factor + i64::from(added[at]) * i64::from(carry);
+                let expected = (((product + (1 << 31)) >> 32) + i64::from(shift)).clamp(0, 127);
+                prop_assert_eq!(i64::from(*found), expected, "{} at {}", with, at);
+            }
+        }
+    }
+}
+
+#[test]
+fn this_machine_is_tested_with_all_it_has() {
+    let names: Vec<_> = Instructions::available().iter().map(ToString::to_string).collect();
+    assert_eq!(names[0], "portable");
+    #[cfg(target_arch = "x86_64")]
+    assert_eq!(names.contains(&"avx2".to_owned()), is_x86_feature_detected!("avx2"));
+}

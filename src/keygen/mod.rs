@@ -1,0 +1,37 @@
+//! Where key images come from: the generator's model, the integer-exact engine, and the pool filled ahead of need.
+//!
+//! `docs/GENERATOR.md` specifies the network to the last bit. What a generator gives is credited with no entropy.
+
+mod checkpoint;
+mod config;
+mod engine;
+mod error;
+pub mod evidence;
+mod exact;
+mod id;
+mod image;
+mod kernel;
+mod model;
+mod network;
+mod plan;
+mod pool;
+mod quantise;
+mod reference;
+mod seed;
+mod store;
+
+pub use checkpoint::Checkpoint;
+pub use config::{Config, EngineChoice, PoolConfig};
+pub use engine::Engine;
+pub use error::KeygenError;
+pub use evidence::Evidence;
+pub use exact::{Ending, Exact};
+pub use id::GeneratorId;
+pub use image::{KeyImage, SIDE};
+pub use kernel::Instructions;
+pub use model::{Model, PROVENANCE_BYTES_MAX};
+pub use network::Kind;
+pub use pool::{Alarm, Pool, PoolStatus};
+pub use quantise::{Calibration, quantise};
+pub use seed::Seed;
+pub use store::{Choice, GeneratorStore, Place, write_new};

@@ -1,0 +1,183 @@
+//! The report as a whole: weak sources are caught by name, honest ones are not, and the same seed gives the same figures.
+
+use std::process::{Command, Output};
+use std::sync::Mutex;
+
+use sealgate::evaluate::image::Raster;
+use sealgate::evaluate::report::{
+    Cell, Generator, Named, Options, Report, Role, Step, Suite, build, to_csv, to_html, to_json,
+};
+use sealgate::evaluate::source::Comparison;
+use sealgate::evaluate::{sealed_stream, sealed_zeros};
+use serde_json::Value;
+
+const OPTIONS: Options = Options { seed: 3, sequences: 60, bits: 4_000, clear_pictures: false };
+
+/// A picture with a bright disc on a dark ground, and some grain.
+fn picture(bits: u8) -> Raster {
+    let sample = |i: usize| {
+        let (x, y) = ((i % 96) as i32 - 48, (i / 96) as i32 - 40);
+        let bright = if x * x + y * y < 900 { 170 } else { 20 };
+        u16::try_from(bright + (i * 7 % 11) as i32).unwrap() << (bits - 8)
+    };
+    Raster::new(96, 80, 1, bits, (0..96 * 80).map(sample).collect()).unwrap()
+}
+
+fn report(generators: &[Generator<'_>], suites: &[Suite<'_>]) -> Report {
+    let images = [("disc", 8), ("deep disc", 16)]
+        .map(|(name, bits)| Named { name: name.to_owned(), image: picture(bits) });
+    build(Vec::new(), generators, suites, &images, OPTIONS, &|_| ()).unwrap()
+}
+
+fn findings(report: &Report, subject: &str) -> Vec<&'static str> {
+    let verdict = report.verdicts.iter().find(|verdict| verdict.subject.contains(subject));
+    verdict.unwrap_or_else(|| panic!("{subject} has a verdict")).findings.iter().map(|f| f.name()).collect()
+}
+
+#[test]
+fn weak_generators_are_caught_by_name_and_ours_is_not() {
+    let mut generators: Vec<_> = Comparison::WEAK.map(Generator::from).into();
+    generators.push(sealed_zeros());
+    let report = report(&generators, &[]);
+    assert!(findings(&report, "constant key").contains(&"constant key"));
+    assert!(findings(&report, "repeated key").contains(&"repeated key"));
+    assert!(findings(&report, "low-entropy key").contains(&"uneven values"));
+    for weak in ["constant key", "repeated key", "low-entropy key"] {
+        assert!(
+            findings(&report, weak).contains(&"fails SP 800-22"),
+            "{weak}: {:?}",
+            findings(&report, weak)
+        );
+    }
+    assert_eq!(findings(&report, "Sealed stream"), [""; 0]);
+    assert!(report.caught().all(|verdict| verdict.role == Role::Weak));
+}
+
+#[test]
+fn weak_suites_are_caught_by_name_and_ours_is_not() {
+    let mut suites: Vec<_> = Comparison::WEAK.map(Suite::xor).into();
+    suites.extend([Suite::xor_reusing(Comparison::AesCtr), Suite::xor(Comparison::AesCtr), sealed_stream()]);
+    let report = report(&[], &suites);
+    for weak in ["constant key", "repeated key", "low-entropy key"] {
+        assert!(findings(&report, weak).contains(&"the image shows through"), "{weak}");
+    }
+    let reused = findings(&report, "one key for all images");
+    assert!(
+        reused.contains(&"key used twice") && reused.contains(&"does not react to the key"),
+        "{reused:?}"
+    );
+    assert_eq!(findings(&report, "XOR, AES-256-CTR"), [""; 0]);
+    assert_eq!(findings(&report, "deepkeygen"), [""; 0]);
+}
+
+#[test]
+fn a_suite_that_loses_pixels_is_caught() {
+    let forgetful =
+        Suite { decrypt: Box::new(|bytes, _| Ok(vec![0; bytes.len()])), ..Suite::xor(Comparison::AesCtr) };
+    assert!(findings(&report(&[], &[forgetful]), "AES").contains(&"not reversible"));
+}
+
+#[test]
+fn damage_to_a_sealed_image_is_answered_with_refused() {
+    let report = report(&[], &[sealed_stream(), Suite::xor(Comparison::AesCtr)]);
+    let json = to_json(&report);
+    let section =
+        json["sections"].as_array().unwrap().iter().find(|section| section["id"] == "damage").unwrap();
+    let rows = section["tables"][0]["rows"].as_array().unwrap();
+    let cells = |row: &Value| row["cells"].as_object().unwrap().values().cloned().collect::<Vec<_>>();
+    assert!(cells(&rows[0]).iter().all(|cell| cell["text"] == "refused"), "{}", rows[0]);
+    assert!(cells(&rows[1]).iter().all(|cell| cell.as_str().unwrap().starts_with("opened")), "{}", rows[1]);
+}
+
+/// The numbers of a report, without the times.
+fn timeless(report: &Report) -> Vec<String> {
+    let lines = to_csv(report);
+    lines
+        .lines()
+        .filter(|line| !line.contains("seconds") && !line.contains(",ms,"))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn the_same_seed_gives_the_same_figures() {
+    let once = || report(&[Generator::from(Comparison::LowEntropy)], &[sealed_stream()]);
+    let (first, second) = (once(), once());
+    assert!(timeless(&first).len() > 150);
+    assert_eq!(timeless(&first), timeless(&second));
+}
+
+#[test]
+fn every_step_that_was_promised_is_done() {
+    let steps = Mutex::new((0, 0));
+    let images = [Named { name: "disc".to_owned(), image: picture(8) }];
+    let count = |step| match step {
+        Step::Total(total) => steps.lock().unwrap().0 = total,
+        Step::Done => steps.lock().unwrap().1 += 1,
+        Step::Doing(_) => {}
+    };
+    build(Vec::new(), &[Comparison::Rc4.into()], &[sealed_stream()], &images, OPTIONS, &count).unwrap();
+    let (total, done) = *steps.lock().unwrap();
+    assert_eq!(total, done);
+}
+
+#[test]
+fn every_row_of_every_table_fits_its_columns_and_the_published_figures_stand_beside_ours() {
+    let report = report(&[Comparison::Lcg.into()], &[Suite::xor(Comparison::Lcg)]);
+    let page = to_html(&report);
+    for figure in ["7.9870", "69.2190", "99.59", "7.2034", "10538.10", "1572864", "133120"] {
+        assert!(page.contains(figure), "{figure}");
+    }
+    for section in &report.sections {
+        for block in &section.blocks {
+            if let sealgate::evaluate::report::Block::Table(table) = block {
+                assert!(!table.rows.is_empty(), "{}", table.id);
+                assert!(
+                    table.rows.iter().all(|row| row.cells.len() + 1 == table.columns.len()),
+                    "{}",
+                    table.id
+                );
+                let nonsense = |cell: &Cell| cell.text().contains("NaN");
+                assert!(!table.rows.iter().flat_map(|row| &row.cells).any(nonsense), "{}", table.id);
+            }
+        }
+    }
+}
+
+fn evaluate(arguments: &[&str], folder: &std::path::Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_sealgate"))
+        .arg("evaluate")
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn the_command_writes_a_page_and_its_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    let small = ["--sequences", "2", "--bits", "40000", "--generator", "constant", "--out", "report"];
+    let output = evaluate(&small, folder.path());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.starts_with("Key stream: Weak: constant key: constant key, "), "{said}");
+    assert!(said.ends_with("report/report.html\n"), "{said}");
+    for name in ["report.html", "figures.json", "figures.csv"] {
+        assert!(folder.path().join("report").join(name).metadata().unwrap().len() > 1_000, "{name}");
+    }
+}
+
+#[test]
+fn the_command_says_what_is_wrong_with_what_it_was_given() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("note.txt"), "no DICOM").unwrap();
+    let complaint = |arguments: &[&str]| {
+        let output = evaluate(arguments, folder.path());
+        assert!(!output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(complaint(&["nowhere"]).contains("nowhere: "));
+    let none = complaint(&["note.txt"]);
+    assert!(none.contains("none of 1 files has pixels that can be measured; note.txt: "), "{none}");
+    assert!(complaint(&["--suite", "enigma"]).contains("there is no suite \"enigma\""));
+}
