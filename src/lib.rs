@@ -25,6 +25,8 @@ pub mod dicom;
 pub mod evaluate;
 /// The stories: intake, forward, release.
 pub mod flow;
+/// User identities: passwords and tokens, verified.
+pub mod identity;
 /// The generator: its model, the integer-exact engine, and key images made ahead of need.
 pub mod keygen;
 /// Key encryption keys, the wraps made with them, the sidecar key store, rotation, backup.

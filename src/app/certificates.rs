@@ -24,7 +24,7 @@ pub(super) fn refresh(live: &Live, settings: &Settings) {
     let state = live.now();
     let Some(Refreshed { profiles, changed, failed }) = state.tls.refresh() else { return };
     let rules = Rules::clone(&state.rules);
-    live.replace(state.next(settings, rules, profiles));
+    live.replace(state.next(settings, rules, profiles, state.verifier.clone()));
     for name in changed {
         info!(profile = name, "a tls profile's files have changed, new connections use them");
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tracing::{debug, error, info};
 
 use super::live::{Live, State};
-use crate::association::{Admission, Gatekeeper, Knock, Offer, Rejection, Roles};
+use crate::association::{Admission, Gatekeeper, Knock, Offer, Rejection, Roles, Verifying};
 use crate::dicom::{Model, Retrieve, Uid, VERIFICATION, is_storage, query_retrieve};
 use crate::flow::{Gateway, Visitor};
 use crate::policy::{Caller, Permit, Refusal, Right};
@@ -32,18 +32,16 @@ impl Gate {
 impl Gatekeeper for Gate {
     fn admit(&self, knock: &Knock) -> Result<Admission, Rejection> {
         let state = self.live.now();
-        let identity = knock.identity.as_ref();
-        let caller = Caller {
-            calling: &knock.calling,
-            called: &knock.called,
-            address: knock.address,
-            certificate: knock.certificate.as_ref(),
-            identity,
-        };
-        match state.rules.admit(caller) {
+        match state.rules.admit(caller(knock)) {
             Ok(permit) => {
-                if let Some(kind) = permit.claims() {
-                    debug!(peer = %permit.peer().name, ?kind, "a user identity was claimed, nothing verifies it");
+                match (permit.user(), permit.claims()) {
+                    (Some(user), kind) => {
+                        info!(peer = %permit.peer().name, user, ?kind, "user identity verified");
+                    }
+                    (None, Some(kind)) => {
+                        debug!(peer = %permit.peer().name, ?kind, "a user identity was claimed, nothing verifies it");
+                    }
+                    (None, None) => {}
                 }
                 if permit.covers(Right::Store) && self.is_full() {
                     error!(peer = %permit.peer().name, "association refused, the spool is nearly full or has failed");
@@ -56,6 +54,37 @@ impl Gatekeeper for Gate {
                 Err(code(&refusal))
             }
         }
+    }
+
+    fn verify<'a>(&'a self, knock: &'a Knock) -> Verifying<'a> {
+        let state = self.live.now();
+        Box::pin(async move {
+            let identity = knock.identity.as_ref()?;
+            // Whoever is not let in for another reason gets no password tried.
+            let Err(Refusal::NoUser { peer, .. }) = state.rules.admit(caller(knock)) else { return None };
+            let ways = state.rules.peers().find(|known| known.name == peer).map(|known| &known.identity)?;
+            if !ways.iter().any(|way| way.fits(identity.kind)) {
+                return None;
+            }
+            match state.verifier.verify(identity).await {
+                Ok(user) => Some(user),
+                Err(error) => {
+                    info!(%peer, address = %knock.address, %error, "user identity not verified");
+                    None
+                }
+            }
+        })
+    }
+}
+
+fn caller(knock: &Knock) -> Caller<'_> {
+    Caller {
+        calling: &knock.calling,
+        called: &knock.called,
+        address: knock.address,
+        certificate: knock.certificate.as_ref(),
+        identity: knock.identity.as_ref(),
+        user: knock.user.as_ref(),
     }
 }
 
@@ -78,6 +107,7 @@ fn code(refusal: &Refusal) -> Rejection {
         | Refusal::NoCertificate { .. }
         | Refusal::WrongCertificate { .. }
         | Refusal::NoRight { .. } => Rejection::CallingAeTitle,
+        Refusal::NoUser { .. } => Rejection::Identity,
         Refusal::WrongCalled { .. } => Rejection::CalledAeTitle,
     }
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use super::config::Listener;
 use crate::association::{self, Transport};
 use crate::dicom::{AeAddress, Uid};
+use crate::identity::Verifier;
 use crate::policy::Rules;
 use crate::settings::Settings;
 use crate::tls::{self, Profiles};
@@ -19,6 +20,8 @@ pub(super) struct State {
     pub(super) private_classes: Arc<BTreeSet<Uid>>,
     /// The TLS profiles with what was read of them.
     pub(super) tls: Profiles,
+    /// What users' identities are verified against.
+    pub(super) verifier: Verifier,
     /// How each destination is reached.
     pub(super) ways: HashMap<AeAddress, Transport>,
     /// The listeners of the start, in their order.
@@ -40,7 +43,7 @@ pub(super) struct Live(Arc<RwLock<Arc<State>>>);
 
 impl State {
     /// Everything that `settings` say at the start, with files read and host names resolved.
-    pub(super) fn new(settings: &Settings, rules: Rules, tls: Profiles) -> Self {
+    pub(super) fn new(settings: &Settings, rules: Rules, tls: Profiles, verifier: Verifier) -> Self {
         let doors = settings
             .listeners
             .iter()
@@ -53,12 +56,13 @@ impl State {
             // They were tried when the configuration was checked; one that fails now is told when it is called.
             ways: settings.ways(&tls).unwrap_or_default(),
             tls,
+            verifier,
         }
     }
 
     /// What these settings make of it later: the addresses stay those of the start, and one that the settings have no
     /// more stays as it was, until a restart.
-    pub(super) fn next(&self, settings: &Settings, rules: Rules, tls: Profiles) -> Self {
+    pub(super) fn next(&self, settings: &Settings, rules: Rules, tls: Profiles, verifier: Verifier) -> Self {
         let fresh = &settings.listeners;
         let same = fresh.len() == self.doors.len()
             && fresh.iter().zip(&self.doors).all(|(listener, door)| listener.address == door.address);
@@ -75,7 +79,7 @@ impl State {
             }
         });
         let doors = doors.collect();
-        Self { doors, ..Self::new(settings, rules, tls) }
+        Self { doors, ..Self::new(settings, rules, tls, verifier) }
     }
 }
 

@@ -14,6 +14,7 @@ use super::live::{Live, State};
 use super::signals::{Signals, Wish};
 use super::{certificates, hosts, notify, rooms};
 use crate::flow;
+use crate::identity::IdentityError;
 use crate::keys::KeysError;
 use crate::policy::{HostTable, Rules};
 use crate::settings::{self, Settings, SettingsError, Source};
@@ -55,6 +56,9 @@ pub enum ServeError {
     /// Certificates, keys or trust.
     #[error(transparent)]
     Tls(#[from] LoadError),
+    /// What identities are verified against.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// Threads or signals.
     #[error("the system refused {what}: {error}")]
     System {
@@ -91,7 +95,8 @@ async fn run(mut gateway: Gateway, rules: Rules) -> Result<Ended, ServeError> {
     let mut signals = Signals::listen().map_err(|error| ServeError::System { what: "signals", error })?;
     let hosts = hosts::resolve(&rules, &HostTable::new()).await;
     let profiles = certificates::load(&gateway.settings, &Profiles::default())?;
-    let live = Live::new(State::new(&gateway.settings, rules.with_hosts(hosts), profiles));
+    let verifier = gateway.settings.verifier()?;
+    let live = Live::new(State::new(&gateway.settings, rules.with_hosts(hosts), profiles, verifier));
     let rooms = rooms::gateway(&gateway.settings, &live)?;
     let doors = Doors::open(&gateway.settings.listeners, &live, rooms.as_ref()).await?;
     let forwarder = rooms.as_ref().map(flow::forward);
@@ -133,7 +138,7 @@ async fn steer(gateway: &mut Gateway, signals: &mut Signals, live: &Live, doors:
                 let state = live.now();
                 let hosts = hosts::resolve(&state.rules, state.rules.hosts()).await;
                 let rules = Rules::clone(&state.rules).with_hosts(hosts);
-                live.replace(state.next(&gateway.settings, rules, state.tls.clone()));
+                live.replace(state.next(&gateway.settings, rules, state.tls.clone(), state.verifier.clone()));
             }
             _ = tls_files.tick() => certificates::refresh(live, &gateway.settings),
             _ = ends.tick() => certificates::warn_of_ends(&live.now().tls),
@@ -162,6 +167,10 @@ async fn reload(gateway: &mut Gateway, live: &Live) {
         Ok(profiles) => profiles,
         Err(error) => return keep(&SettingsError::Value(error.to_string())),
     };
+    let verifier = match fresh.verifier() {
+        Ok(verifier) => verifier,
+        Err(error) => return keep(&SettingsError::Value(error.to_string())),
+    };
     if let Err(error) = gateway.log.set_level(&fresh.log) {
         return keep(&SettingsError::Value(error.to_string()));
     }
@@ -176,7 +185,7 @@ async fn reload(gateway: &mut Gateway, live: &Live) {
         warn!(key, "this key differs from the one at the start, it takes effect with the next start");
     }
     let hosts = hosts::resolve(&rules, state.rules.hosts()).await;
-    live.replace(state.next(&fresh, rules.with_hosts(hosts), profiles));
+    live.replace(state.next(&fresh, rules.with_hosts(hosts), profiles, verifier));
     certificates::warn_of_ends(&live.now().tls);
     info!(peers = fresh.peers.len(), routes = fresh.routes.len(), "configuration reloaded");
     gateway.settings = fresh;

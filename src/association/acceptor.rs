@@ -19,7 +19,6 @@ use super::frame::{Framed, Limit, Phase, kind, short_pdu};
 use super::items;
 use super::negotiate::{self, Agreement, Gatekeeper, Knock};
 use super::slots::{Full, PeerPlace, Slots};
-use crate::dicom::Certificate;
 use crate::tls::{Connection, HandshakeError, Refused, Server};
 
 /// Connections over a limit that are still listened to, so that they hear a refusal instead of a reset.
@@ -161,8 +160,7 @@ impl Acceptor {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
-        let certificate = knocking.framed.stream().certificate();
-        let entry = match self.decide(body, knocking.from, certificate, &config) {
+        let entry = match self.decide(body, &knocking, &config).await {
             Ok(entry) => entry,
             Err(Refusal::Reject(rejection)) => {
                 knocking.reject(rejection).await;
@@ -184,12 +182,11 @@ impl Acceptor {
         Some(Association::new(knocking.framed, config, agreement, peer, ending, places))
     }
 
-    /// Reads a request and decides on it, without waiting for anything.
-    fn decide(
+    /// Reads a request and decides on it; the only wait is for who verifies users.
+    async fn decide<S>(
         &self,
         body: Bytes,
-        from: SocketAddr,
-        certificate: Option<Certificate>,
+        knocking: &Knocking<Connection<S>>,
         config: &Config,
     ) -> Result<Entry, Refusal> {
         if !items::is_version_1(&body) {
@@ -200,18 +197,28 @@ impl Acceptor {
         if identity.is_some() {
             erase(body);
         }
-        let admission = negotiate::read_titles(&request).and_then(|(calling, called)| {
-            let knock = Knock { calling, called, address: from.ip().to_canonical(), certificate, identity };
-            self.gatekeeper.admit(&knock)
-        });
-        let admission = admission.map_err(Refusal::Reject)?;
+        let (calling, called) = negotiate::read_titles(&request).map_err(Refusal::Reject)?;
+        let certificate = knocking.framed.stream().certificate();
+        let address = knocking.from.ip().to_canonical();
+        let mut knock = Knock { calling, called, address, certificate, identity, user: None };
+        if knock.identity.is_some() {
+            let verified = knocking.limit.bound(self.gatekeeper.verify(&knock)).await;
+            // Too many users at once is our limit, not a mistake of this one.
+            knock.user = verified.map_err(|_| Refusal::Reject(Rejection::Congestion))?;
+        }
+        let admission = self.gatekeeper.admit(&knock).map_err(Refusal::Reject)?;
+        let wants_answer = knock.user.is_some() && knock.identity.is_some_and(|claim| claim.wants_answer);
         let limit = config.associations_per_peer_max;
         let limit = admission.associations_max.map_or(limit, |own| own.min(limit));
         let place = self.slots.peer(&admission.peer, limit).map_err(|full| {
             info!(peer = %admission.peer, limit = full.words(), "association refused, a limit is reached");
             Refusal::Reject(Rejection::Congestion)
         })?;
-        let (answer, mut agreement) = negotiate::answer(&request, &*admission.offer, config.pdu_bytes_max);
+        let (mut answer, mut agreement) =
+            negotiate::answer(&request, &*admission.offer, config.pdu_bytes_max);
+        if wants_answer {
+            answer.user_variables.push(negotiate::identity_answer());
+        }
         agreement.pass = Some(admission.pass);
         let mut acceptance = Vec::new();
         write_pdu(&mut acceptance, &Pdu::AssociationAC(answer))
@@ -285,6 +292,8 @@ fn rejection(rejection: Rejection) -> [u8; 10] {
 struct Knocking<S> {
     framed: Framed<S>,
     from: SocketAddr,
+    /// Ends everything before the answer.
+    limit: Limit,
     seconds: u64,
     ending: Ending,
 }
@@ -299,7 +308,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Knocking<S> {
         ending: &Ending,
     ) -> Self {
         let framed = Framed::new(stream, config, limit);
-        Self { framed, from, seconds, ending: ending.clone() }
+        Self { framed, from, limit, seconds, ending: ending.clone() }
     }
 
     /// The body of the A-ASSOCIATE-RQ; nothing if the connection was closed without one.

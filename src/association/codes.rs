@@ -9,6 +9,8 @@ pub enum Rejection {
     CallingAeTitle,
     /// The called AE title is none of ours.
     CalledAeTitle,
+    /// The user has to be identified, and is not; PS3.7 D.3.3.7 leaves the reason open.
+    Identity,
     /// Not the DICOM application context.
     ApplicationContext,
     /// Bit 0 of the protocol version is not set.
@@ -26,6 +28,7 @@ impl Rejection {
         let (result, source, reason) = match self {
             Self::CallingAeTitle => (1, 1, 3), // PS3.8 9.3.4: calling-AE-title-not-recognized
             Self::CalledAeTitle => (1, 1, 7),  // called-AE-title-not-recognized
+            Self::Identity => (1, 1, 1),       // no-reason-given, by the service-user
             Self::ApplicationContext => (1, 1, 2), // application-context-name-not-supported
             Self::ProtocolVersion => (1, 2, 2), // protocol-version-not-supported
             Self::Congestion => (2, 3, 1),     // temporary-congestion

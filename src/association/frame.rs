@@ -110,6 +110,13 @@ pub(super) struct Framed<S> {
     send_seconds: u64,
 }
 
+impl<S> Framed<S> {
+    /// What it reads from and writes to.
+    pub(super) fn stream(&self) -> &S {
+        &self.stream
+    }
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
     pub(super) fn new(stream: S, config: &Config, whole: Limit) -> Self {
         Self {
@@ -122,11 +129,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
             pdu_seconds: config.pdu_seconds,
             send_seconds: config.send_seconds,
         }
-    }
-
-    /// What it reads from and writes to.
-    pub(super) fn stream(&self) -> &S {
-        &self.stream
     }
 
     /// Whether nothing of a next frame has come yet.

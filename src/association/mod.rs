@@ -27,7 +27,7 @@ pub use error::Error;
 pub use established::{Association, Message};
 pub use fields::{Priority, SubOperations};
 pub use items::CONTEXTS_MAX;
-pub use negotiate::{Admission, Context, Gatekeeper, Knock, Offer, Roles};
+pub use negotiate::{Admission, Context, Gatekeeper, Knock, Offer, Roles, Verifying};
 pub use outgoing::Outgoing;
 pub use requestor::{Proposal, Transport, reach, request, request_over, request_via};
 pub use slots::Slots;

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use dicom_ul::pdu::{
@@ -13,13 +14,15 @@ use dicom_ul::pdu::{
 use super::codes::Rejection;
 use crate::dicom::{
     AeTitle, Certificate, IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Identity, TransferSyntax,
-    Uid,
+    Uid, User,
 };
 
 /// The DICOM application context (PS3.7 annex A.2.1).
 pub(super) const APPLICATION_CONTEXT: &str = "1.2.840.10008.3.1.1.1";
 /// PS3.7 D.3.3.3: the asynchronous operations window, which dicom-ul hands over unread.
 const OPERATIONS_WINDOW: u8 = 0x53;
+/// PS3.7 table D.3-15: the answer to a user identity.
+const IDENTITY_ANSWER: u8 = 0x59;
 
 /// An association request, before anything is decided.
 #[derive(Debug)]
@@ -34,6 +37,8 @@ pub struct Knock {
     pub certificate: Option<Certificate>,
     /// As whom, if it says so.
     pub identity: Option<Identity>,
+    /// That user, where [`Gatekeeper::verify`] has verified it.
+    pub user: Option<User>,
 }
 
 /// What the requestor may do on a context (PS3.7 D.3.3.4); the acceptor is the counterpart.
@@ -74,10 +79,18 @@ pub struct Admission {
     pub pass: Arc<dyn Any + Send + Sync>,
 }
 
+/// The future that [`Gatekeeper::verify`] returns.
+pub type Verifying<'a> = Pin<Box<dyn Future<Output = Option<User>> + Send + 'a>>;
+
 /// Decides who comes in. The room that owns the rules implements it.
 pub trait Gatekeeper: Send + Sync {
     /// Lets an association in, or says with which code it is refused.
     fn admit(&self, knock: &Knock) -> Result<Admission, Rejection>;
+
+    /// Verifies the user that is claimed, before [`Self::admit`] decides; whoever needs none verifies none.
+    fn verify<'a>(&'a self, _knock: &'a Knock) -> Verifying<'a> {
+        Box::pin(std::future::ready(None))
+    }
 }
 
 /// An accepted presentation context.
@@ -194,6 +207,11 @@ fn answer_variables(
         variables.push(UserVariableItem::Unknown(OPERATIONS_WINDOW, vec![0, 1, 0, 1]));
     }
     variables
+}
+
+/// The positive answer to a user identity. PS3.7 D.3.3.7.2: for a user name it is empty, and a token gets no other one.
+pub(super) fn identity_answer() -> UserVariableItem {
+    UserVariableItem::Unknown(IDENTITY_ANSWER, vec![0, 0])
 }
 
 /// What we say of ourselves in every request and answer.

@@ -1,6 +1,8 @@
 //! `sealgate check`: validates a configuration the way `serve` does, and says what it means.
 
 use std::fmt::Write;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::SystemTime;
 
 use clap::Args;
@@ -69,13 +71,27 @@ fn files_of(settings: &Settings) -> Result<Files, SettingsError> {
         }
         Err(error) => return Err(SettingsError::Value(error.to_string())),
     };
+    let mut notes = Vec::new();
+    match settings.verifier() {
+        Ok(_) => {}
+        Err(error) if error.is_about_access() => notes.push(format!("Users could not be checked: {error}.")),
+        Err(error) => return Err(SettingsError::Value(error.to_string())),
+    }
+    if let Some(users) = settings.identity.users.as_ref().filter(|users| is_open_to_all(users)) {
+        notes.push(format!("Everybody on this machine can read {}: chmod 0600.", users.display()));
+    }
     let now = SystemTime::now();
     let mut warnings: Vec<String> =
         profiles.expiries().filter_map(|expiry| expiry.warning(now)).map(|text| format!("{text}.")).collect();
     warnings.extend(profiles.open_keys().map(|key| {
         format!("Everybody on this machine can read the private key {key}: chmod 0600, owned by the service's user.")
     }));
+    warnings.extend(notes);
     Ok(Files { warnings, expiries: profiles.expiries().cloned().collect() })
+}
+
+fn is_open_to_all(path: &Path) -> bool {
+    path.metadata().is_ok_and(|metadata| metadata.mode() & 0o004 != 0)
 }
 
 fn name_of(source: &Source) -> String {

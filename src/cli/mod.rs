@@ -15,6 +15,7 @@ mod serve;
 mod spool;
 mod time;
 mod tls;
+mod users;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -47,6 +48,7 @@ enum Command {
     Seal(seal::Seal),
     Open(open::Open),
     Spool(spool::SpoolCommand),
+    Users(users::Users),
     Generator(generator::Generator),
 }
 
@@ -135,6 +137,7 @@ impl Cli {
             Command::Evaluate(command) => command.run(),
             Command::Inspect(command) => command.run(),
             Command::Keys(command) => command.run(),
+            Command::Users(command) => command.run(),
             Command::Seal(command) => command.run(),
             Command::Open(command) => command.run(),
             Command::Spool(command) => command.run(),

@@ -45,8 +45,11 @@ impl Serve {
             Ok(app::Ended::Drained) => Exit::Done,
             Ok(app::Ended::Cut) => Exit::Unfinished,
             Err(error) => {
-                let exit =
-                    if matches!(error, app::ServeError::Tls(_)) { Exit::Configuration } else { Exit::Failed };
+                let exit = if matches!(error, app::ServeError::Tls(_) | app::ServeError::Identity(_)) {
+                    Exit::Configuration
+                } else {
+                    Exit::Failed
+                };
                 complain(error);
                 exit
             }

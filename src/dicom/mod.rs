@@ -11,6 +11,7 @@ mod status;
 mod text;
 mod transfer_syntax;
 mod uid;
+mod user;
 
 pub use address::{AeAddress, AeAddressError};
 pub use ae_title::{AeTitle, AeTitleError};
@@ -22,3 +23,4 @@ pub use sop_class::{STORAGE_COMMITMENT, VERIFICATION, common_storage, is_storage
 pub use status::Status;
 pub use transfer_syntax::{Encoding, TransferSyntax};
 pub use uid::{Uid, UidError};
+pub use user::User;

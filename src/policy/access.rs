@@ -1,5 +1,6 @@
 //! Who may see what: what a retrieval gives its caller, and its destination.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::peer::{Peer, Right, WithoutOpen};
@@ -36,8 +37,8 @@ impl Access {
         if self.is_opened() { other } else { self }
     }
 
-    fn of(peer: &Peer) -> Result<Self, Refusal> {
-        if peer.may.contains(&Right::Open) {
+    fn of(peer: &Peer, may: &BTreeSet<Right>) -> Result<Self, Refusal> {
+        if may.contains(&Right::Open) {
             return Ok(Self(Form::Opened));
         }
         match peer.without_open {
@@ -50,7 +51,7 @@ impl Access {
 impl Permit {
     /// In which form the caller is given images, or why it is given none.
     pub fn access(&self) -> Result<Access, Refusal> {
-        Access::of(&self.peer)
+        Access::of(&self.peer, &self.may)
     }
 }
 
@@ -69,7 +70,7 @@ impl Receiver {
 
     /// In which form it is given images, or why it is given none.
     pub fn access(&self) -> Result<Access, Refusal> {
-        Access::of(&self.peer)
+        Access::of(&self.peer, &self.peer.may)
     }
 }
 
@@ -99,23 +100,28 @@ mod tests {
             title: title(name),
             addresses: vec![AddressPattern::parse("127.0.0.1").unwrap()],
             may: may.iter().copied().collect(),
-            called: std::collections::BTreeSet::new(),
+            called: BTreeSet::new(),
             associations_max: None,
             certificates: Vec::new(),
             without_open,
             receives: Some(AeAddress::parse(&format!("{name}@127.0.0.1:104")).unwrap()),
             receives_tls: None,
+            identity: BTreeSet::new(),
         }
+    }
+
+    fn of(peer: &Peer) -> Result<Access, Refusal> {
+        Access::of(peer, &peer.may)
     }
 
     #[test]
     fn who_may_not_open_is_refused_or_given_what_is_sealed() {
-        let opens = Access::of(&peer("A", &[Right::Open], WithoutOpen::Refuse)).unwrap();
-        let sealed = Access::of(&peer("B", &[Right::Get], WithoutOpen::Sealed)).unwrap();
+        let opens = of(&peer("A", &[Right::Open], WithoutOpen::Refuse)).unwrap();
+        let sealed = of(&peer("B", &[Right::Get], WithoutOpen::Sealed)).unwrap();
         assert!(opens.is_opened() && !sealed.is_opened());
         assert!(!opens.and(sealed).is_opened() && !sealed.and(opens).is_opened());
         assert!(opens.and(opens).is_opened());
-        let refused = Access::of(&peer("C", &[Right::Get, Right::Move], WithoutOpen::Refuse));
+        let refused = of(&peer("C", &[Right::Get, Right::Move], WithoutOpen::Refuse));
         assert_eq!(refused, Err(Refusal::NoRight { peer: "C".to_owned(), right: Right::Open }));
     }
 

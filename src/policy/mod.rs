@@ -6,6 +6,8 @@ mod route;
 mod rules;
 
 pub use access::{Access, Receiver};
-pub use peer::{AddressPattern, AddressPatternError, CertificateName, Peer, Right, WithoutOpen};
+pub use peer::{
+    AddressPattern, AddressPatternError, CertificateName, Identification, Peer, Right, WithoutOpen,
+};
 pub use route::{Acknowledge, Destination, Fetch, Instance, Route, WithoutPixels};
 pub use rules::{Caller, HostTable, Permit, Refusal, Rules, RulesError};

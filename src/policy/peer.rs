@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::dicom::{AeAddress, AeTitle, Certificate, Fingerprint};
+use crate::dicom::{AeAddress, AeTitle, Certificate, Fingerprint, IdentityKind};
 
 /// Something a peer may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -109,6 +109,9 @@ pub struct Peer {
     /// The TLS profile to reach it with there; without one it is reached in clear.
     #[serde(default)]
     pub receives_tls: Option<String>,
+    /// How its users may identify themselves, one of which they then must; empty asks for none.
+    #[serde(default)]
+    pub identity: BTreeSet<Identification>,
 }
 
 /// What a retrieval gives a peer that may not open.
@@ -120,6 +123,27 @@ pub enum WithoutOpen {
     Refuse,
     /// The sealed images as the PACS has them, for routers and backups.
     Sealed,
+}
+
+/// A way for users to identify themselves that can be verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Identification {
+    /// A user name with a password.
+    Password,
+    /// A JSON Web Token.
+    Jwt,
+}
+
+impl Identification {
+    /// Whether an identity of this kind is one.
+    #[must_use]
+    pub const fn fits(self, kind: IdentityKind) -> bool {
+        matches!(
+            (self, kind),
+            (Self::Password, IdentityKind::NameAndPasscode) | (Self::Jwt, IdentityKind::Jwt)
+        )
+    }
 }
 
 /// How a certificate is recognised.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::peer::{AddressPattern, CertificateName, Peer, Right};
 use super::route::{Destination, Instance, Route};
-use crate::dicom::{AeTitle, Certificate, Identity, IdentityKind};
+use crate::dicom::{AeTitle, Certificate, Identity, IdentityKind, User};
 
 /// The addresses that host names of the rules stood for when they were last resolved.
 pub type HostTable = BTreeMap<String, BTreeSet<IpAddr>>;
@@ -117,6 +117,8 @@ pub struct Caller<'a> {
     pub certificate: Option<&'a Certificate>,
     /// The user it claims to call for, if it names one.
     pub identity: Option<&'a Identity>,
+    /// That user, where somebody has verified the claim.
+    pub user: Option<&'a User>,
 }
 
 /// Why there is no permit.
@@ -147,6 +149,14 @@ pub enum Refusal {
         /// The certificate that was shown.
         certificate: String,
     },
+    /// The peer's users have to identify themselves, and nobody did in a way that counts.
+    #[error("a user of {peer} has to identify itself, and {words}", words = claimed_words(*.claimed))]
+    NoUser {
+        /// The peer's name.
+        peer: String,
+        /// What was claimed, if anything.
+        claimed: Option<IdentityKind>,
+    },
     /// The called AE title is not ours, or not for this peer.
     #[error("{peer} called {title}, which is not an AE title for it")]
     WrongCalled {
@@ -165,11 +175,24 @@ pub enum Refusal {
     },
 }
 
+fn claimed_words(claimed: Option<IdentityKind>) -> &'static str {
+    match claimed {
+        None => "claimed no identity",
+        Some(IdentityKind::Name) => "gave a name without a password",
+        Some(IdentityKind::Kerberos) => "gave a Kerberos ticket, which is not taken here",
+        Some(IdentityKind::Saml) => "gave a SAML assertion, which is not taken here",
+        Some(IdentityKind::NameAndPasscode) => "gave a name and a password that do not count for this peer",
+        Some(IdentityKind::Jwt) => "gave a token that does not count for this peer",
+    }
+}
+
 /// Leave for one association of one peer. Only [`Rules`] makes it.
 #[derive(Debug, Clone)]
 pub struct Permit {
     pub(super) peer: Arc<Peer>,
     claims: Option<IdentityKind>,
+    user: Option<String>,
+    pub(super) may: BTreeSet<Right>,
 }
 
 impl Permit {
@@ -179,7 +202,13 @@ impl Permit {
         &self.peer
     }
 
-    /// How the caller identified its user, if it did. Nothing has verified it, so no right rests on it.
+    /// The verified user, if the peer's users have to identify themselves.
+    #[must_use]
+    pub fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
+    /// How the caller identified its user, if it did. No right rests on it: those of a verified user are in the permit.
     #[must_use]
     pub fn claims(&self) -> Option<IdentityKind> {
         self.claims
@@ -188,7 +217,7 @@ impl Permit {
     /// Whether it covers `right`.
     #[must_use]
     pub fn covers(&self, right: Right) -> bool {
-        self.peer.may.contains(&right)
+        self.may.contains(&right)
     }
 
     /// Nothing if it covers `right`, the refusal to answer with if not.
@@ -298,7 +327,21 @@ impl Rules {
         if !is_ours || !(peer.called.is_empty() || peer.called.contains(caller.called)) {
             return Err(Refusal::WrongCalled { peer: peer.name.clone(), title: caller.called.clone() });
         }
-        Ok(Permit { peer: Arc::clone(peer), claims: caller.identity.map(|identity| identity.kind) })
+        let claims = caller.identity.map(|identity| identity.kind);
+        let peer = Arc::clone(peer);
+        if peer.identity.is_empty() {
+            return Ok(Permit { may: peer.may.clone(), peer, claims, user: None });
+        }
+        let counts = |user: &&User| peer.identity.iter().any(|way| way.fits(user.kind));
+        let Some(user) = caller.user.filter(counts) else {
+            return Err(Refusal::NoUser { peer: peer.name.clone(), claimed: claims });
+        };
+        // A user narrows what its peer may, and never widens it.
+        let may = match &user.only {
+            Some(only) => peer.may.iter().copied().filter(|right| only.contains(right.word())).collect(),
+            None => peer.may.clone(),
+        };
+        Ok(Permit { may, peer, claims, user: Some(user.name.clone()) })
     }
 
     /// The destinations that hold what went through the routes of a called AE title: where its queries are asked.
@@ -432,7 +475,7 @@ fn check_routes(destinations: &[Destination], routes: &[Route]) -> Result<(), Ru
 mod tests {
     use super::*;
     use crate::dicom::Fingerprint;
-    use crate::policy::{Acknowledge, WithoutPixels};
+    use crate::policy::{Acknowledge, Identification, WithoutPixels};
 
     fn title(text: &str) -> AeTitle {
         AeTitle::parse(text).expect("a good title")
@@ -450,6 +493,7 @@ mod tests {
             without_open: crate::policy::WithoutOpen::Refuse,
             receives: None,
             receives_tls: None,
+            identity: BTreeSet::new(),
         }
     }
 
@@ -460,7 +504,14 @@ mod tests {
     fn ask(rules: &Rules, calling: &str, called: &str, address: &str) -> Result<Permit, Refusal> {
         let (calling, called) = (title(calling), title(called));
         let address = address.parse().expect("an address");
-        rules.admit(Caller { calling: &calling, called: &called, address, certificate: None, identity: None })
+        rules.admit(Caller {
+            calling: &calling,
+            called: &called,
+            address,
+            certificate: None,
+            identity: None,
+            user: None,
+        })
     }
 
     #[test]
@@ -546,6 +597,7 @@ mod tests {
             address,
             certificate: None,
             identity: Some(&identity),
+            user: None,
         };
         let permit = rules.admit(asked).expect("let in");
         assert_eq!(permit.claims(), Some(IdentityKind::NameAndPasscode));
@@ -572,6 +624,7 @@ mod tests {
             address,
             certificate: shown,
             identity: None,
+            user: None,
         })
     }
 
@@ -616,6 +669,38 @@ mod tests {
         let mut ct = peer("ct", "CT1", &["192.0.2.1"], &[]);
         ct.certificates = vec![CertificateName::Subject(String::new())];
         assert!(matches!(rules(&[ct]), Err(RulesError::EmptyCertificateName(_))));
+    }
+
+    #[test]
+    fn a_user_is_demanded_and_narrows_what_its_peer_may() {
+        let mut ws = peer("ws", "WS", &["192.0.2.1"], &[Right::Echo, Right::Find, Right::Open]);
+        ws.identity = [Identification::Password].into();
+        let rules = rules(&[ws]).expect("good");
+        let (calling, called) = (title("WS"), title("SEALGATE"));
+        let address = "192.0.2.1".parse().expect("an address");
+        let admit = |user: Option<&User>| {
+            rules.admit(Caller {
+                calling: &calling,
+                called: &called,
+                address,
+                certificate: None,
+                identity: None,
+                user,
+            })
+        };
+        let words = |words: &[&str]| Some(words.iter().map(|word| (*word).to_owned()).collect());
+        assert!(matches!(admit(None), Err(Refusal::NoUser { .. })));
+        let token = User::new("alice", IdentityKind::Jwt, None);
+        assert!(matches!(admit(Some(&token)), Err(Refusal::NoUser { .. })), "not in this way");
+        let alice = User::new("alice", IdentityKind::NameAndPasscode, words(&["find", "store", "fly"]));
+        let permit = admit(Some(&alice)).expect("let in");
+        assert_eq!(permit.user(), Some("alice"));
+        assert!(permit.covers(Right::Find));
+        assert!(!permit.covers(Right::Open), "narrowed");
+        assert!(permit.access().is_err(), "for retrievals too");
+        assert!(!permit.covers(Right::Store), "and not widened");
+        let bob = User::new("bob", IdentityKind::NameAndPasscode, None);
+        assert!(admit(Some(&bob)).expect("let in").covers(Right::Open));
     }
 
     #[test]

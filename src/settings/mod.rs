@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::association::Transport;
 use crate::dicom::{AeAddress, AeTitle, Uid};
-use crate::policy::{Destination, Fetch, Peer, Right, Route, Rules};
+use crate::identity::{IdentityError, Verifier};
+use crate::policy::{Destination, Fetch, Identification, Peer, Right, Route, Rules};
 use crate::seal::Suite;
 use crate::tls::{self, ClientCertificates, LoadError, Profile, Profiles};
-use crate::{app, association, flow, keygen, keys, scu, spool, telemetry};
+use crate::{app, association, flow, identity, keygen, keys, scu, spool, telemetry};
 
 pub use error::SettingsError;
 pub use load::{Source, load};
@@ -31,6 +32,8 @@ pub struct Settings {
     pub app: app::Config,
     /// Limits on connections and what comes over them.
     pub association: association::Config,
+    /// Against what users' identities are verified.
+    pub identity: identity::Config,
     /// Limits on what we ask of other nodes.
     pub scu: scu::Config,
     /// Certificates, keys and trust, for listeners and destinations.
@@ -63,6 +66,7 @@ impl Default for Settings {
             listeners: app::Listener::defaults(),
             app: app::Config::default(),
             association: association::Config::default(),
+            identity: identity::Config::default(),
             scu: scu::Config::default(),
             tls: Vec::new(),
             spool: spool::Config::default(),
@@ -85,6 +89,7 @@ impl Settings {
         app::Listener::check_all(&self.listeners).map_err(SettingsError::value)?;
         self.check_tls().map_err(SettingsError::value)?;
         self.association.check().map_err(SettingsError::value)?;
+        self.check_identity().map_err(SettingsError::value)?;
         self.scu.check().map_err(SettingsError::value)?;
         self.spool.check().map_err(SettingsError::value)?;
         self.forward.check().map_err(SettingsError::value)?;
@@ -127,6 +132,34 @@ impl Settings {
             }
         }
         Ok(())
+    }
+
+    /// Whether what peers demand of their users can be verified.
+    fn check_identity(&self) -> Result<(), IdentityError> {
+        self.identity.check()?;
+        for peer in &self.peers {
+            let demands = |way| peer.identity.contains(&way);
+            let lacks = match &self.identity {
+                config if demands(Identification::Password) && config.users.is_none() => "identity.users",
+                config if demands(Identification::Jwt) && config.jwt.key.is_none() => "identity.jwt.key",
+                _ => continue,
+            };
+            return Err(IdentityError::Config(format!(
+                "peer {} demands an identity that nothing can verify: set {lacks}",
+                peer.name
+            )));
+        }
+        Ok(())
+    }
+
+    /// What identities are verified against, read from its files.
+    pub fn verifier(&self) -> Result<Verifier, IdentityError> {
+        let verifier = Verifier::load(&self.identity)?;
+        for (user, word) in verifier.limits() {
+            Right::try_from(word.to_owned())
+                .map_err(|error| IdentityError::Config(format!("user {user} in identity.users: {error}")))?;
+        }
+        Ok(verifier)
     }
 
     /// How each destination is reached. `profiles` are those of these settings, loaded.
@@ -226,6 +259,17 @@ impl Settings {
                 )),
                 (Some(_), ClientCertificates::Required) => {}
             }
+        }
+        let plain = self.listeners.iter().any(|listener| listener.tls.is_none());
+        for peer in self
+            .peers
+            .iter()
+            .filter(|peer| plain && !peer.identity.is_empty() && peer.certificates.is_empty())
+        {
+            found.push(format!(
+                "Users of peer {} may send their passwords or tokens in clear: bind the peer to a certificate.",
+                peer.name
+            ));
         }
         let has_tls = self.listeners.iter().any(|listener| listener.tls.is_some());
         for peer in self.peers.iter().filter(|peer| has_tls && peer.certificates.is_empty()) {

@@ -19,6 +19,7 @@ mod evaluate;
 mod gateway;
 mod generator;
 mod hostile;
+mod identity;
 mod inspect;
 mod keys;
 mod process;

@@ -159,6 +159,13 @@ fn a_bad_value_is_named_with_its_key() {
             "peers[0]",
             "64 hexadecimal digits",
         ),
+        (
+            "[[peers]]\nname = \"a\"\ntitle = \"A\"\naddresses = [\"10.0.0.1\"]\nidentity = [\"password\"]",
+            "peer a",
+            "identity.users",
+        ),
+        ("[identity.jwt]\nkey = \"/k.pem\"", "identity.jwt.key", "audience"),
+        ("[identity]\nusers = \"/nowhere/users\"", "/nowhere/users", "No such file"),
         ("[[routes]]\nname = \"r\"\ndestinations = [\"nowhere\"]", "\"nowhere\"", "not there"),
         ("[[destinations]]\nname = \"d\"\naddress = \"pacs:104\"", "pacs:104", "AE@host:port"),
     ];

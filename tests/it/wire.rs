@@ -23,9 +23,23 @@ fn padded(title: &str) -> [u8; 16] {
 
 /// An A-ASSOCIATE-RQ for Verification in Implicit VR Little Endian on context 1 (PS3.8 9.3.2).
 pub(crate) fn associate_request(calling: &str, called: &str) -> Vec<u8> {
+    associate_request_with(calling, called, &[])
+}
+
+/// The same with a user identity: kind, whether an answer is wanted, both fields (PS3.7 D.3.3.7).
+pub(crate) fn associate_request_as(title: &str, kind: u8, answer: bool, fields: [&[u8]; 2]) -> Vec<u8> {
+    let field = |bytes: &[u8]| {
+        let length = u16::try_from(bytes.len()).expect("a short field").to_be_bytes();
+        [&length[..], bytes].concat()
+    };
+    let value = [&[kind, u8::from(answer)][..], &field(fields[0]), &field(fields[1])].concat();
+    associate_request_with(title, "SEALGATE", &item(0x58, &value))
+}
+
+fn associate_request_with(calling: &str, called: &str, more: &[u8]) -> Vec<u8> {
     let context =
         [&[1, 0, 0, 0][..], &item(0x30, b"1.2.840.10008.1.1"), &item(0x40, b"1.2.840.10008.1.2")].concat();
-    let user = [item(0x51, &16384_u32.to_be_bytes()), item(0x52, b"1.2.3.4")].concat();
+    let user = [item(0x51, &16384_u32.to_be_bytes()), item(0x52, b"1.2.3.4"), more.to_vec()].concat();
     let body = [
         &[0, 1, 0, 0][..],
         &padded(called),

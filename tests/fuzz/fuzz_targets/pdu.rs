@@ -91,7 +91,7 @@ fn knock(data: &[u8]) {
         let acceptor = Acceptor::new(Arc::new(Open), Ending::never());
         let from = SocketAddr::from(([127, 0, 0, 1], 1));
         if let Some(association) = acceptor.accept(stream, from, Arc::clone(&CONFIG)).await {
-            scp::serve(association).await;
+            scp::serve(association, None).await;
         }
         assert_eq!(acceptor.slots.total(), 0, "the place was given back");
     });
@@ -104,6 +104,7 @@ fn call(data: &[u8]) {
         abstract_syntax: Uid::parse(VERIFICATION).expect("a UID"),
         transfer_syntaxes: TransferSyntax::all().collect(),
         roles: Some(Roles { scu: true, scp: true }),
+        extended: None,
     };
     let target = AeAddress::parse("PEER@127.0.0.1:104").expect("an address");
     let calling = AeTitle::parse("SEALGATE").expect("a title");
