@@ -26,6 +26,15 @@ pub struct Destination {
     /// How instances are fetched from it.
     #[serde(default)]
     pub retrieve: Fetch,
+    /// Whether the instances of a study reach it in the order in which they came in.
+    #[serde(default)]
+    pub ordered: bool,
+    /// The destination that takes over what waits for this one while it is down.
+    #[serde(default)]
+    pub fallback: Option<String>,
+    /// Seconds it has to be down before that.
+    #[serde(default = "default_fallback_seconds")]
+    pub fallback_after_seconds: u64,
 }
 
 /// How instances come back from a PACS.
@@ -93,6 +102,10 @@ pub enum WithoutPixels {
     /// They are forwarded as they are, in clear.
     #[default]
     Pass,
+}
+
+fn default_fallback_seconds() -> u64 {
+    300
 }
 
 fn default_suite() -> String {

@@ -16,6 +16,7 @@
 mod architecture;
 mod association;
 mod evaluate;
+mod faults;
 mod gateway;
 mod generator;
 mod hostile;
