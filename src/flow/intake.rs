@@ -27,7 +27,7 @@ use crate::seal::{
     Binding, Claim, ContentKey, DataDigest, Described, KeyId, Original, Peek, SealError, Sealer, Sink, Suite,
     random,
 };
-use crate::spool::{Draft, EntryId, Meta, Receipt, Summary};
+use crate::spool::{Draft, EntryId, Meta, Receipt, SpoolError, Summary};
 
 /// What of an instance may be held until it is clear what it is: as much as a header may have.
 const HEAD_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -300,14 +300,13 @@ impl End {
             Err(error) => return Err(error.into()),
         };
         // First the key: what is in the spool can be opened.
-        let version = kept.ok_or(Refused::Task)?.await.map_err(|_| Refused::Task)??;
+        kept.ok_or(Refused::Task)?.await.map_err(|_| Refused::Task)??;
         self.commit(Taken {
             draft: sink.0,
             transfer_syntax: Uid::parse(sealed.transfer_syntax).expect("a UID of the standard's registry"),
             study: sealed.study,
             protection: Protection::Sealed(binding.key_id.to_string()),
             digest: sealed.digest,
-            version,
         })
         .await
     }
@@ -330,8 +329,7 @@ impl End {
         let Passing { draft, protection, digest, study, .. } = passing;
         let transfer_syntax =
             Uid::parse(self.offered.transfer_syntax.uid).expect("a UID of the standard's registry");
-        self.commit(Taken { draft, transfer_syntax, study, protection, digest: digest.finish(), version: 0 })
-            .await
+        self.commit(Taken { draft, transfer_syntax, study, protection, digest: digest.finish() }).await
     }
 
     async fn commit(self, taken: Taken) -> Result<Stored, Refused> {
@@ -344,7 +342,7 @@ impl End {
             self.acknowledge(entry, waits).await?;
             return Ok(Stored::Repeated);
         }
-        let (entry, bytes, version) = (taken.draft.id(), taken.draft.len(), taken.version);
+        let (entry, bytes) = (taken.draft.id(), taken.draft.len());
         let meta = self.meta(&taken);
         // Before what it has to outlive.
         let _forgotten = Forget { gateway, entry };
@@ -353,17 +351,23 @@ impl End {
             Acknowledge::Forwarded => self.wait_at(entry, self.route.destinations.iter()),
         };
         let draft = taken.draft;
-        let committed = tokio::task::spawn_blocking(move || draft.commit(meta, now_unix_millis())).await;
+        let (archive, again) = (Arc::clone(&gateway.archive), self.offered.sop_instance.clone());
+        let committed = tokio::task::spawn_blocking(move || {
+            let receipt = draft.commit(meta, now_unix_millis())?;
+            // For the log alone: what cannot be read does not undo what is safe.
+            Ok::<_, SpoolError>((receipt, archive.came_before(&again).unwrap_or(false)))
+        });
+        let committed = committed.await;
         drop(turn);
-        let receipt = committed.map_err(|_| Refused::Task)??;
+        let (receipt, came_before) = committed.map_err(|_| Refused::Task)??;
         let (peer, instance) = (&self.visitor.permit.peer().name, &self.offered.sop_instance);
         info!(
             peer, %instance, %entry, bytes, route = self.route.name, protection = ?taken.protection,
             "instance taken in"
         );
-        if version > 1 {
+        if came_before {
             info!(
-                target: AUDIT, peer, %instance, %entry, version,
+                target: AUDIT, peer, %instance, %entry,
                 "the instance came before, with other bytes or until it was forwarded: sealed under a further key"
             );
         }
@@ -443,8 +447,6 @@ struct Taken {
     study: Option<Uid>,
     protection: Protection,
     digest: [u8; 32],
-    /// Which key of this instance it is sealed under, counted by the key store from 1; 0 where nobody counts.
-    version: u32,
 }
 
 /// Nobody waits any more when the association is gone.

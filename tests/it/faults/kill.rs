@@ -65,7 +65,7 @@ async fn send_for_ever(gateway: SocketAddr, study: u32, acknowledged: Acknowledg
 }
 
 /// A gateway that nobody waits for.
-fn spawn(hospital: &Hospital, failpoint: &str) -> Child {
+pub(super) fn spawn(hospital: &Hospital, failpoint: &str) -> Child {
     let log = File::options().append(true).create(true).open(hospital.path("log")).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_sealgate"));
     command.arg("serve").arg("--config").arg(hospital.path("gateway.toml"));
