@@ -73,14 +73,25 @@ async fn an_io_error_at_any_call_loses_nothing_that_was_acknowledged() {
             hospital.assert_nothing_in_clear();
             let archive = hospital.archive();
             let there: Vec<Kept> = pacs.kept().into_iter().chain(spooled(&hospital)).collect();
-            for image in &acknowledged {
-                let is_it = |kept: &&Kept| kept.instance == image.uid();
-                let kept = there
-                    .iter()
-                    .find(is_it)
-                    .unwrap_or_else(|| panic!("{call}:{number}: {} is lost", image.uid()));
+            // What cannot be read is kept, out of the way, and named.
+            let damaged = hospital.spool().damaged;
+            let is_named =
+                |image: &Image| damaged.iter().any(|one| one.key.as_deref() == Some(image.uid().as_bytes()));
+            for image in acknowledged.iter().filter(|image| !is_named(image)) {
+                let kept = there.iter().find(|kept| kept.instance == image.uid());
+                let kept = kept.unwrap_or_else(|| {
+                    panic!("{call}:{number}: {} is lost\n{}", image.uid(), log(&hospital))
+                });
                 assert!(opened(&archive, kept).unwrap().0 == image.data_set, "{call}:{number}");
             }
+            assert!(
+                damaged.is_empty() || log(&hospital).contains("an entry of the spool is damaged"),
+                "with an alarm"
+            );
+            assert!(
+                damaged.len() <= 1 && (damaged.is_empty() || ["open", "read"].contains(&call)),
+                "{damaged:?}"
+            );
             tried += acknowledged.len();
             // A new start goes on with all of it.
             let gateway = hospital.start("");
@@ -91,6 +102,10 @@ async fn an_io_error_at_any_call_loses_nothing_that_was_acknowledged() {
         tried > 60 && refused < 12,
         "{tried} were acknowledged in spite of the errors, {refused} starts refused"
     );
+}
+
+fn log(hospital: &Hospital) -> String {
+    fs::read_to_string(hospital.path("log")).unwrap()
 }
 
 /// Whether it listens, or has ended instead.
