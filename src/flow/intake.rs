@@ -238,8 +238,8 @@ impl Intake {
         let route = route.ok_or(Refused::Task)?;
         let end = End { gateway, visitor, offered, route };
         match phase {
-            Phase::Sealing(sealing) => end.finish_sealing(*sealing, head).await,
-            Phase::Passing(passing) => end.finish_passing(*passing).await,
+            Phase::Sealing(sealing) => Box::pin(end.finish_sealing(*sealing, head)).await,
+            Phase::Passing(passing) => Box::pin(end.finish_passing(*passing)).await,
             Phase::Peeking(_) => Err(Refused::Task),
         }
     }

@@ -74,7 +74,7 @@ impl Mailbox {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.0);
         made.map_err(SpoolError::disk("making", &self.0))?;
         for (_, path) in self.files(".reply")? {
-            self.remove(&path)?;
+            remove(&path)?;
         }
         Ok(())
     }
@@ -87,7 +87,7 @@ impl Mailbox {
                 Ok(request) => found.push((id, request)),
                 Err(problem) => {
                     tracing::error!(request = %id, error = %problem, "a request about the spool cannot be read");
-                    self.remove(&path)?;
+                    remove(&path)?;
                 }
             }
         }
@@ -97,7 +97,7 @@ impl Mailbox {
     /// Replies to a request that has been carried out.
     pub fn reply(&self, id: EntryId, reply: &Reply) -> Result<(), SpoolError> {
         self.write(id, ".reply", reply)?;
-        self.remove(&self.path(id, ".request"))
+        remove(&self.path(id, ".request"))
     }
 
     /// Asks the service, and waits for its reply; nothing when none came in time, and the request is withdrawn.
@@ -109,11 +109,11 @@ impl Mailbox {
         loop {
             if answered.exists() {
                 let reply = read(&answered).map_err(SpoolError::disk("reading", &answered))?;
-                self.remove(&answered)?;
+                remove(&answered)?;
                 return Ok(Some(reply));
             }
             if Instant::now() >= end {
-                self.remove(&asked)?;
+                remove(&asked)?;
                 return Ok(None);
             }
             thread::sleep(LOOK);
@@ -151,14 +151,14 @@ impl Mailbox {
         };
         write().map_err(SpoolError::disk("writing", &path))
     }
+}
 
-    fn remove(&self, path: &Path) -> Result<(), SpoolError> {
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(SpoolError::disk("removing", path)(error))
-            }
-            _ => Ok(()),
+fn remove(path: &Path) -> Result<(), SpoolError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(SpoolError::disk("removing", path)(error))
         }
+        _ => Ok(()),
     }
 }
 

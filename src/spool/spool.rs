@@ -197,7 +197,7 @@ impl Spool {
     }
 
     /// Hands up to `limit` deliveries that wait at one destination over to another, the oldest first: given up there, begun
-    /// here, in one step. Entries that go to both anyway stay. Gives each entry and its key.
+    /// here, in one step. Entries that go to both anyway stay. Gives the entries as they were.
     pub fn hand_over(
         &self,
         from: &str,
@@ -205,7 +205,7 @@ impl Spool {
         why: &str,
         limit: usize,
         now_unix_millis: u64,
-    ) -> Result<Vec<(EntryId, Arc<[u8]>)>, SpoolError> {
+    ) -> Result<Vec<Summary>, SpoolError> {
         check_destination(to)?;
         let (from, to): (Arc<str>, Arc<str>) = (from.into(), to.into());
         let mut handed = Vec::new();
@@ -227,7 +227,7 @@ impl Spool {
                     destination: Arc::clone(&from),
                     delivery: given_up,
                 });
-                handed.push((entry.id, Arc::clone(&entry.key)));
+                handed.push(Summary::of(entry));
             }
             Ok(found)
         })?;

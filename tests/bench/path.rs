@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench path [-- FOLDER]` runs all in turns and prints one table of ratios. Sealgate seals, and what it
 //! acknowledges is fsynced on the disk of FOLDER, which should be a real one; the others neither seal nor sync. Orthanc has to
-//! be installed, and `dicom-storescp` (cargo install dicom-storescp) in PATH or named by DICOM_STORESCP; what is missing is left
+//! be installed, and `dicom-storescp` (cargo install dicom-storescp) in PATH or named by `DICOM_STORESCP`; what is missing is left
 //! out. Everything shares this machine's cores.
 
 use std::fs;

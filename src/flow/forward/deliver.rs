@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tracing::{error, info, warn};
 
 use super::backoff;
+use super::way::Way;
 use crate::dicom::{Status, TransferSyntax};
 use crate::flow::gateway::Gateway;
 use crate::flow::now_unix_millis;
@@ -70,7 +71,7 @@ pub(super) async fn deliver(gateway: &Gateway, destination: &Destination, job: J
     };
     let verdict = match sent {
         Ok(answer) => {
-            gateway.ways.change(name, |way| way.worked());
+            gateway.ways.change(name, Way::worked);
             refusals.forget(entry);
             if answer.status == Status::SUCCESS {
                 info!(%entry, instance, destination = name, "forwarded");

@@ -13,7 +13,7 @@ use super::deliver::{Refusals, deliver};
 use crate::flow::gateway::Gateway;
 use crate::flow::now_unix_millis;
 use crate::policy::Destination;
-use crate::spool::{Job, Order, SpoolError};
+use crate::spool::{Job, Order, SpoolError, Summary};
 
 /// Instances that are handed over to another destination in one step.
 const HANDED_OVER_AT_ONCE: usize = 1000;
@@ -129,7 +129,7 @@ impl Lane {
                 error!(destination = self.name, error = %problem, "the spool does not hand over to another destination");
                 Vec::new()
             });
-            for (entry, key) in &handed {
+            for Summary { id: entry, key, .. } in &handed {
                 self.gateway.waiting.hand_over(*entry, &self.name, fallback);
                 let instance = String::from_utf8_lossy(key);
                 warn!(

@@ -79,7 +79,6 @@ pub(super) fn spawn(hospital: &Hospital, failpoint: &str) -> Child {
 /// What came of it all.
 #[derive(Debug, Default)]
 struct Outcome {
-    kills: usize,
     acknowledged: usize,
     /// Acknowledged, and in no copy that opens to what was sent.
     lost: Vec<String>,
@@ -148,7 +147,7 @@ impl Scene {
     }
 
     /// Holds what was acknowledged against what is there.
-    fn outcome(&self, kills: usize) -> Outcome {
+    fn outcome(&self) -> Outcome {
         let archive = self.hospital.archive();
         let mut copies: HashMap<String, HashSet<blake3::Hash>> = HashMap::new();
         let mut versions: HashMap<blake3::Hash, usize> = HashMap::new();
@@ -167,7 +166,6 @@ impl Scene {
             !copies.get(*uid).is_some_and(|found| found.contains(digest))
         };
         Outcome {
-            kills,
             acknowledged: acknowledged.len(),
             lost: acknowledged.iter().filter(is_lost).map(|(uid, _)| uid.clone()).collect(),
             again: versions.values().map(|count| count - 1).sum(),
@@ -182,8 +180,8 @@ async fn whatever_was_acknowledged_survives_kills_at_any_time_and_at_every_step(
     let mut scene = Scene::new(seed).await;
     let kills = kills();
     scene.kill(kills, "").await;
-    let outcome = scene.outcome(kills);
-    println!("{outcome:?}");
+    let outcome = scene.outcome();
+    println!("{kills} kills: {outcome:?}");
     assert_eq!(outcome.lost, [""; 0]);
     assert!(outcome.acknowledged > kills, "{outcome:?}: it did something between the kills");
     // Sent and not yet noted at a kill, or answered by a connection that broke: delivered again, as it has to be.
@@ -212,7 +210,7 @@ async fn an_acknowledgement_before_the_instance_is_safe_is_noticed() {
     let mut scene = Scene::new(1).await;
     for _ in 0..20 {
         scene.kill(5, "rename:1:late").await;
-        if !scene.outcome(5).lost.is_empty() {
+        if !scene.outcome().lost.is_empty() {
             return;
         }
     }

@@ -76,12 +76,11 @@ async fn of_senders_at_once_each_is_answered_and_nothing_is_mixed_up() {
     let gateway = hospital.start("");
     let image = Image::new(1, 1, 2000);
     let other = altered(&image);
-    let stores = [&image, &other, &image, &other, &image, &other]
-        .map(|image| hospital.store(std::slice::from_ref(image)));
-    let [a, b, c, d, e, f] = stores;
-    let answers = tokio::join!(a, b, c, d, e, f);
-    let answers = [answers.0, answers.1, answers.2, answers.3, answers.4, answers.5];
-    assert!(answers.iter().all(|answer| *answer == [SUCCESS]), "{answers:?} {}", gateway.log());
+    let store = async |image: &Image| hospital.store(std::slice::from_ref(image)).await;
+    let answers = tokio::join!(store(&image), store(&other), store(&image), store(&other), store(&image));
+    for answer in [answers.0, answers.1, answers.2, answers.3, answers.4] {
+        assert_eq!(answer, [SUCCESS], "{}", gateway.log());
+    }
     assert_eq!(hospital.spool().entries.len(), 2, "each version once");
     pacs.listen().await;
     assert!(pacs.keeps(2, SOON).await);
