@@ -2,6 +2,7 @@
 #![cfg_attr(not(test), warn(clippy::indexing_slicing))]
 
 mod attend;
+mod commit;
 mod config;
 mod forward;
 mod gateway;

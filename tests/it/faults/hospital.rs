@@ -135,7 +135,12 @@ impl Hospital {
 
 /// An association of the modality with the gateway there, for images.
 pub(crate) async fn call(gateway: SocketAddr) -> Result<Caller, Failure> {
-    let address = AeAddress::parse(&format!("SEALGATE@{gateway}")).unwrap();
+    call_as(gateway, "SEALGATE").await
+}
+
+/// The same with another of the gateway's AE titles.
+pub(crate) async fn call_as(gateway: SocketAddr, called: &str) -> Result<Caller, Failure> {
+    let address = AeAddress::parse(&format!("{called}@{gateway}")).unwrap();
     let to = Destination { address, calling: AeTitle::parse("MODALITY").unwrap() };
     let need = Image::new(1, 1, 1).instance.need();
     let (door, config) = (association::Config::default(), Arc::new(Config::default()));
