@@ -19,6 +19,8 @@ pub mod app;
 pub mod association;
 /// The command line, one file per subcommand.
 pub mod cli;
+/// The trial: a gateway between phantoms and a small archive, for a first look.
+pub mod demo;
 /// The words: UIDs, AE titles, SOP classes, transfer syntaxes, statuses; checked on the way in.
 pub mod dicom;
 /// Statistics and reports over keys and ciphertexts.

@@ -15,6 +15,7 @@
 
 mod architecture;
 mod association;
+mod demo;
 mod evaluate;
 mod gateway;
 mod generator;
