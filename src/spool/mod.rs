@@ -1,9 +1,9 @@
 //! Bytes that survive a crash, in order. This room knows no DICOM, and imports no other room.
 //!
-//! The story: [`Spool::begin`] gives a [`Draft`], which is written while an instance arrives, and patched where a field
-//! is known only at the end. [`Draft::commit`] returns a [`Receipt`] once content, record and name are on the disk.
-//! Workers [`take`](Spool::take) [`Job`]s, the oldest first, and end each with a verdict. An entry goes when every
-//! destination has it and nothing holds it. After a crash [`Spool::open`] finds everything that had a receipt.
+//! The story: `Spool::begin` gives a `Draft`, which is written while an instance arrives, and patched where a field
+//! is known only at the end. `Draft::commit` returns a `Receipt` once content, record and name are on the disk.
+//! Workers `take` `Job`s, the oldest first, and end each with a verdict. An entry goes when every
+//! destination has it and nothing holds it. After a crash `Spool::open` finds everything that had a receipt.
 //!
 //! The files: `record.rs` has the bytes of an entry, `changes.rs` those of the journal. In the folder there are
 //!
