@@ -66,8 +66,9 @@ impl Finding {
     }
 }
 
-/// Holds one specimen against what was said when it was stored, and what came back.
-pub(super) fn judge(specimen: &Specimen, stored: &Stored, came: Option<&Came>) -> Finding {
+/// Holds one specimen against what was said when it was stored, and what came back. `strays` came besides, under UIDs
+/// that nobody stored.
+pub(super) fn judge(specimen: &Specimen, stored: &Stored, came: Option<&Came>, strays: usize) -> Finding {
     let mut finding = Finding {
         kind: specimen.kind,
         sop_class: specimen.class.clone(),
@@ -86,12 +87,21 @@ pub(super) fn judge(specimen: &Specimen, stored: &Stored, came: Option<&Came>) -
             finding.outcome = Outcome::Refused;
             finding.detail.clone_from(why);
         }
-        (Stored::Taken, None) => {
-            "it was acknowledged and was not there when it was asked for".clone_into(&mut finding.detail);
-        }
+        (Stored::Taken, None) => finding.detail = lost(strays),
         (Stored::Taken, Some(came)) => look(&mut finding, specimen, came),
     }
     finding
+}
+
+fn lost(strays: usize) -> String {
+    let what = "it was acknowledged and was not there when it was asked for";
+    match strays {
+        0 => what.to_owned(),
+        // PS3.3 C.7.6.1.1.5: a lossy compression makes a new instance, with a UID of its own.
+        _ => format!(
+            "{what}; instead {strays} came under UIDs that nobody stored, as from archives that compress with loss: turn              that off for what Sealgate stores"
+        ),
+    }
 }
 
 fn look(finding: &mut Finding, specimen: &Specimen, came: &Came) {

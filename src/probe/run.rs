@@ -79,10 +79,11 @@ pub async fn probe(
         .collect();
     let back = fetch(line, plan.wait, &study, &specimens, &taken, &mut tell).await?;
     tell(Step::Comparing);
+    let strays = back.keys().filter(|came| !specimens.iter().any(|one| one.instance == **came)).count();
     let findings = specimens
         .iter()
         .zip(&stored)
-        .map(|(specimen, stored)| judge(specimen, stored, back.get(&specimen.instance)));
+        .map(|(specimen, stored)| judge(specimen, stored, back.get(&specimen.instance), strays));
     Ok((study.clone(), findings.collect()))
 }
 
