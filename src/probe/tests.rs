@@ -38,8 +38,8 @@ fn destination(unprobed: Unprobed, allow_failed_probe: bool) -> Destination {
     }
 }
 
-fn ask(destination: &Destination, profile: Result<Option<Profile>, ProfileError>) -> Leave {
-    admit(Subject { destination, archive: ArchiveMode::Both }, &profile)
+fn ask(destination: &Destination, profile: &Result<Option<Profile>, ProfileError>) -> Leave {
+    admit(Subject { destination, archive: ArchiveMode::Both }, profile)
 }
 
 #[test]
@@ -83,11 +83,13 @@ fn a_destination_that_nobody_probed_is_used_as_it_says() {
     for (profile, word) in
         [(Ok(None), "never"), (Ok(Some(moved.clone())), "another address"), (Err(damaged()), "it is empty")]
     {
-        let Leave::Given(notes) = ask(&destination(Unprobed::Warn, false), profile) else { panic!("{word}") };
+        let Leave::Given(notes) = ask(&destination(Unprobed::Warn, false), &profile) else {
+            panic!("{word}")
+        };
         assert!(notes[0].contains(word) && notes[0].contains("sealgate probe pacs"), "{notes:?}");
     }
-    assert_eq!(ask(&destination(Unprobed::Allow, false), Ok(None)), Leave::Given(Vec::new()));
-    let refused = ask(&destination(Unprobed::Refuse, true), Ok(None));
+    assert_eq!(ask(&destination(Unprobed::Allow, false), &Ok(None)), Leave::Given(Vec::new()));
+    let refused = ask(&destination(Unprobed::Refuse, true), &Ok(None));
     assert!(matches!(&refused, Leave::Refused(why) if why.contains("never")), "{refused:?}");
 }
 
@@ -101,18 +103,18 @@ fn a_destination_that_failed_is_refused_unless_told_otherwise() {
         ])
     };
     for unprobed in [Unprobed::Allow, Unprobed::Warn, Unprobed::Refuse] {
-        let refused = ask(&destination(unprobed, false), Ok(Some(failed())));
+        let refused = ask(&destination(unprobed, false), &Ok(Some(failed())));
         let Leave::Refused(why) = refused else { panic!("{unprobed:?}") };
         assert!(
             why.contains("grey-8") && why.contains("1 more") && why.contains("allow_failed_probe"),
             "{why}"
         );
     }
-    let given = ask(&destination(Unprobed::Refuse, true), Ok(Some(failed())));
+    let given = ask(&destination(Unprobed::Refuse, true), &Ok(Some(failed())));
     assert!(matches!(&given, Leave::Given(notes) if notes[0].contains("failed")), "{given:?}");
     let good = ask(
         &destination(Unprobed::Refuse, false),
-        Ok(Some(profile(vec![finding(Kind::Grey16, Outcome::Intact)]))),
+        &Ok(Some(profile(vec![finding(Kind::Grey16, Outcome::Intact)]))),
     );
     assert_eq!(good, Leave::Given(Vec::new()));
 }
@@ -129,7 +131,7 @@ fn a_profile_is_read_as_it_was_written_and_damage_is_told() {
     again.save(&folder).unwrap();
     assert_eq!(Profile::load(&folder, "pacs").unwrap(), Some(again), "the newest replaces the one before");
     let text = std::fs::read_to_string(&path).unwrap();
-    for broken in [&text[..text.len() / 2], "", "[]", &text.replacen("1", "2", 1)] {
+    for broken in [&text[..text.len() / 2], "", "[]", &text.replacen('1', "2", 1)] {
         std::fs::write(&path, broken).unwrap();
         assert!(matches!(Profile::load(&folder, "pacs"), Err(ProfileError::Unreadable { .. })), "{broken}");
     }

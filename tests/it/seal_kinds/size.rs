@@ -151,7 +151,8 @@ fn overhead(layout: Layout, syntax: &str, full: bool) -> f64 {
     sealer.push(&data_set).unwrap();
     let (_, sealed) = sealer.finish().unwrap();
     println!("{syntax}: {} bytes became {}", data_set.len(), sealed.len());
-    (sealed.len() as f64 / data_set.len() as f64 - 1.0) * 100.0
+    let bytes = |data: &[u8]| f64::from(u32::try_from(data.len()).unwrap());
+    (bytes(&sealed) / bytes(&data_set) - 1.0) * 100.0
 }
 
 #[test]
