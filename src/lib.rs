@@ -35,6 +35,8 @@ pub mod keygen;
 pub mod keys;
 /// Who may do what: permits and refusals, decided from rules alone.
 pub mod policy;
+/// A PACS tried out before it is used.
+pub mod probe;
 /// The services we offer.
 pub mod scp;
 /// The services we use towards other nodes.

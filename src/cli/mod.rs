@@ -11,6 +11,7 @@ mod generator_train;
 mod inspect;
 mod keys;
 mod open;
+mod probe;
 mod seal;
 mod serve;
 mod spool;
@@ -49,6 +50,7 @@ enum Command {
     Keys(keys::Keys),
     Seal(seal::Seal),
     Open(open::Open),
+    Probe(probe::Probe),
     Spool(spool::SpoolCommand),
     Users(users::Users),
     Generator(generator::Generator),
@@ -143,6 +145,7 @@ impl Cli {
             Command::Users(command) => command.run(),
             Command::Seal(command) => command.run(),
             Command::Open(command) => command.run(),
+            Command::Probe(command) => command.run(),
             Command::Spool(command) => command.run(),
             Command::Generator(command) => command.run(),
         }

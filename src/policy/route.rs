@@ -26,6 +26,25 @@ pub struct Destination {
     /// How instances are fetched from it.
     #[serde(default)]
     pub retrieve: Fetch,
+    /// What is done while nobody has probed it.
+    #[serde(default)]
+    pub unprobed: Unprobed,
+    /// Whether it is used although its probe failed.
+    #[serde(default)]
+    pub allow_failed_probe: bool,
+}
+
+/// What is done with a destination that was never probed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unprobed {
+    /// It is used.
+    Allow,
+    /// It is used, and the log says that it was not probed.
+    #[default]
+    Warn,
+    /// The configuration is refused.
+    Refuse,
 }
 
 /// How instances come back from a PACS.

@@ -712,6 +712,8 @@ mod tests {
             tls: None,
             server_name: None,
             retrieve: crate::policy::Fetch::default(),
+            unprobed: crate::policy::Unprobed::default(),
+            allow_failed_probe: false,
         };
         let mut route = Route {
             name: "research".into(),

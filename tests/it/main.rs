@@ -48,6 +48,8 @@ mod peers_echo;
 #[cfg(feature = "peers")]
 mod peers_format;
 #[cfg(feature = "peers")]
+mod peers_probe;
+#[cfg(feature = "peers")]
 mod peers_query;
 #[cfg(feature = "peers")]
 mod peers_retrieve;
