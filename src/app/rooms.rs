@@ -11,7 +11,9 @@ use crate::flow::release::Release;
 use crate::flow::{Gateway, key_source};
 use crate::scu::{Dialer, Dialing, Failure, Pool};
 use crate::settings::Settings;
-use crate::spool::{Recovery, Spool};
+#[cfg(not(debug_assertions))]
+use crate::spool::RealDisk;
+use crate::spool::{Disk, Recovery, Spool};
 
 /// Bytes of contents that are verified at once in the background.
 const VERIFY_BYTES: u64 = 256 * 1024 * 1024;
@@ -22,7 +24,7 @@ pub(super) fn gateway(settings: &Settings, live: &Live) -> Result<Option<Arc<Gat
         return Ok(None);
     }
     let archive = Arc::new(settings.keys.open_archive()?);
-    let (spool, recovery) = Spool::open(&settings.spool)?;
+    let (spool, recovery) = Spool::open_on(disk(), &settings.spool)?;
     tell(&recovery);
     let scu = Arc::new(settings.scu.clone());
     let door = Arc::new(scu.limits(&settings.association));
@@ -33,6 +35,18 @@ pub(super) fn gateway(settings: &Settings, live: &Live) -> Result<Option<Arc<Gat
     let forward = settings.forward.clone();
     let gateway = Gateway::new(archive, key_source(&settings.keygen), spool, pool, forward, rules, release);
     Ok(Some(Arc::new(gateway)))
+}
+
+/// What the spool is kept on. Tests have it fail.
+#[cfg(debug_assertions)]
+fn disk() -> Arc<dyn Disk> {
+    super::failpoints::disk()
+}
+
+/// What the spool is kept on.
+#[cfg(not(debug_assertions))]
+fn disk() -> Arc<dyn Disk> {
+    Arc::new(RealDisk)
 }
 
 fn tell(recovery: &Recovery) {

@@ -17,6 +17,7 @@ mod architecture;
 mod association;
 mod demo;
 mod evaluate;
+mod faults;
 mod gateway;
 mod generator;
 mod hostile;
