@@ -29,6 +29,7 @@ mod scu_pool;
 mod seal;
 mod seal_golden;
 mod seal_kinds;
+mod seal_xor;
 mod services;
 mod settings;
 mod spool;
