@@ -18,6 +18,7 @@ mod association;
 mod evaluate;
 mod gateway;
 mod generator;
+mod generator_shipped;
 mod hostile;
 mod identity;
 mod inspect;
