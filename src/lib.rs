@@ -17,6 +17,8 @@
 pub mod app;
 /// DICOM associations: bytes in, typed requests out.
 pub mod association;
+/// Inner layers that lie under the standard seal.
+pub mod cipher;
 /// The command line, one file per subcommand.
 pub mod cli;
 /// The trial: a gateway between phantoms and a small archive, for a first look.
