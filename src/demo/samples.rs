@@ -218,8 +218,8 @@ impl Elements {
 
 #[cfg(test)]
 mod tests {
-    use super::super::picture::Picture;
     use super::*;
+    use crate::demo::picture::Picture;
 
     #[test]
     fn every_kind_is_a_data_set_with_a_picture() {
