@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::config::Config;
 use super::forward::Ways;
+use super::key_source::Generators;
 use super::release::Release;
 use super::waiting::Waiting;
+use crate::cipher::Layers;
 use crate::dicom::{AeTitle, Uid};
 use crate::keys::Archive;
 use crate::policy::{Destination, Permit, Rules};
@@ -31,6 +33,8 @@ pub struct Gateway {
     pub archive: Arc<Archive>,
     /// Where content keys come from.
     pub key_source: Arc<dyn KeySource>,
+    /// The inner layers of suites that have one.
+    pub layers: Layers,
     /// What waits for the PACS.
     pub spool: Spool,
     /// Associations to the PACS.
@@ -53,7 +57,7 @@ impl Gateway {
     #[must_use]
     pub fn new(
         archive: Arc<Archive>,
-        key_source: Arc<dyn KeySource>,
+        generators: Generators,
         spool: Spool,
         pool: Pool,
         config: Config,
@@ -61,7 +65,8 @@ impl Gateway {
         release: Release,
     ) -> Self {
         let (waiting, ways, committing) = (Waiting::default(), Ways::default(), Committing::default());
-        Self { archive, key_source, spool, pool, config, rules, release, waiting, ways, committing }
+        let Generators { key_source, layers } = generators;
+        Self { archive, key_source, layers, spool, pool, config, rules, release, waiting, ways, committing }
     }
 
     /// Whom we call for a destination, and as whom.

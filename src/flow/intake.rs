@@ -7,7 +7,9 @@ use std::io;
 use std::sync::Arc;
 
 use dicom_core::Tag;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::oneshot;
+use tokio::task::block_in_place;
 
 use super::commit::{End, Taken};
 use super::gateway::{Gateway, Visitor};
@@ -21,8 +23,8 @@ use crate::policy::{Instance, Route, WithoutPixels};
 use crate::seal::element::is_pixel_data;
 use crate::seal::scan::{Event, Limits, ScanError, Scanner};
 use crate::seal::{
-    Binding, Claim, ContentKey, DataDigest, Described, KeyId, Original, Peek, SealError, Sealer, Sink, Suite,
-    random,
+    Binding, Claim, ContentKey, DataDigest, Described, KeyId, NewSeal, Original, Peek, SealError, Sealer,
+    Sink, Suite, random,
 };
 use crate::spool::{Draft, Receipt};
 
@@ -180,7 +182,10 @@ impl Intake {
         };
         let draft = DraftSink(self.gateway.spool.begin(None)?);
         let key_record = archive.in_tag(&record).map(<[u8]>::to_vec);
-        let sealer = Sealer::new(&original, binding.clone(), &key, key_record, None, draft, find_key)?;
+        let new = NewSeal { binding: binding.clone(), key, key_record };
+        let layers = &self.gateway.layers;
+        let begin = || Sealer::new(&original, new, layers, None, draft, find_key);
+        let sealer = if is_slow(suite) { aside(begin) } else { begin() }?;
         Ok(Sealing { sealer, binding, record: Some(record), kept: None })
     }
 
@@ -190,7 +195,7 @@ impl Intake {
         if undecided && self.head.len() <= HEAD_BYTES_MAX {
             self.head.extend_from_slice(bytes);
         }
-        match sealing.sealer.push(bytes) {
+        match sealing.push(bytes) {
             Ok(()) => {}
             Err(SealError::AlreadySealed(key_id)) => {
                 let head = std::mem::take(&mut self.head);
@@ -242,6 +247,26 @@ impl Intake {
     }
 }
 
+impl Sealing {
+    fn push(&mut self, bytes: &[u8]) -> Result<(), SealError> {
+        let Self { sealer, binding, .. } = self;
+        if is_slow(binding.suite) { aside(|| sealer.push(bytes)) } else { sealer.push(bytes) }
+    }
+}
+
+/// Whether sealing takes so much longer than reading that other associations would wait for it.
+const fn is_slow(suite: Suite) -> bool {
+    suite.inner().is_some()
+}
+
+/// Does something that takes milliseconds, while other associations go on.
+fn aside<T>(deed: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|handle| handle.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => block_in_place(deed),
+        _ => deed(),
+    }
+}
+
 impl Passing {
     fn begin(
         gateway: &Gateway,
@@ -283,7 +308,8 @@ impl Passing {
 impl End {
     async fn finish_sealing(self, sealing: Sealing, head: Vec<u8>) -> Result<Stored, Refused> {
         let Sealing { sealer, binding, kept, .. } = sealing;
-        let (sealed, sink) = match sealer.finish() {
+        let finished = if is_slow(binding.suite) { aside(|| sealer.finish()) } else { sealer.finish() };
+        let (sealed, sink) = match finished {
             Ok(sealed) => sealed,
             Err(SealError::NoPixels) => return self.without_pixels(&head).await,
             Err(error) => return Err(error.into()),

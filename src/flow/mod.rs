@@ -18,7 +18,7 @@ pub use config::{Config, ConfigError};
 pub use forward::{Forwarder, forward};
 pub use gateway::{Gateway, Visitor};
 pub use intake::{Intake, Offered, Stored};
-pub use key_source::{Generated, key_source};
+pub use key_source::{Generated, Generators};
 pub use refusal::Refused;
 pub use ticket::Ticket;
 

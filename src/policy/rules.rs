@@ -739,17 +739,7 @@ mod tests {
 
     #[test]
     fn a_route_adds_its_called_titles_and_must_lead_somewhere() {
-        let pacs = Destination {
-            name: "pacs".into(),
-            address: "PACS@pacs:104".parse().expect("good"),
-            calling: None,
-            tls: None,
-            server_name: None,
-            retrieve: crate::policy::Fetch::default(),
-            ordered: false,
-            fallback: None,
-            fallback_after_seconds: 300,
-        };
+        let pacs = Destination::new("pacs", "PACS@pacs:104".parse().expect("good"));
         let mut route = Route {
             name: "research".into(),
             calling: BTreeSet::new(),
@@ -787,15 +777,8 @@ mod tests {
     #[test]
     fn a_destination_that_takes_over_is_another_and_is_asked_too() {
         let pacs = |name: &str, fallback: Option<&str>| Destination {
-            name: name.into(),
-            address: "PACS@pacs:104".parse().expect("good"),
-            calling: None,
-            tls: None,
-            server_name: None,
-            retrieve: crate::policy::Fetch::default(),
-            ordered: false,
             fallback: fallback.map(str::to_owned),
-            fallback_after_seconds: 300,
+            ..Destination::new(name, "PACS@pacs:104".parse().expect("good"))
         };
         let route = serde_json::json!({ "name": "all", "destinations": ["one"] });
         let route: Route = serde_json::from_value(route).expect("good");

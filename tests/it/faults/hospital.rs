@@ -177,7 +177,8 @@ pub(crate) fn opened(archive: &Archive, kept: &Kept) -> Result<(Vec<u8>, String)
         Ok(())
     };
     let mut opener =
-        Opener::new(&syntax, HeaderMode::Original, None, find).map_err(|error| error.to_string())?;
+        Opener::new(&syntax, HeaderMode::Original, &sealgate::cipher::Layers::none(), None, find)
+            .map_err(|error| error.to_string())?;
     opener.push(&kept.data_set, &mut on).map_err(|error| error.to_string())?;
     let opened = opener.finish(&mut on).map_err(|error| error.to_string())?;
     Ok((out, opened.binding.key_id.to_string()))

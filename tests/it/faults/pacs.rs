@@ -250,7 +250,9 @@ async fn digest(
         archive.find(binding.key_id, record, &binding).ok().map(|found| found.content_key)
     };
     let syntax = syntax.uid.parse().expect("a UID");
-    let mut opener = Opener::new(&syntax, HeaderMode::Original, None, find).expect("a native syntax");
+    let mut opener =
+        Opener::new(&syntax, HeaderMode::Original, &sealgate::cipher::Layers::none(), None, find)
+            .expect("a native syntax");
     let mut hasher = blake3::Hasher::new();
     let mut on = |opened: Opened<'_>| {
         if let Opened::Data(bytes) = opened {
