@@ -21,6 +21,8 @@ pub mod association;
 pub mod cipher;
 /// The command line, one file per subcommand.
 pub mod cli;
+/// The trial: a gateway between phantoms and a small archive, for a first look.
+pub mod demo;
 /// The words: UIDs, AE titles, SOP classes, transfer syntaxes, statuses; checked on the way in.
 pub mod dicom;
 /// Statistics and reports over keys and ciphertexts.
@@ -35,6 +37,8 @@ pub mod keygen;
 pub mod keys;
 /// Who may do what: permits and refusals, decided from rules alone.
 pub mod policy;
+/// A PACS tried out before it is used.
+pub mod probe;
 /// The services we offer.
 pub mod scp;
 /// The services we use towards other nodes.

@@ -14,7 +14,9 @@ use crate::policy::Route;
 use crate::scu::{Dialer, Dialing, Failure, Pool};
 use crate::seal::Suite;
 use crate::settings::Settings;
-use crate::spool::{Recovery, Spool};
+#[cfg(not(debug_assertions))]
+use crate::spool::RealDisk;
+use crate::spool::{Disk, Recovery, Spool};
 
 /// Bytes of contents that are verified at once in the background.
 const VERIFY_BYTES: u64 = 256 * 1024 * 1024;
@@ -25,7 +27,7 @@ pub(super) fn gateway(settings: &Settings, live: &Live) -> Result<Option<Arc<Gat
         return Ok(None);
     }
     let archive = Arc::new(settings.keys.open_archive()?);
-    let (spool, recovery) = Spool::open(&settings.spool)?;
+    let (spool, recovery) = Spool::open_on(disk(), &settings.spool)?;
     tell(&recovery);
     let scu = Arc::new(settings.scu.clone());
     let door = Arc::new(scu.limits(&settings.association));
@@ -38,6 +40,18 @@ pub(super) fn gateway(settings: &Settings, live: &Live) -> Result<Option<Arc<Gat
     prepare(settings, &generators.layers);
     let gateway = Gateway::new(archive, generators, spool, pool, forward, rules, release);
     Ok(Some(Arc::new(gateway)))
+}
+
+/// What the spool is kept on. Tests have it fail.
+#[cfg(debug_assertions)]
+fn disk() -> Arc<dyn Disk> {
+    super::failpoints::disk()
+}
+
+/// What the spool is kept on.
+#[cfg(not(debug_assertions))]
+fn disk() -> Arc<dyn Disk> {
+    Arc::new(RealDisk)
 }
 
 /// Starts, beside everything else, what the suites of the routes need; one that cannot be had stops the other routes in

@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{ConfigArgs, Exit, complain};
-use crate::app::Listener;
+use crate::app::{self, Listener};
 use crate::keygen::GeneratorStore;
 use crate::policy::{Peer, Right, Route, Rules};
 use crate::seal::Suite;
@@ -36,7 +36,11 @@ impl Check {
             Ok(checked) => checked,
             Err(error) => return self.refuse(&error),
         };
-        let warnings = [settings.warnings(), files.warnings].concat();
+        let probes = match app::ask_probes(&settings) {
+            Ok(notes) => notes,
+            Err(error) => return self.refuse(&error),
+        };
+        let warnings = [settings.warnings(), files.warnings, probes].concat();
         if self.json {
             println!("{:#}", as_json(&source, &settings, &rules, &warnings, &files.expiries));
         } else {

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::config::Config;
+use super::forward::Ways;
 use super::key_source::Generators;
 use super::release::Release;
 use super::waiting::Waiting;
@@ -45,6 +46,8 @@ pub struct Gateway {
     /// What retrievals share.
     pub release: Release,
     pub(super) waiting: Waiting,
+    /// Which destinations are down.
+    pub(super) ways: Ways,
     /// Instances that are about to be committed.
     pub(super) committing: Committing,
 }
@@ -61,9 +64,9 @@ impl Gateway {
         rules: Box<dyn Fn() -> Arc<Rules> + Send + Sync>,
         release: Release,
     ) -> Self {
-        let (waiting, committing) = (Waiting::default(), Committing::default());
+        let (waiting, ways, committing) = (Waiting::default(), Ways::default(), Committing::default());
         let Generators { key_source, layers } = generators;
-        Self { archive, key_source, layers, spool, pool, config, rules, release, waiting, committing }
+        Self { archive, key_source, layers, spool, pool, config, rules, release, waiting, ways, committing }
     }
 
     /// Whom we call for a destination, and as whom.

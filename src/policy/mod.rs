@@ -9,5 +9,5 @@ pub use access::{Access, Receiver};
 pub use peer::{
     AddressPattern, AddressPatternError, CertificateName, Identification, Peer, Right, WithoutOpen,
 };
-pub use route::{Acknowledge, Destination, Fetch, Instance, Route, WithoutPixels};
+pub use route::{Acknowledge, Destination, Fetch, Instance, Route, Unprobed, WithoutPixels};
 pub use rules::{Caller, HostTable, Permit, Refusal, Rules, RulesError};

@@ -26,6 +26,7 @@ from seed import derive, expand  # noqa: E402
 
 LABEL = b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0"
 CHUNK = 16384
+DICTIONARY = Path(__file__).parents[2] / "docs/FORMAT-dictionary.bin"
 SUITES = {b"\0\1": "deepkeygen", b"\0\2": "deepkeygen-xor"}
 
 
@@ -104,8 +105,11 @@ def original_of(plaintext):
         at += 5 + size
         if kind == 1:
             front, syntax = int.from_bytes(body[:4], "big"), body[5 : 5 + body[4]].decode()
-        elif kind == 2:
-            unpacked = zlib.decompress(body[4:], wbits=-15)
+        elif kind in (2, 5):
+            dictionary = DICTIONARY.read_bytes() if kind == 5 else b""
+            unpacker = zlib.decompressobj(wbits=-15, zdict=dictionary)
+            unpacked = unpacker.decompress(body[4:])
+            check(unpacker.eof and not unpacker.unused_data, "packed record")
             check(len(unpacked) == int.from_bytes(body[:4], "big"), "packed record")
             original.append(unpacked)
         elif kind == 3:

@@ -15,7 +15,9 @@
 
 mod architecture;
 mod association;
+mod demo;
 mod evaluate;
+mod faults;
 mod gateway;
 mod generator;
 mod generator_shipped;
@@ -48,6 +50,8 @@ mod peers_disk;
 mod peers_echo;
 #[cfg(feature = "peers")]
 mod peers_format;
+#[cfg(feature = "peers")]
+mod peers_probe;
 #[cfg(feature = "peers")]
 mod peers_query;
 #[cfg(feature = "peers")]

@@ -147,6 +147,7 @@ fn originals() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("fragments", "1.2.840.10008.1.2.4.90", file("1.2.840.10008.1.2.4.90", &fragments)),
         ("palette", "1.2.840.10008.1.2.1", file("1.2.840.10008.1.2.1", &palette)),
         ("bit", "1.2.840.10008.1.2.1", file("1.2.840.10008.1.2.1", &bit.concat())),
+        ("usual-header", "1.2.840.10008.1.2.1", file("1.2.840.10008.1.2.1", &usual_header())),
     ]
 }
 
@@ -178,6 +179,17 @@ fn write_new(path: &Path, bytes: &[u8]) {
     if !path.exists() {
         fs::write(path, bytes).unwrap();
     }
+}
+
+/// An image whose header says what the dictionary of packed records knows.
+fn usual_header() -> Vec<u8> {
+    let explicit = Layout::Explicit;
+    let known = [
+        explicit.element(0x0008, 0x0005, "CS", b"ISO_IR 100"),
+        explicit.element(0x0008, 0x0008, "CS", b"ORIGINAL\\PRIMARY\\AXIAL "),
+    ];
+    let pixels = explicit.element(0x7FE0, 0x0010, "OW", &pattern(128 * 16 * 2));
+    [known.concat(), explicit.header(16, 16, b"MONOCHROME2 ", b""), pixels].concat()
 }
 
 fn write_golden() {
@@ -253,13 +265,14 @@ fn faults(good: &[u8], key: [u8; 32]) -> Vec<(String, Vec<u8>)> {
     out.push(("commitment--another-instance".to_owned(), changed(uid + 14, b'1')));
     let class = good.windows(25).rposition(|window| window == b"1.2.840.10008.5.1.4.1.1.7").unwrap();
     out.push(("commitment--another-class".to_owned(), changed(class + 24, b'4')));
-    // The same original sealed again under the same key: its chunks belong to another stream.
+    // The same original sealed again under the same key: its first chunk belongs to another stream.
     let original = open(good, key).unwrap();
     let other = seal(&original, key, Suite::DeepKeyGen);
     let other_start = other.windows(MAGIC.len()).position(|window| window == MAGIC).unwrap();
     let mut swapped = good.to_vec();
-    swapped[stream + PREFIX..stream + length]
-        .copy_from_slice(&other[other_start + HEADER + PREFIX..other_start + HEADER + length]);
+    let other_chunk = other_start + HEADER + PREFIX;
+    swapped[stream + PREFIX..stream + PREFIX + CHUNK]
+        .copy_from_slice(&other[other_chunk..other_chunk + CHUNK]);
     out.push(("chunk--pixels-of-another-sealing".to_owned(), swapped));
     for (chunk, at) in (stream + PREFIX..last).step_by(CHUNK).enumerate() {
         out.push((format!("truncated--file-before-chunk-{chunk}"), good[..at].to_vec()));
@@ -320,7 +333,7 @@ fn golden_files_open_and_one_fault_keeps_any_of_them_shut() {
         assert!(original == fs::read(path.with_extension("original")).unwrap(), "{}", path.display());
         opened += 1;
     }
-    assert_eq!(opened, 9, "every golden file was tried");
+    assert_eq!(opened, 10, "every golden file was tried");
 
     let (key, xor_key) = (golden_key("slice"), golden_key("xor-fragments"));
     let mut refused = 0;

@@ -4,6 +4,7 @@ mod build;
 mod kinds;
 mod large;
 mod random;
+mod size;
 
 use std::collections::HashSet;
 
