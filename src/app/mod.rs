@@ -3,6 +3,8 @@
 mod certificates;
 mod config;
 mod doors;
+#[cfg(debug_assertions)]
+mod failpoints;
 mod gate;
 mod hosts;
 mod live;

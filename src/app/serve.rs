@@ -18,7 +18,7 @@ use crate::identity::IdentityError;
 use crate::keys::KeysError;
 use crate::policy::{HostTable, Rules};
 use crate::settings::{self, Settings, SettingsError, Source};
-use crate::spool::SpoolError;
+use crate::spool::{Mailbox, SpoolError};
 use crate::telemetry::{self, LevelError, LogHandle};
 use crate::tls::{LoadError, Profiles};
 
@@ -106,6 +106,8 @@ async fn run(mut gateway: Gateway, rules: Rules) -> Result<Ended, ServeError> {
     let forwarder = rooms.as_ref().map(flow::forward);
     if let Some(rooms) = &rooms {
         tokio::spawn(rooms::verify(Arc::clone(rooms)));
+        let mailbox = Mailbox::of(&gateway.settings.spool.folder);
+        tokio::spawn(flow::attend(Arc::clone(rooms), mailbox));
     }
     notify::ready(&doors.status());
     steer(&mut gateway, &mut signals, &live, &doors).await;

@@ -2,6 +2,7 @@
 
 mod batch;
 mod check;
+mod demo;
 mod echo;
 mod evaluate;
 mod generator;
@@ -42,6 +43,7 @@ const EXIT_CODES: &str = "Exit codes: 0 done; 1 it failed, the last line says wh
 enum Command {
     Serve(serve::Serve),
     Check(check::Check),
+    Demo(demo::Demo),
     Echo(echo::Echo),
     Evaluate(evaluate::Evaluate),
     Inspect(inspect::Inspect),
@@ -135,6 +137,7 @@ impl Cli {
         match self.command {
             Command::Serve(command) => command.run(),
             Command::Check(command) => command.run(),
+            Command::Demo(command) => command.run(),
             Command::Echo(command) => command.run(),
             Command::Evaluate(command) => command.run(),
             Command::Inspect(command) => command.run(),

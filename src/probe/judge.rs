@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::exchange::{Came, Stored};
 use super::specimen::{Kind, PRIVATE_CREATOR, PRIVATE_VALUE, Specimen};
+use crate::cipher::Layers;
 use crate::dicom::Uid;
 use crate::seal::scan::{Event, Limits, ScanError, Scanner};
 use crate::seal::{Changes, Claim, ContentKey, HeaderMode, OpenError, Opened, Opener};
@@ -144,7 +145,7 @@ fn open(
         record.clone_from(&claim.key_record);
         Some(ContentKey::new(*specimen.key.expose_secret()))
     };
-    let mut opener = Opener::new(&syntax, mode, None, find)?;
+    let mut opener = Opener::new(&syntax, mode, &Layers::none(), None, find)?;
     let mut out = Vec::new();
     let mut on = |opened: Opened<'_>| {
         if let Opened::Data(bytes) = opened {

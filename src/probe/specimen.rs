@@ -4,12 +4,13 @@ use dicom_core::{Tag, VR};
 use serde::{Deserialize, Serialize};
 
 use super::run::ProbeError;
+use crate::cipher::Layers;
 use crate::dicom::{TransferSyntax, Uid};
 use crate::keys::{self, Keyring};
 use crate::scu::Instance;
 use crate::seal::element::{ITEM, Layout, Length, PIXEL_DATA, SEQUENCE_DELIMITATION, write_header};
 use crate::seal::{
-    Binding, Claim, ContentKey, KeyId, KeySource, Original, Sealer, Suite, SystemEntropy, random,
+    Binding, Claim, ContentKey, KeyId, KeySource, NewSeal, Original, Sealer, Suite, SystemEntropy, random,
 };
 
 /// The creator of the private elements that a probe looks for again: a vendor's like any other.
@@ -150,8 +151,9 @@ impl Specimen {
         let described = Original { transfer_syntax: parse(shape.syntax), front_bytes: 0 };
         let length = Some(original.len() as u64);
         let no_key = |_: &Claim| None;
-        let mut sealer =
-            Sealer::new(&described, binding, &key, key_record.clone(), length, Vec::new(), no_key)?;
+        let copy = ContentKey::new(*key.expose_secret());
+        let new = NewSeal { binding, key: copy, key_record: key_record.clone() };
+        let mut sealer = Sealer::new(&described, new, &Layers::none(), length, Vec::new(), no_key)?;
         sealer.push(&original)?;
         let (outcome, sealed) = sealer.finish()?;
         let sealed_syntax = syntax(outcome.transfer_syntax);

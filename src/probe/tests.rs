@@ -26,16 +26,8 @@ fn profile(findings: Vec<Finding>) -> Profile {
 }
 
 fn destination(unprobed: Unprobed, allow_failed_probe: bool) -> Destination {
-    Destination {
-        name: "pacs".to_owned(),
-        address: "PACS@pacs.example:104".parse().unwrap(),
-        calling: None,
-        tls: None,
-        server_name: None,
-        retrieve: crate::policy::Fetch::Get,
-        unprobed,
-        allow_failed_probe,
-    }
+    let address = "PACS@pacs.example:104".parse().unwrap();
+    Destination { unprobed, allow_failed_probe, ..Destination::new("pacs", address) }
 }
 
 fn ask(destination: &Destination, profile: &Result<Option<Profile>, ProfileError>) -> Leave {

@@ -238,7 +238,9 @@ impl Settings {
         }
         found.extend(self.tls_warnings());
         for destination in &self.destinations {
-            if !self.routes.iter().any(|route| route.destinations.contains(&destination.name)) {
+            let takes_over = |other: &Destination| other.fallback.as_ref() == Some(&destination.name);
+            let is_used = self.routes.iter().any(|route| route.destinations.contains(&destination.name));
+            if !is_used && !self.destinations.iter().any(takes_over) {
                 found
                     .push(format!("Destination {} is in no route: nothing will go there.", destination.name));
             }

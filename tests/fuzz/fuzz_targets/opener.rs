@@ -135,7 +135,7 @@ fn carrier(plain: &[u8]) -> Vec<u8> {
 /// In pieces of this size: how it ended, and what came out.
 fn open_stream(sealed: &[u8], mode: HeaderMode, piece: usize) -> (Result<(), String>, Start) {
     let key = |_: &Claim| Some(ContentKey::new([1; 32]));
-    let mut opener = Opener::new(&uid(EXPLICIT_LITTLE), mode, None, key).expect("a native syntax");
+    let mut opener = Opener::new(&uid(EXPLICIT_LITTLE), mode, &sealgate::cipher::Layers::none(), None, key).expect("a native syntax");
     let mut out = Start::default();
     let mut on = |opened: Opened<'_>| match opened {
         Opened::Begin(..) => Ok(()),

@@ -1,8 +1,9 @@
 //! What sealing adds to an ordinary CT slice: under half a percent, with the wrapped key in the instance.
 
 use dicom_core::{Tag, VR};
+use sealgate::cipher::Layers;
 use sealgate::seal::element::Layout;
-use sealgate::seal::{Binding, KeyId, Original, Sealer, Suite};
+use sealgate::seal::{Binding, KeyId, NewSeal, Original, Sealer, Suite};
 
 use super::build::element;
 use super::{key, noise, uid};
@@ -147,7 +148,8 @@ fn overhead(layout: Layout, syntax: &str, full: bool) -> f64 {
     let (sop_class, sop_instance) = (uid(CLASS), uid(INSTANCE));
     let binding = Binding { suite: Suite::DeepKeyGen, key_id: KeyId::new([9; 16]), sop_class, sop_instance };
     let record = Some(noise(5, KEY_RECORD_BYTES));
-    let mut sealer = Sealer::new(&original, binding, &key(), record, None, Vec::new(), |_| None).unwrap();
+    let new = NewSeal { binding, key: key(), key_record: record };
+    let mut sealer = Sealer::new(&original, new, &Layers::none(), None, Vec::new(), |_| None).unwrap();
     sealer.push(&data_set).unwrap();
     let (_, sealed) = sealer.finish().unwrap();
     println!("{syntax}: {} bytes became {}", data_set.len(), sealed.len());
