@@ -9,7 +9,7 @@ pub enum CipherError {
     #[error("its inner layer needs a generator, and generators are not at hand here")]
     NoGenerators,
     /// The generator is missing, or does not run.
-    #[error("its inner layer needs a generator: {0}")]
+    #[error("its inner layer needs a generator: {0}; {advice}", advice = .0.advice())]
     Generator(#[from] KeygenError),
     /// An engine that gives fewer or more key images than it was asked for.
     #[error("the generator gave {made} key images where {asked} were asked for")]

@@ -5,12 +5,41 @@ use std::collections::HashSet;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use sealgate::keygen::evidence::{chi_square, difference, entropy, histogram};
-use sealgate::keygen::{Choice, Ending, Engine, Evidence, Exact, GeneratorStore, KeyImage, Kind, SIDE, Seed};
+use sealgate::keygen::{
+    Calibration, Checkpoint, Choice, Ending, Engine, Evidence, Exact, GeneratorStore, KeyImage, Kind, SIDE,
+    Seed, quantise,
+};
 
 /// The engine of a shipped generator.
 fn shipped(kind: Kind) -> Exact {
     let model = GeneratorStore::new("/nonexistent").get(Choice::Shipped(kind)).unwrap();
     Exact::new(&model, 0).unwrap()
+}
+
+fn conf(name: &str) -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("conf/generators").join(name)
+}
+
+#[test]
+fn the_record_names_the_generators_that_are_built_in() {
+    let record = std::fs::read_to_string(conf("README.md")).unwrap();
+    for kind in Kind::ALL {
+        let id = shipped(kind).id().to_string();
+        assert!(record.contains(&id), "{kind} is {id}, which conf/generators/README.md does not have");
+    }
+}
+
+/// Without optimisation this takes minutes: only with `SEALGATE_SOAK=1`.
+#[test]
+fn what_is_built_in_was_made_of_the_weights_beside_it() {
+    if std::env::var_os("SEALGATE_SOAK").is_none() {
+        return;
+    }
+    for kind in Kind::ALL {
+        let checkpoint = Checkpoint::load(&conf(&format!("{kind}.safetensors"))).unwrap();
+        let made = quantise(&checkpoint, Calibration::default()).unwrap();
+        assert!(made.to_bytes() == std::fs::read(conf(&format!("{kind}.sgg"))).unwrap(), "{kind}");
+    }
 }
 
 /// How many key images are looked at of a generator. Without optimisation each of `full` takes a second.

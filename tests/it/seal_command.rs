@@ -198,3 +198,30 @@ fn what_an_archive_changed_is_taken_over_or_left_out_as_asked() {
     assert_eq!(lines(&original)[0]["changed"], serde_json::json!([]));
     assert!(fs::read(site.path("original/slice.dcm")).unwrap() == real(SLICE));
 }
+
+#[test]
+fn the_suite_with_a_keystream_opens_with_its_generator_and_says_when_it_is_missing() {
+    let site = site();
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/keygen/untrained-lite.sgg");
+    let imported = site.sealgate(&["generator", "import", model, "--json"]);
+    let imported: Value = serde_json::from_slice(&imported.stdout).unwrap();
+    let id = imported["imported"][0]["id"].as_str().unwrap().to_owned();
+    let generator = format!("keygen.generator={id}");
+    let more = ["--suite", "deepkeygen-xor", "--set", &generator, "--json"];
+    let sealed = site.seal("in/slice.dcm", "sealed", &more);
+    assert!(sealed.status.success(), "{sealed:?}");
+    assert_eq!(lines(&sealed)[0]["suite"], "deepkeygen-xor");
+    let inspected = site.sealgate(&["inspect", &site.at("sealed/slice.dcm")]);
+    assert!(said(&inspected).contains("sealed with deepkeygen-xor"), "{inspected:?}");
+
+    // Another generator makes the new keys by now; the image is opened with its own.
+    let opened = site.open("sealed", "opened", &[]);
+    assert!(opened.status.success(), "{opened:?}");
+    assert!(fs::read(site.path("opened/slice.dcm")).unwrap() == real(SLICE));
+
+    fs::remove_file(site.path(&format!("generators/{id}.sgg"))).unwrap();
+    let refused = site.open("sealed", "refused", &[]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(said(&refused).contains(&id) && said(&refused).contains("generator import"), "{refused:?}");
+    assert!(!site.path("refused/slice.dcm").exists(), "nothing is left of what did not open");
+}

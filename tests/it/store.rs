@@ -254,6 +254,42 @@ async fn the_same_bytes_are_kept_once_and_other_bytes_of_the_same_instance_besid
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_route_with_a_keystream_seals_under_it_and_refuses_where_there_is_no_generator() {
+    let suite = "suite = \"deepkeygen-xor\"";
+    let pacs = StoreScp::start();
+    let front = Front::start(&pacs.address().to_string(), suite);
+    let images = small_images(2);
+    assert_eq!(send(&front.gateway, &images).await, vec![Ok(Status::SUCCESS); 2], "{}", front.gateway.log());
+    front.drained();
+    let folder = front.site.path("pacs");
+    fs::create_dir(&folder).unwrap();
+    for sample in &images {
+        let uid = sample.instance.instance.as_str();
+        let file = pacs.file(uid).expect("it is at the PACS");
+        let at = file.windows(8).position(|window| window == b"\x93SGATE\r\0").expect("it is sealed");
+        assert_eq!(file[at + 10..at + 12], [0, 2], "the suite of the fixed header");
+        fs::write(folder.join(uid), file).unwrap();
+    }
+    let opened = front.site.path("opened");
+    let output = front.site.sealgate(&["open", folder.to_str().unwrap(), "--out", opened.to_str().unwrap()]);
+    assert!(output.status.success(), "{output:?}");
+    for sample in &images {
+        let file = fs::read(opened.join(sample.instance.instance.as_str())).unwrap();
+        assert!(data_set_of(&file) == Some(&sample.sent()), "{sample:?}");
+    }
+
+    let missing = "00".repeat(32);
+    let site = front.site;
+    drop(front.gateway);
+    let config = Front::config(&site, &pacs.address().to_string(), suite, "");
+    let config = config.replace("generator = \"lite\"", &format!("generator = \"{missing}\""));
+    let gateway = Gateway::start(&config);
+    assert_eq!(send(&gateway, &images[..1]).await, [Ok(Status::OUT_OF_RESOURCES)]);
+    gateway.wait_for_log("the inner layer of a route cannot be made");
+    assert!(gateway.log().contains(&format!("generator {missing} is not in")), "{}", gateway.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_route_that_waits_for_the_pacs_passes_its_answer_on() {
     let pacs = StoreScp::start();
     let front = Front::start(&pacs.address().to_string(), "acknowledge = \"forwarded\"");

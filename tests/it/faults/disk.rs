@@ -109,7 +109,7 @@ fn log(hospital: &Hospital) -> String {
 }
 
 /// Whether it listens, or has ended instead.
-async fn is_up(hospital: &Hospital, gateway: &mut Child) -> bool {
+pub(super) async fn is_up(hospital: &Hospital, gateway: &mut Child) -> bool {
     while TcpStream::connect(hospital.address).is_err() {
         if gateway.try_wait().unwrap().is_some() {
             return false;
