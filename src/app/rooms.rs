@@ -7,6 +7,7 @@ use tracing::{error, info, warn};
 use super::live::Live;
 use super::serve::ServeError;
 use crate::dicom::AeAddress;
+use crate::flow::commitment::Commitments;
 use crate::flow::release::Release;
 use crate::flow::{Gateway, key_source};
 use crate::scu::{Dialer, Dialing, Failure, Pool};
@@ -32,7 +33,8 @@ pub(super) fn gateway(settings: &Settings, live: &Live) -> Result<Option<Arc<Gat
     let release = Release::new(settings.release.clone());
     let forward = settings.forward.clone();
     let gateway = Gateway::new(archive, key_source(&settings.keygen), spool, pool, forward, rules, release);
-    Ok(Some(Arc::new(gateway)))
+    let commitments = Commitments::open(&settings.commitment, &settings.spool.folder)?;
+    Ok(Some(Arc::new(gateway.with_commitments(commitments))))
 }
 
 fn tell(recovery: &Recovery) {

@@ -7,10 +7,12 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dicom_core::Tag;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tracing::info;
 
+use super::commitment;
 use super::gateway::{Gateway, Visitor};
 use super::now_unix_millis;
 use super::refusal::Refused;
@@ -28,6 +30,8 @@ use crate::seal::{
 };
 use crate::spool::{Draft, Meta, Receipt, Summary};
 
+const STUDY: Tag = Tag(0x0020, 0x000D);
+const SERIES: Tag = Tag(0x0020, 0x000E);
 /// What of an instance may be held until it is clear what it is: as much as a header may have.
 const HEAD_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Modality and Station Name come among the first elements; a route is chosen without them after so many bytes.
@@ -89,6 +93,8 @@ struct Passing {
     protection: Protection,
     may_have_pixels: bool,
     digest: DataDigest,
+    study: Option<Uid>,
+    series: Option<Uid>,
 }
 
 /// An entry of the spool as what a sealer writes to.
@@ -223,6 +229,8 @@ impl Intake {
             protection,
             may_have_pixels,
             digest: DataDigest::default(),
+            study: None,
+            series: None,
         });
         passing.push(head, &self.offered.sop_class)?;
         self.phase = Phase::Passing(passing);
@@ -249,7 +257,16 @@ impl Intake {
 impl Passing {
     fn push(&mut self, bytes: &[u8], class: &Uid) -> Result<(), Refused> {
         let may_have_pixels = self.may_have_pixels;
+        let (study, series) = (&mut self.study, &mut self.series);
         self.scanner.push(bytes, &mut |event| match event {
+            Event::Element(element) => {
+                match element.tag {
+                    STUDY => *study = Uid::from_wire(element.value).ok(),
+                    SERIES => *series = Uid::from_wire(element.value).ok(),
+                    _ => {}
+                }
+                Ok(())
+            }
             Event::Begin(head) if is_pixel_data(head.tag) && !may_have_pixels => {
                 Err(Refused::Pixels(class.clone()))
             }
@@ -280,7 +297,8 @@ impl End {
         kept.ok_or(Refused::Task)?.await.map_err(|_| Refused::Task)??;
         let syntax = Uid::parse(sealed.transfer_syntax).expect("a UID of the standard's registry");
         let protection = Protection::Sealed(binding.key_id.to_string());
-        self.commit(sink.0, syntax, sealed.study, protection, sealed.digest).await
+        let place = (sealed.study, sealed.series);
+        self.commit(sink.0, syntax, place, protection, sealed.digest).await
     }
 
     /// All of it came, and there were no pixels in it.
@@ -293,16 +311,20 @@ impl End {
                 draft.write(&head)?;
                 let syntax = self.syntax();
                 let digest = DataDigest::of(&head);
-                self.commit(draft, syntax, None, Protection::Clear, digest).await
+                let place = (
+                    find_uid(&head, self.offered.transfer_syntax, STUDY),
+                    find_uid(&head, self.offered.transfer_syntax, SERIES),
+                );
+                self.commit(draft, syntax, place, Protection::Clear, digest).await
             }
         }
     }
 
     async fn finish_passing(self, mut passing: Passing) -> Result<Stored, Refused> {
         passing.scanner.finish()?;
-        let Passing { draft, protection, digest, .. } = passing;
+        let Passing { draft, protection, digest, study, series, .. } = passing;
         let syntax = self.syntax();
-        self.commit(draft, syntax, None, protection, digest.finish()).await
+        self.commit(draft, syntax, (study, series), protection, digest.finish()).await
     }
 
     fn syntax(&self) -> Uid {
@@ -313,7 +335,7 @@ impl End {
         self,
         draft: Draft,
         transfer_syntax: Uid,
-        study: Option<Uid>,
+        (study, series): (Option<Uid>, Option<Uid>),
         seal: Protection,
         digest: [u8; 32],
     ) -> Result<Stored, Refused> {
@@ -335,6 +357,7 @@ impl End {
             sop_class,
             sop_instance: sop_instance.clone(),
             study,
+            series,
             transfer_syntax,
             calling: visitor.calling.clone(),
             called: visitor.called.clone(),
@@ -347,7 +370,7 @@ impl End {
             key,
             group,
             digest: digest.to_vec(),
-            holds: 0,
+            holds: commitment::holds(&(gateway.rules)(), &route.destinations),
         };
         let (entry, bytes) = (draft.id(), draft.len());
         let waits: Vec<_> = match route.acknowledge {
@@ -396,6 +419,12 @@ async fn forwarded(waits: Vec<(String, oneshot::Receiver<Settled>)>) -> Result<(
         }
     }
     Ok(())
+}
+
+/// A UID of a data set that is in memory, if it is there and good.
+fn find_uid(data: &[u8], syntax: TransferSyntax, tag: Tag) -> Option<Uid> {
+    let values = super::release::element_values(data, syntax.encoding, &[tag]).ok()?;
+    Uid::from_wire(values.get(&tag)?).ok()
 }
 
 /// What the key store keeps beside the key.

@@ -2,11 +2,13 @@
 #![cfg_attr(not(test), warn(clippy::indexing_slicing))]
 
 mod backoff;
+pub mod commitment;
 mod config;
 mod forward;
 mod gateway;
 mod intake;
 mod key_source;
+pub mod procedure;
 mod refusal;
 pub mod release;
 mod ticket;
@@ -19,6 +21,8 @@ pub use intake::{Intake, Offered, Stored};
 pub use key_source::{Generated, key_source};
 pub use refusal::Refused;
 pub use ticket::Ticket;
+
+use release::convert_data_set as convert;
 
 /// Now, in milliseconds since 1970. A clock before 1970 is one that is not set.
 pub(crate) fn now_unix_millis() -> u64 {

@@ -15,6 +15,7 @@
 //! damaged/ID.entry       did not verify; never deleted
 //! damaged/ID.reason      why
 //! damaged/journal.ID     a copy of a journal with damage in the middle
+//! papers/, history/      see `papers.rs` and `history.rs`; only where somebody has use for them
 //! ```
 #![warn(clippy::indexing_slicing)]
 #![cfg_attr(test, allow(clippy::indexing_slicing))]
@@ -27,10 +28,12 @@ mod disk;
 mod draft;
 mod error;
 mod fields;
+mod history;
 mod id;
 mod index;
 mod job;
 mod journal;
+mod papers;
 mod queue;
 mod record;
 mod recover;
@@ -48,8 +51,10 @@ pub use damage::Damaged;
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use draft::{Draft, Receipt};
 pub use error::SpoolError;
+pub use history::History;
 pub use id::EntryId;
 pub use job::Job;
+pub use papers::{Papers, PapersFound};
 pub use queue::{Counts, Order};
 pub use record::Meta;
 pub use recover::{JournalFound, Recovery};

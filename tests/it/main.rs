@@ -37,6 +37,10 @@ mod tls;
 mod wire;
 
 #[cfg(feature = "peers")]
+mod commitment;
+#[cfg(feature = "peers")]
+mod mpps;
+#[cfg(feature = "peers")]
 mod peers;
 #[cfg(feature = "peers")]
 mod peers_commit;
@@ -64,3 +68,5 @@ mod retrieve;
 mod seal_command;
 #[cfg(feature = "peers")]
 mod store;
+#[cfg(feature = "peers")]
+mod worklist;
