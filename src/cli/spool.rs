@@ -299,17 +299,17 @@ impl Drain {
                 };
                 let left = entries.iter().filter(is_aside).count();
                 let held = entries.len() - left;
-                let mut text = match left {
+                let text = match left {
                     0 => "Nothing waits.".to_owned(),
                     _ => format!(
                         "Nothing is on its way; {left} instances were set aside: see `sealgate spool list --aside`."
                     ),
                 };
-                if held > 0 {
-                    text.push_str(&format!(
-                        " {held} are delivered, and kept until the PACS is known to have them."
-                    ));
-                }
+                let kept = match held {
+                    0 => String::new(),
+                    _ => format!(" {held} are delivered, and kept until the PACS is known to have them."),
+                };
+                let text = format!("{text}{kept}");
                 return Ok((json!({ "waiting": 0, "aside": left, "held": held }), text, Exit::Done));
             }
             if end.is_some_and(|end| now() >= end) {

@@ -796,7 +796,7 @@ mod tests {
             calling: None,
             tls: None,
             server_name: None,
-            retrieve: crate::policy::Fetch::default(),
+            retrieve: Fetch::default(),
             commitment: crate::policy::Commitment::default(),
             purge_after: crate::policy::PurgeAfter::default(),
         };

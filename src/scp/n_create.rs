@@ -66,9 +66,10 @@ pub(super) async fn pass<S: AsyncRead + AsyncWrite + Unpin + Send>(
         Ok(response) => send_back(association, message, &response).await,
         Err(not_passed) => {
             let peer = association.peer();
-            match &not_passed {
-                NotPassed::Nobody(_) => error!(peer, error = %not_passed, "procedure step not passed on"),
-                _ => warn!(peer, error = %not_passed, "procedure step not passed on"),
+            if let NotPassed::Nobody(_) = &not_passed {
+                error!(peer, error = %not_passed, "procedure step not passed on");
+            } else {
+                warn!(peer, error = %not_passed, "procedure step not passed on");
             }
             let comment = "the RIS could not be asked, see the gateway's log";
             super::refuse(association, message, Status::PROCESSING_FAILURE, comment).await

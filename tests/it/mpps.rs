@@ -30,7 +30,8 @@ impl Department {
             )
         };
         let config = format!(
-            "titles = [\"SEALGATE\", \"OTHER\"]\n{keys}\n[spool]\nfolder = {:?}\n{}{}{}\n{ris}\n\
+            "titles = [\"SEALGATE\", \"OTHER\"]\n{keys}\n[spool]\nfolder = {:?}\nrefuse_stores_free_bytes = 1048576\n\
+             refuse_associations_free_bytes = 1048576\n{}{}{}\n{ris}\n\
              [[destinations]]\nname = \"pacs\"\naddress = \"PACS@127.0.0.1:{}\"\n[[routes]]\nname = \"all\"\ndestinations = [\"pacs\"]\n",
             site.path("spool"),
             peer("CT", "\"mpps\", \"worklist\""),

@@ -149,7 +149,7 @@ impl Care {
         match noted.await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                error!(%error, "entries that are delivered stay in the spool, their history cannot be written")
+                error!(%error, "entries that are delivered stay in the spool, their history cannot be written");
             }
             Err(error) => error!(%error, "a task that takes care of the spool died"),
         }

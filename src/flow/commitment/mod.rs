@@ -118,7 +118,7 @@ impl Commitments {
                     commitments.begin(Arc::new(Live::new(id, transaction, None)));
                 }
                 Err(problem) => {
-                    error!(paper = %id, error = %problem, "a storage commitment that was kept cannot be read")
+                    error!(paper = %id, error = %problem, "a storage commitment that was kept cannot be read");
                 }
             }
         }

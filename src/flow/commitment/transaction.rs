@@ -17,6 +17,7 @@ use crate::spool::{EntryId, Papers, SpoolError};
 pub(super) type Reasons = BTreeMap<usize, u16>;
 
 /// What is kept, as JSON.
+#[expect(clippy::struct_field_names, reason = "the standard calls its UID that")]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Transaction {
     /// The modality's.

@@ -9,6 +9,8 @@ async fn an_entry_goes_when_orthanc_has_committed_itself() {
     let front =
         Front::on(port, &[("pacs", pacs.address(), "purge_after = \"committed\"")], "report_seconds_max = 3")
             .await;
+    // Its reports go nowhere.
+    pacs.knows("SEALGATE", free_port());
     let samples = few();
     front.store(&samples).await;
     // It has all of them, and cannot report yet.

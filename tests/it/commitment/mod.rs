@@ -109,8 +109,10 @@ async fn a_request_outlives_a_crash_at_every_step() {
     caller.release().await;
     front.restart();
     front.wait_for_log("a storage commitment goes on after the start");
-    // There, and it does not know where to report to: it is asked, and nothing comes.
-    let pacs = Orthanc::start_with(&serde_json::json!({ "DicomPort": pacs_port }));
+    // There, and its reports go nowhere: it is asked, and nothing comes.
+    let elsewhere = serde_json::json!({ "SEALGATE": ["SEALGATE", "127.0.0.1", free_port()] });
+    let pacs =
+        Orthanc::start_with(&serde_json::json!({ "DicomPort": pacs_port, "DicomModalities": elsewhere }));
     front.wait_for_log("a PACS was asked to commit itself");
     front.restart();
     pacs.knows("SEALGATE", port);

@@ -1,10 +1,10 @@
 //! A gateway between a modality that asks for commitment and PACS that are asked, which can be killed and started again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::process::{Command, Output};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use sealgate::association;
@@ -174,7 +174,12 @@ pub(crate) fn until(what: &str, front: &Front, is_so: impl Fn() -> bool) {
 
 /// A few small images that every PACS takes.
 pub(crate) fn few() -> Vec<Sample> {
-    let mut seen = std::collections::BTreeSet::new();
+    static FEW: OnceLock<Vec<Sample>> = OnceLock::new();
+    FEW.get_or_init(find_few).clone()
+}
+
+fn find_few() -> Vec<Sample> {
+    let mut seen = BTreeSet::new();
     let is_image = |one: &Sample| {
         let class = one.instance.class.as_str();
         let plain = one.instance.transfer_syntax.keyword == "ExplicitVRLittleEndian";
