@@ -5,8 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::commitment::Commitments;
 use super::config::Config;
+use super::forward::Ways;
+use super::key_source::Generators;
 use super::release::Release;
 use super::waiting::Waiting;
+use crate::cipher::Layers;
 use crate::dicom::{AeAddress, AeTitle, Uid};
 use crate::keys::Archive;
 use crate::policy::{Destination, Permit, Rules};
@@ -31,6 +34,8 @@ pub struct Gateway {
     pub archive: Arc<Archive>,
     /// Where content keys come from.
     pub key_source: Arc<dyn KeySource>,
+    /// The inner layers of suites that have one.
+    pub layers: Layers,
     /// What waits for the PACS.
     pub spool: Spool,
     /// Associations to the PACS.
@@ -44,6 +49,8 @@ pub struct Gateway {
     /// Requests for storage commitment, and what is remembered for them.
     pub commitments: Commitments,
     pub(super) waiting: Waiting,
+    /// Which destinations are down.
+    pub(super) ways: Ways,
     /// Instances that are about to be committed.
     pub(super) committing: Committing,
 }
@@ -53,16 +60,29 @@ impl Gateway {
     #[must_use]
     pub fn new(
         archive: Arc<Archive>,
-        key_source: Arc<dyn KeySource>,
+        generators: Generators,
         spool: Spool,
         pool: Pool,
         config: Config,
         rules: Box<dyn Fn() -> Arc<Rules> + Send + Sync>,
         release: Release,
     ) -> Self {
-        let (waiting, committing) = (Waiting::default(), Committing::default());
-        let commitments = Commitments::none();
-        Self { archive, key_source, spool, pool, config, rules, release, commitments, waiting, committing }
+        let (waiting, ways, committing) = (Waiting::default(), Ways::default(), Committing::default());
+        let Generators { key_source, layers } = generators;
+        Self {
+            archive,
+            key_source,
+            layers,
+            spool,
+            pool,
+            config,
+            rules,
+            release,
+            commitments: Commitments::none(),
+            waiting,
+            ways,
+            committing,
+        }
     }
 
     /// The same with storage commitment.

@@ -1,7 +1,7 @@
 //! The stories: what becomes of an instance between a modality and the PACS, and between the PACS and a viewer.
 #![cfg_attr(not(test), warn(clippy::indexing_slicing))]
 
-mod backoff;
+mod attend;
 pub mod commitment;
 mod config;
 mod forward;
@@ -14,15 +14,22 @@ pub mod release;
 mod ticket;
 mod waiting;
 
+pub use attend::attend;
 pub use config::{Config, ConfigError};
 pub use forward::{Forwarder, forward};
 pub use gateway::{Gateway, Visitor};
 pub use intake::{Intake, Offered, Stored};
-pub use key_source::{Generated, key_source};
+pub use key_source::{Generated, Generators};
 pub use refusal::Refused;
 pub use ticket::Ticket;
 
 use release::convert_data_set as convert;
+
+/// The target of events in the log that somebody may have to account for later.
+pub(crate) const AUDIT: &str = "sealgate::audit";
+
+/// How the spool says that another destination took an instance over, before its name.
+const TAKEN_OVER: &str = "taken over by";
 
 /// Now, in milliseconds since 1970. A clock before 1970 is one that is not set.
 pub(crate) fn now_unix_millis() -> u64 {

@@ -11,5 +11,7 @@ pub use peer::{
     AddressPattern, AddressPatternError, CertificateName, Identification, Peer, Right, WithoutOpen,
 };
 pub use ris::{Ris, Serves};
-pub use route::{Acknowledge, Commitment, Destination, Fetch, Instance, PurgeAfter, Route, WithoutPixels};
+pub use route::{
+    Acknowledge, Commitment, Destination, Fetch, Instance, PurgeAfter, Route, Unprobed, WithoutPixels,
+};
 pub use rules::{Caller, HostTable, Permit, Refusal, Rules, RulesError};

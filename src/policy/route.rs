@@ -32,6 +32,21 @@ pub struct Destination {
     /// Until when an instance stays in the spool.
     #[serde(default)]
     pub purge_after: PurgeAfter,
+    /// What is done while nobody has probed it.
+    #[serde(default)]
+    pub unprobed: Unprobed,
+    /// Whether it is used although its probe failed.
+    #[serde(default)]
+    pub allow_failed_probe: bool,
+    /// Whether the instances of a study reach it in the order in which they came in.
+    #[serde(default)]
+    pub ordered: bool,
+    /// The destination that takes over what waits for this one while it is down.
+    #[serde(default)]
+    pub fallback: Option<String>,
+    /// Seconds it has to be down before that.
+    #[serde(default = "default_fallback_seconds")]
+    pub fallback_after_seconds: u64,
 }
 
 /// How it is found out that a PACS has instances for good.
@@ -78,6 +93,19 @@ impl Destination {
     pub fn reads_back(&self) -> bool {
         self.commitment == Commitment::ReadBack || self.purge_after == PurgeAfter::ReadBack
     }
+}
+
+/// What is done with a destination that was never probed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unprobed {
+    /// It is used.
+    Allow,
+    /// It is used, and the log says that it was not probed.
+    #[default]
+    Warn,
+    /// The configuration is refused.
+    Refuse,
 }
 
 /// How instances come back from a PACS.
@@ -145,6 +173,32 @@ pub enum WithoutPixels {
     /// They are forwarded as they are, in clear.
     #[default]
     Pass,
+}
+
+impl Destination {
+    /// One with everything else as it is without further settings.
+    #[must_use]
+    pub fn new(name: &str, address: AeAddress) -> Self {
+        Self {
+            name: name.to_owned(),
+            address,
+            calling: None,
+            tls: None,
+            server_name: None,
+            retrieve: Fetch::default(),
+            commitment: Commitment::default(),
+            purge_after: PurgeAfter::default(),
+            unprobed: Unprobed::default(),
+            allow_failed_probe: false,
+            ordered: false,
+            fallback: None,
+            fallback_after_seconds: default_fallback_seconds(),
+        }
+    }
+}
+
+fn default_fallback_seconds() -> u64 {
+    300
 }
 
 fn default_suite() -> String {

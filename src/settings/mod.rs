@@ -15,7 +15,7 @@ use crate::policy::{
 };
 use crate::seal::Suite;
 use crate::tls::{self, ClientCertificates, LoadError, Profile, Profiles};
-use crate::{app, association, flow, identity, keygen, keys, scu, spool, telemetry};
+use crate::{app, association, flow, identity, keygen, keys, probe, scu, spool, telemetry};
 
 pub use error::SettingsError;
 pub use load::{Source, load};
@@ -54,6 +54,8 @@ pub struct Settings {
     pub keys: keys::Config,
     /// Generators of key images.
     pub keygen: keygen::Config,
+    /// Probes of destinations.
+    pub probe: probe::Config,
     /// Who may call.
     pub peers: Vec<Peer>,
     /// The PACS.
@@ -82,6 +84,7 @@ impl Default for Settings {
             log: telemetry::Config::default(),
             keys: keys::Config::default(),
             keygen: keygen::Config::default(),
+            probe: probe::Config::default(),
             peers: Vec::new(),
             destinations: Vec::new(),
             routes: Vec::new(),
@@ -106,6 +109,7 @@ impl Settings {
         self.log.check().map_err(SettingsError::value)?;
         self.keys.check().map_err(SettingsError::value)?;
         self.keygen.check().map_err(SettingsError::value)?;
+        self.probe.check().map_err(SettingsError::value)?;
         for route in &self.routes {
             if Suite::from_name(&route.suite).is_none() {
                 return Err(SettingsError::Value(format!(
@@ -266,7 +270,9 @@ impl Settings {
             }
         }
         for destination in &self.destinations {
-            if !self.routes.iter().any(|route| route.destinations.contains(&destination.name)) {
+            let takes_over = |other: &Destination| other.fallback.as_ref() == Some(&destination.name);
+            let is_used = self.routes.iter().any(|route| route.destinations.contains(&destination.name));
+            if !is_used && !self.destinations.iter().any(takes_over) {
                 found
                     .push(format!("Destination {} is in no route: nothing will go there.", destination.name));
             }

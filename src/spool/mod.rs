@@ -12,6 +12,7 @@
 //! journal                what became of entries after their commit
 //! entries/ID.draft       being written; removed at the next start
 //! entries/ID.entry       content and record, whole and fsynced before it got this name
+//! requests/               what an operator asks of the running service, see `mailbox.rs`
 //! damaged/ID.entry       did not verify; never deleted
 //! damaged/ID.reason      why
 //! damaged/journal.ID     a copy of a journal with damage in the middle
@@ -33,6 +34,7 @@ mod id;
 mod index;
 mod job;
 mod journal;
+mod mailbox;
 mod papers;
 mod queue;
 mod record;
@@ -54,6 +56,7 @@ pub use error::SpoolError;
 pub use history::History;
 pub use id::EntryId;
 pub use job::Job;
+pub use mailbox::{Mailbox, Reply, Request, Wish};
 pub use papers::{Papers, PapersFound};
 pub use queue::{Counts, Order};
 pub use record::Meta;

@@ -1,6 +1,7 @@
 //! Asking a PACS whether it has instances for good: by storage commitment, by a query, by reading them back, or not at all.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use dicom_core::{Tag, VR};
@@ -187,7 +188,7 @@ async fn find_one(caller: &mut Caller, context: &Context, item: &Item) -> Result
 
 /// Reads every instance back, opens it and compares it with what came.
 pub(super) async fn by_read_back(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     to: &scu::Destination,
     items: &[Item],
 ) -> Result<Vec<Said>, Failure> {
@@ -226,7 +227,7 @@ fn needs(items: &[Item]) -> (Vec<Need>, usize) {
 }
 
 async fn get_each(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     caller: &mut Caller,
     class: &Uid,
     items: &[Item],
@@ -244,7 +245,7 @@ async fn get_each(
 }
 
 async fn get_one(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     caller: &mut Caller,
     context: &Context,
     item: &Item,
@@ -256,7 +257,7 @@ async fn get_one(
         match getting.next().await? {
             Got::Pending(_) => {}
             Got::Store(incoming) if incoming.instance == item.reference.instance => {
-                let checker = Checker::start(&gateway.archive, item, incoming.context.transfer_syntax);
+                let checker = Checker::start(gateway, item, incoming.context.transfer_syntax);
                 while let Some(piece) = getting.next_data().await? {
                     checker.push(piece).await;
                 }

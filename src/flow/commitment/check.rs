@@ -8,8 +8,9 @@ use tokio::task::JoinHandle;
 
 use super::ask::Item;
 use crate::dicom::{TransferSyntax, Uid};
+use crate::flow::gateway::Gateway;
 use crate::flow::ticket::Protection;
-use crate::keys::{Archive, Binding};
+use crate::keys::Binding;
 use crate::seal::scan::{Event, Limits, ScanError, Scanner};
 use crate::seal::{Claim, ContentKey, DataDigest, HeaderMode, OpenError, Opened, Opener};
 
@@ -34,16 +35,16 @@ pub(super) struct Checker {
 }
 
 impl Checker {
-    pub(super) fn start(archive: &Arc<Archive>, item: &Item, syntax: TransferSyntax) -> Self {
+    pub(super) fn start(gateway: &Arc<Gateway>, item: &Item, syntax: TransferSyntax) -> Self {
         let (pieces, receiver) = mpsc::channel(PIECES_MAX);
-        let (archive, item) = (Arc::clone(archive), item.clone());
+        let (gateway, item) = (Arc::clone(gateway), item.clone());
         let verdict = tokio::task::spawn_blocking(move || match &item.known.seal {
             Protection::Clear => whole(receiver, syntax),
             Protection::Sealed(key) => {
-                opens(receiver, &archive, &item, syntax, key, item.known.digest.as_deref())
+                opens(receiver, &gateway, &item, syntax, key, item.known.digest.as_deref())
             }
             // Its digest is of the sealed bytes, which a PACS may have written anew.
-            Protection::CameSealed(key) => opens(receiver, &archive, &item, syntax, key, None),
+            Protection::CameSealed(key) => opens(receiver, &gateway, &item, syntax, key, None),
         });
         Self { pieces, verdict }
     }
@@ -62,7 +63,7 @@ impl Checker {
 /// Opens it under the key it was sealed with; what comes out is every byte as it came, or it is another instance.
 fn opens(
     mut pieces: mpsc::Receiver<Bytes>,
-    archive: &Archive,
+    gateway: &Gateway,
     item: &Item,
     syntax: TransferSyntax,
     key: &str,
@@ -74,13 +75,13 @@ fn opens(
         if claim.binding.key_id.to_string() != key {
             return None;
         }
-        let found = archive.find(binding.key_id, claim.key_record.as_deref(), &binding);
+        let found = gateway.archive.find(binding.key_id, claim.key_record.as_deref(), &binding);
         found.map_err(|error| no_key = Some(error.to_string())).ok().map(|found| found.content_key)
     };
     let syntax = Uid::parse(syntax.uid).expect("the table has good UIDs");
     let mut digest = DataDigest::default();
     let opened = (|| {
-        let mut opener = Opener::new(&syntax, HeaderMode::Original, None, find_key)?;
+        let mut opener = Opener::new(&syntax, HeaderMode::Original, &gateway.layers, None, find_key)?;
         let mut on = |opened: Opened<'_>| {
             if let Opened::Data(bytes) = opened {
                 digest.update(bytes);

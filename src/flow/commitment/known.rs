@@ -9,10 +9,11 @@ use std::collections::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 
 use crate::dicom::Uid;
+use crate::flow::TAKEN_OVER;
 use crate::flow::gateway::Gateway;
 use crate::flow::ticket::{Protection, Ticket};
 use crate::scu::Reference;
-use crate::spool::{Meta, SpoolError, State, Summary};
+use crate::spool::{DeliverySummary, Meta, SpoolError, State, Summary};
 
 /// PS3.3 C.14.1.1: Failure Reason.
 pub(super) mod reason {
@@ -55,9 +56,12 @@ impl Known {
     /// What an entry says of its instance.
     pub(super) fn of(summary: &Summary, meta: &Meta) -> Option<Self> {
         let ticket = Ticket::read(&meta.bytes).ok()?;
+        // What another destination took over has its place there.
         let in_state = |wanted: State| {
-            let found = summary.deliveries.iter().filter(move |one| one.delivery.state == wanted);
-            found.map(|one| one.destination.clone()).collect()
+            let is_it = move |one: &&DeliverySummary| {
+                one.delivery.state == wanted && !one.delivery.reason.starts_with(TAKEN_OVER)
+            };
+            summary.deliveries.iter().filter(is_it).map(|one| one.destination.clone()).collect()
         };
         Some(Self {
             class: ticket.sop_class,

@@ -54,9 +54,7 @@ async fn orthanc_commits_itself_and_pynetdicom_hears_of_it_on_either_association
     assert_eq!(said.matches("committed ").count(), 4, "{said}");
     assert!(said.contains("failed 1.2.3.4.5=0112") && said.contains("retrieve from SEALGATE"), "{said}");
     // On an association of the gateway's, which has to find the port free.
-    let (listener, _) =
-        (std::mem::replace(&mut front.ear, tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap()), ());
-    drop(listener);
+    front.ear = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let said = modality(&front, &[&format!("--listen={own}"), "--release"], "1.2.826.0.1.2", &asked[..4]);
     assert!(said.contains("report own 1 1.2.826.0.1.2 from SEALGATE to CT"), "{said}\n{}", front.log());
     assert_eq!((said.matches("committed ").count(), said.matches("failed ").count()), (4, 0), "{said}");

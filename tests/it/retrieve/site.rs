@@ -37,11 +37,13 @@ fn title(text: &str) -> AeTitle {
 
 fn config(site: &Site, port: u16, archives: &[Archive<'_>], viewer: u16) -> String {
     let mut config = fs::read_to_string(site.path("gateway.toml")).expect("its configuration");
+    // One association: of two instances that dcmqrscp takes at once, it may keep one under the name of the other.
     let _ = write!(
         config,
         "[[listeners]]\naddress = \"127.0.0.1:{port}\"\n[spool]\nfolder = {:?}\nrefuse_stores_free_bytes = 1048576\n\
          refuse_associations_free_bytes = 1048576\n[release]\npending_milliseconds = 0\nheld_bytes_max = 1048576\n\
-         [forward]\nretry_seconds_min = 1\nretry_seconds_max = 2\n[scu]\npending_seconds = 20\n",
+         [forward]\nretry_seconds_min = 1\nretry_seconds_max = 2\n[scu]\npending_seconds = 20\n\
+         associations_per_destination_max = 1\n",
         site.path("spool"),
     );
     let rights = [
@@ -193,7 +195,7 @@ pub(crate) fn studies() -> BTreeMap<String, Vec<Sample>> {
     studies
 }
 
-/// The study with the most images; what has no pixels is left out.
+/// The study with the most images, with siblings of its largest up to a dozen; what has no pixels is left out.
 pub(crate) fn one_study() -> (String, Vec<Sample>) {
     let has_pixels = |one: &Sample| {
         let plain = one.instance.transfer_syntax.uid == TransferSyntax::EXPLICIT_LITTLE;
@@ -203,9 +205,24 @@ pub(crate) fn one_study() -> (String, Vec<Sample>) {
         samples.retain(has_pixels);
         (study, samples)
     });
-    let found = images.max_by_key(|(_, samples)| samples.len()).expect("a study");
-    assert!(found.1.len() > 3, "{}", found.1.len());
-    found
+    let (study, mut samples) = images.max_by_key(|(_, samples)| samples.len()).expect("a study");
+    let largest = samples.iter().max_by_key(|one| one.data_set.len()).expect("an image").clone();
+    samples.extend((10..).map(|number| sibling(&largest, number)).take(12 - samples.len()));
+    (study, samples)
+}
+
+/// The same image as another instance: the last two digits of its UID are the number.
+fn sibling(sample: &Sample, number: u8) -> Sample {
+    let old = sample.instance.instance.as_str();
+    let new = format!("{}{number}", &old[..old.len() - 2]);
+    assert!(number > 9 && new != old, "a UID of its own");
+    let at =
+        sample.data_set.windows(old.len()).position(|window| window == old.as_bytes()).expect("(0008,0018)");
+    let mut data_set = sample.data_set.to_vec();
+    data_set[at..at + new.len()].copy_from_slice(new.as_bytes());
+    let mut other = sample.clone();
+    (other.instance.instance, other.data_set) = (uid(&new), data_set.into());
+    other
 }
 
 /// Where the bytes of a file are that belong to its pixels, for tampering: the last quarter.
