@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tracing::info;
 
+use super::commitment;
 use super::gateway::{Gateway, Visitor};
 use super::intake::{Offered, Stored};
 use super::refusal::Refused;
@@ -25,6 +26,7 @@ pub(super) struct Taken {
     pub(super) draft: Draft,
     pub(super) transfer_syntax: Uid,
     pub(super) study: Option<Uid>,
+    pub(super) series: Option<Uid>,
     pub(super) protection: Protection,
     pub(super) digest: [u8; 32],
 }
@@ -90,6 +92,7 @@ impl End {
             sop_class: offered.sop_class.clone(),
             sop_instance: offered.sop_instance.clone(),
             study: taken.study.clone(),
+            series: taken.series.clone(),
             transfer_syntax: taken.transfer_syntax.clone(),
             calling: visitor.calling.clone(),
             called: visitor.called.clone(),
@@ -102,7 +105,7 @@ impl End {
             key: bytes_of(&offered.sop_instance),
             group: taken.study.as_ref().map(bytes_of).unwrap_or_default(),
             digest: taken.digest.to_vec(),
-            holds: 0,
+            holds: commitment::holds(&(self.gateway.rules)(), &route.destinations),
         }
     }
 

@@ -34,6 +34,7 @@ const HEAD_BYTES_MAX: usize = 16 * 1024 * 1024;
 const PEEK_BYTES_MAX: usize = 256 * 1024;
 
 const STUDY: Tag = Tag(0x0020, 0x000D);
+const SERIES: Tag = Tag(0x0020, 0x000E);
 
 /// What a C-STORE request says.
 #[derive(Debug, Clone)]
@@ -92,6 +93,7 @@ struct Passing {
     may_have_pixels: bool,
     digest: DataDigest,
     study: Option<Uid>,
+    series: Option<Uid>,
 }
 
 /// An entry of the spool as what a sealer writes to.
@@ -281,6 +283,7 @@ impl Passing {
             may_have_pixels,
             digest: DataDigest::default(),
             study: None,
+            series: None,
         })
     }
 
@@ -289,13 +292,18 @@ impl Passing {
     }
 
     fn push(&mut self, bytes: &[u8], class: &Uid) -> Result<(), Refused> {
-        let (may_have_pixels, study) = (self.may_have_pixels, &mut self.study);
+        let may_have_pixels = self.may_have_pixels;
+        let (study, series) = (&mut self.study, &mut self.series);
         self.scanner.push(bytes, &mut |event| match event {
             Event::Begin(head) if is_pixel_data(head.tag) && !may_have_pixels => {
                 Err(Refused::Pixels(class.clone()))
             }
             Event::Element(element) if element.tag == STUDY => {
                 *study = Uid::from_wire(element.value).ok();
+                Ok(())
+            }
+            Event::Element(element) if element.tag == SERIES => {
+                *series = Uid::from_wire(element.value).ok();
                 Ok(())
             }
             _ => Ok(()),
@@ -320,6 +328,7 @@ impl End {
             draft: sink.0,
             transfer_syntax: Uid::parse(sealed.transfer_syntax).expect("a UID of the standard's registry"),
             study: sealed.study,
+            series: sealed.series,
             protection: Protection::Sealed(binding.key_id.to_string()),
             digest: sealed.digest,
         })
@@ -341,10 +350,11 @@ impl End {
 
     async fn finish_passing(self, mut passing: Passing) -> Result<Stored, Refused> {
         passing.finish_scan()?;
-        let Passing { draft, protection, digest, study, .. } = passing;
+        let Passing { draft, protection, digest, study, series, .. } = passing;
         let transfer_syntax =
             Uid::parse(self.offered.transfer_syntax.uid).expect("a UID of the standard's registry");
-        self.commit(Taken { draft, transfer_syntax, study, protection, digest: digest.finish() }).await
+        let digest = digest.finish();
+        self.commit(Taken { draft, transfer_syntax, study, series, protection, digest }).await
     }
 }
 
