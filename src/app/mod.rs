@@ -3,6 +3,7 @@
 mod certificates;
 mod config;
 mod doors;
+mod emergencies;
 mod gate;
 mod hosts;
 mod live;

@@ -9,6 +9,7 @@ use super::serve::ServeError;
 use crate::dicom::AeAddress;
 use crate::flow::release::Release;
 use crate::flow::{Gateway, key_source};
+use crate::grants::GrantFile;
 use crate::scu::{Dialer, Dialing, Failure, Pool};
 use crate::settings::Settings;
 use crate::spool::{Recovery, Spool};
@@ -29,7 +30,7 @@ pub(super) fn gateway(settings: &Settings, live: &Live) -> Result<Option<Arc<Gat
     let pool = Pool::new(Arc::new(Dials(live.clone())), door, scu);
     let rules = live.clone();
     let rules = Box::new(move || Arc::clone(&rules.now().rules));
-    let release = Release::new(settings.release.clone());
+    let release = Release::new(settings.release.clone(), GrantFile::new(settings.grants.clone()));
     let forward = settings.forward.clone();
     let gateway = Gateway::new(archive, key_source(&settings.keygen), spool, pool, forward, rules, release);
     Ok(Some(Arc::new(gateway)))

@@ -7,6 +7,7 @@ mod evaluate;
 mod generator;
 mod generator_bench;
 mod generator_train;
+mod grant;
 mod inspect;
 mod keys;
 mod open;
@@ -50,6 +51,7 @@ enum Command {
     Spool(spool::SpoolCommand),
     Users(users::Users),
     Generator(generator::Generator),
+    Grant(grant::GrantCommand),
 }
 
 /// How a command ended, as the process's exit code says it.
@@ -142,6 +144,7 @@ impl Cli {
             Command::Open(command) => command.run(),
             Command::Spool(command) => command.run(),
             Command::Generator(command) => command.run(),
+            Command::Grant(command) => command.run(),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::criteria::Criteria;
 use crate::dicom::{AeAddress, AeTitle, Certificate, Fingerprint, IdentityKind};
 
 /// Something a peer may do.
@@ -103,6 +104,12 @@ pub struct Peer {
     /// What it gets of sealed images without the right to open them.
     #[serde(default)]
     pub without_open: WithoutOpen,
+    /// What it may receive opened, one of which has to hold; empty means all that it asks for.
+    #[serde(default)]
+    pub opens: Vec<Criteria>,
+    /// Whether images are decompressed for it where it takes no other form of them.
+    #[serde(default = "yes")]
+    pub transcode: bool,
     /// Where it takes what a C-MOVE sends to it; a peer without this is no destination.
     #[serde(default)]
     pub receives: Option<AeAddress>,
@@ -112,6 +119,10 @@ pub struct Peer {
     /// How its users may identify themselves, one of which they then must; empty asks for none.
     #[serde(default)]
     pub identity: BTreeSet<Identification>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// What a retrieval gives a peer that may not open.

@@ -20,8 +20,9 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
     gateway: &Arc<Gateway>,
     visitor: &Visitor,
 ) -> Result<(), Error> {
-    let permitted = visitor.permit.require(Right::Get).and_then(|()| visitor.permit.access());
-    let access = match permitted {
+    let access = visitor.permit.access(&(gateway.rules)());
+    let permitted = visitor.permit.require(Right::Get).and_then(|()| gateway.release.check(&access));
+    let access = match permitted.map(|()| access) {
         Ok(access) => access,
         Err(refusal) => {
             audit_refused(association.peer(), association.peer(), "C-GET", &refusal.to_string());
@@ -41,11 +42,14 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
         return super::refuse(association, message, Status::SUB_OPERATIONS_REFUSED, comment).await;
     }
     let context = message.context.clone();
+    let may_decompress = access.transcodes();
     let request = Request { context, identifier, access, receiver: association.peer().into(), takes };
     match Retrieval::begin(gateway, visitor, request) {
         Ok(retrieval) => {
             let tally = Tally::new(gateway.release.config.pending_milliseconds);
-            Getting { association, message, retrieval, tally, message_id: 0 }.run().await
+            Getting { association, message, gateway, retrieval, tally, may_decompress, message_id: 0 }
+                .run()
+                .await
         }
         Err(error) => {
             info!(peer = association.peer(), %error, "an identifier cannot be read");
@@ -73,8 +77,10 @@ fn takes<S: AsyncRead + AsyncWrite + Unpin + Send>(
 struct Getting<'a, S> {
     association: &'a mut Association<S>,
     message: &'a Message,
+    gateway: &'a Gateway,
     retrieval: Retrieval,
     tally: Tally,
+    may_decompress: bool,
     /// Of the last store.
     message_id: u16,
 }
@@ -120,12 +126,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Getting<'_, S> {
             }
             ready = arrival.ready() => ready,
         };
-        // Why it is not was told where it was found out.
-        let Ok(delivery) = ready else {
-            self.tally.failed(&arrival.instance);
-            return Ok(());
-        };
-        self.send(delivery).await
+        match ready {
+            Ok(delivery) => self.send(delivery).await,
+            // Why it is not was told where it was found out.
+            Err(refused) => {
+                self.tally.refused(&arrival.instance, &refused);
+                Ok(())
+            }
+        }
     }
 
     /// One sub-operation.
@@ -134,7 +142,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Getting<'_, S> {
         let receiving =
             || self.association.contexts().iter().filter(|c| c.roles.scp && c.abstract_syntax == class);
         let syntaxes: Vec<TransferSyntax> = receiving().map(|context| context.transfer_syntax).collect();
-        let target = delivery.choose(&syntaxes);
+        let target = delivery.choose(&syntaxes, self.may_decompress);
         let context = target.and_then(|target| receiving().find(|context| context.transfer_syntax == target));
         let (Some(target), Some(context)) = (target, context.map(|context| context.id)) else {
             let syntax = delivery.transfer_syntax.keyword;
@@ -142,7 +150,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Getting<'_, S> {
             self.tally.failed(&instance);
             return Ok(());
         };
-        let mut delivery = match delivery.into_syntax(target).await {
+        let mut delivery = match delivery.into_syntax(target, &self.gateway.release).await {
             Ok(delivery) => delivery,
             Err(reason) => {
                 warn!(peer = self.association.peer(), %instance, %reason, "an instance cannot be sent");

@@ -13,7 +13,7 @@ use crate::identity::{IdentityError, Verifier};
 use crate::policy::{Destination, Fetch, Identification, Peer, Right, Route, Rules};
 use crate::seal::Suite;
 use crate::tls::{self, ClientCertificates, LoadError, Profile, Profiles};
-use crate::{app, association, flow, identity, keygen, keys, scu, spool, telemetry};
+use crate::{app, association, flow, grants, identity, keygen, keys, scu, spool, telemetry};
 
 pub use error::SettingsError;
 pub use load::{Source, load};
@@ -44,6 +44,8 @@ pub struct Settings {
     pub forward: flow::Config,
     /// How images come back.
     pub release: flow::release::Config,
+    /// Emergency accesses.
+    pub grants: grants::Config,
     /// The log.
     pub log: telemetry::Config,
     /// Key encryption keys, and where wrapped keys are kept.
@@ -72,6 +74,7 @@ impl Default for Settings {
             spool: spool::Config::default(),
             forward: flow::Config::default(),
             release: flow::release::Config::default(),
+            grants: grants::Config::default(),
             log: telemetry::Config::default(),
             keys: keys::Config::default(),
             keygen: keygen::Config::default(),
@@ -94,6 +97,7 @@ impl Settings {
         self.spool.check().map_err(SettingsError::value)?;
         self.forward.check().map_err(SettingsError::value)?;
         self.release.check().map_err(SettingsError::value)?;
+        self.grants.check().map_err(SettingsError::value)?;
         self.log.check().map_err(SettingsError::value)?;
         self.keys.check().map_err(SettingsError::value)?;
         self.keygen.check().map_err(SettingsError::value)?;

@@ -14,7 +14,7 @@ use super::originals::Wanted;
 use super::{Source, sources, until};
 use crate::association::{Context, Proposal};
 use crate::dicom::{Encoding, Model, Status, TransferSyntax, query_retrieve};
-use crate::flow::{Gateway, Visitor};
+use crate::flow::{Gateway, Visitor, moment};
 use crate::scu::{Caller, Failure, Match, find};
 use crate::seal::scan::ScanError;
 
@@ -77,7 +77,8 @@ impl Search {
     /// Asks every PACS that this visitor's title leads to.
     pub fn begin(gateway: &Arc<Gateway>, visitor: &Visitor, query: Query) -> Result<Self, ScanError> {
         let encoding = query.context.transfer_syntax.encoding;
-        let may_open = visitor.permit.access().is_ok_and(crate::policy::Access::is_opened);
+        let access = visitor.permit.access(&(gateway.rules)());
+        let may_open = access.may_open(moment(), &gateway.release.grants.now());
         let wanted = if may_open { Wanted::read(&query.identifier, encoding)? } else { Wanted::default() };
         let request = wanted.request(&query.identifier, encoding)?;
         let key = merge_key(&query)?;
