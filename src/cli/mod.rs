@@ -10,6 +10,7 @@ mod generator_train;
 mod grant;
 mod inspect;
 mod keys;
+mod migrate;
 mod open;
 mod seal;
 mod serve;
@@ -52,6 +53,7 @@ enum Command {
     Users(users::Users),
     Generator(generator::Generator),
     Grant(grant::GrantCommand),
+    Migrate(migrate::Migrate),
 }
 
 /// How a command ended, as the process's exit code says it.
@@ -145,6 +147,7 @@ impl Cli {
             Command::Spool(command) => command.run(),
             Command::Generator(command) => command.run(),
             Command::Grant(command) => command.run(),
+            Command::Migrate(command) => command.run(),
         }
     }
 }

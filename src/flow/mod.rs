@@ -7,6 +7,7 @@ mod forward;
 mod gateway;
 mod intake;
 mod key_source;
+pub mod migrate;
 mod refusal;
 pub mod release;
 mod ticket;

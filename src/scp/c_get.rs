@@ -4,12 +4,14 @@
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tracing::{info, warn};
+use tracing::info;
 
 use super::tally::Tally;
 use crate::association::{Association, Command, Error, Message, field};
 use crate::dicom::{Status, TransferSyntax, Uid};
-use crate::flow::release::{Arrival, Delivery, Event, Request, Retrieval, audit_ended, audit_refused};
+use crate::flow::release::{
+    Arrival, Delivery, Event, Refused, Request, Retrieval, audit_ended, audit_refused, undelivered,
+};
 use crate::flow::{Gateway, Visitor};
 use crate::policy::Right;
 use crate::scu::{Meaning, Source};
@@ -145,15 +147,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Getting<'_, S> {
         let target = delivery.choose(&syntaxes, self.may_decompress);
         let context = target.and_then(|target| receiving().find(|context| context.transfer_syntax == target));
         let (Some(target), Some(context)) = (target, context.map(|context| context.id)) else {
-            let syntax = delivery.transfer_syntax.keyword;
-            warn!(peer = self.association.peer(), %instance, syntax, "the viewer takes it in no syntax it can be given in");
+            let refused = Refused::TransferSyntax(delivery.transfer_syntax.keyword);
+            self.undelivered(&instance, &refused);
             self.tally.failed(&instance);
             return Ok(());
         };
         let mut delivery = match delivery.into_syntax(target, &self.gateway.release).await {
             Ok(delivery) => delivery,
             Err(reason) => {
-                warn!(peer = self.association.peer(), %instance, %reason, "an instance cannot be sent");
+                self.undelivered(&instance, &reason);
                 self.tally.failed(&instance);
                 return Ok(());
             }
@@ -169,7 +171,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Getting<'_, S> {
             Meaning::Success => self.tally.completed(),
             Meaning::Warning => self.tally.warned(),
             _ => {
-                info!(peer = self.association.peer(), %instance, %status, "the viewer has not taken an instance");
+                self.undelivered(&instance, &format_args!("the viewer answered with {status}"));
                 self.tally.failed(&instance);
             }
         }
@@ -196,11 +198,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Getting<'_, S> {
             }
         };
         drop(outgoing);
-        warn!(peer = self.association.peer(), instance = %delivery.instance, error = %broken, "an instance broke off on its way out");
+        self.undelivered(&delivery.instance, &broken);
         if self.association.is_half_sent() {
             return Err(Error::SourceBroke(format!("instance {}", delivery.instance)));
         }
         Ok(false)
+    }
+
+    fn undelivered(&self, instance: &Uid, reason: &dyn std::fmt::Display) {
+        let peer = self.association.peer();
+        undelivered(peer, peer, instance, reason);
     }
 
     /// The status of the response to the store just sent.

@@ -4,13 +4,13 @@
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tracing::{info, warn};
+use tracing::info;
 
 use super::tally::Tally;
 use crate::association::{Association, Error, Message};
 use crate::dicom::Status;
 use crate::flow::release::{
-    Arrival, Delivery, Event, Request, Retrieval, audit_ended, audit_refused, send_to,
+    Arrival, Delivery, Event, Request, Retrieval, audit_ended, audit_refused, send_to, undelivered,
 };
 use crate::flow::{Gateway, Visitor};
 use crate::policy::{Access, Receiver, Right};
@@ -187,7 +187,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Moving<'_, S> {
             Ok(_) => self.tally.warned(),
             Err(reason) => {
                 let receiver = &self.receiver.peer().name;
-                warn!(receiver, %instance, %reason, "a receiver has not taken an instance");
+                undelivered(self.association.peer(), receiver, &instance, &reason);
                 self.tally.failed(&instance);
             }
         }

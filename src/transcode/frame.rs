@@ -59,10 +59,14 @@ pub(super) fn decode(
             if before.samples == 3 {
                 photometric(image, "RGB");
             }
+            image.is_lossy = true;
             jpeg::decode(bytes, before, false)?
         }
         Codec::JpegLossless => jpeg::decode(bytes, before, true)?,
-        Codec::JpegLs => jpeg_ls::decode(bytes, before)?,
+        Codec::JpegLs => {
+            image.is_lossy |= jpeg_ls::is_lossy(bytes);
+            jpeg_ls::decode(bytes, before)?
+        }
         Codec::Jpeg2000 => {
             // PS3.5 8.2.4: the codec takes these transformations back.
             if matches!(before.photometric.as_str(), "YBR_RCT" | "YBR_ICT") {

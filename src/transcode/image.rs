@@ -16,6 +16,8 @@ pub(super) struct Image {
     pub(super) photometric: String,
     /// Whether samples stay in the order of Planar Configuration.
     pub(super) keeps_planes: bool,
+    /// Whether the stream itself shows that it was compressed with losses.
+    pub(super) is_lossy: bool,
 }
 
 impl Image {
@@ -28,6 +30,7 @@ impl Image {
             frames: 1,
             photometric: String::new(),
             keeps_planes: false,
+            is_lossy: false,
         };
         let number = |value: &[u8]| value.first_chunk().map_or(0, |bytes| u16::from_le_bytes(*bytes));
         for (tag, value) in elements {

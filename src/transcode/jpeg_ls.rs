@@ -38,6 +38,12 @@ pub(super) fn decode(bytes: &[u8], image: &Image) -> Result<Vec<u8>, TranscodeEr
     Ok(out)
 }
 
+/// Whether samples may differ from what they were (T.87 C.2.3: NEAR).
+pub(super) fn is_lossy(bytes: &[u8]) -> bool {
+    let near = |scan: &[u8]| scan.get(usize::from(scan.first().copied()?) * 2 + 1).copied();
+    marker(bytes, SOS).and_then(near).is_some_and(|near| near > 0)
+}
+
 /// The contents of the first marker segment of this kind.
 fn marker(bytes: &[u8], kind: u8) -> Option<&[u8]> {
     let mut rest = bytes.strip_prefix(&[0xFF, 0xD8])?;

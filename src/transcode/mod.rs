@@ -29,6 +29,7 @@ use crate::seal::scan::{Element, Event, Limits, Scanner};
 
 const PHOTOMETRIC: Tag = Tag(0x0028, 0x0004);
 const PLANAR: Tag = Tag(0x0028, 0x0006);
+const LOSSY: Tag = Tag(0x0028, 0x2110);
 const PIXEL_DATA: Tag = Tag(0x7FE0, 0x0010);
 /// Bytes that go out in one piece.
 const PIECE_BYTES: usize = 128 * 1024;
@@ -165,39 +166,32 @@ impl Out {
         image: &Image,
         size: u64,
     ) -> Result<VecDeque<Bytes>, TranscodeError> {
-        let planar = (image.samples > 1).then_some(0_u16.to_le_bytes());
-        let mut planar_is_due = planar;
+        let photometric = image.photometric_value();
+        // What stands in its place, or in its order where nothing does.
+        let mut set: Set<'_> = VecDeque::from([(PHOTOMETRIC, VR::CS, photometric.as_slice())]);
+        if image.samples > 1 && !image.keeps_planes {
+            set.push_back((PLANAR, VR::US, &[0, 0]));
+        }
+        if image.is_lossy {
+            // PS3.3 C.7.6.1.1.5: once it was, it stays so, and the transfer syntax says so no more.
+            set.push_back((LOSSY, VR::CS, b"01"));
+        }
         for one in header {
-            if one.tag > PLANAR
-                && let Some(value) = planar_is_due.take()
-            {
-                self.element(PLANAR, VR::US, &value);
+            while let Some((tag, vr, value)) = next_if(&mut set, |tag| tag < one.tag) {
+                self.element(tag, vr, value);
             }
-            match (one.tag, planar) {
-                (PHOTOMETRIC, _) => self.element(PHOTOMETRIC, VR::CS, image.photometric_value().as_slice()),
-                (PLANAR, Some(_)) if image.keeps_planes => {
-                    planar_is_due = None;
-                    self.0.extend_from_slice(&one.raw);
-                }
-                (PLANAR, Some(value)) => {
-                    planar_is_due = None;
-                    self.element(PLANAR, VR::US, &value);
-                }
-                _ => self.0.extend_from_slice(&one.raw),
+            match next_if(&mut set, |tag| tag == one.tag) {
+                Some((tag, vr, value)) => self.element(tag, vr, value),
+                None => self.0.extend_from_slice(&one.raw),
             }
         }
+        set.into_iter().for_each(|(tag, vr, value)| self.element(tag, vr, value));
         // PS3.5 A.2: OW where more than 8 bits are allocated.
         let vr = if image.bits_allocated > 8 { VR::OW } else { VR::OB };
         let even = size + size % 2;
-        let length = u32::try_from(even)
-            .map_err(|_| TranscodeError::TooLarge { bytes: even, max: u64::from(u32::MAX) })?;
-        write_header(
-            &mut self.0,
-            Layout::from(Encoding::ExplicitLittle),
-            PIXEL_DATA,
-            vr,
-            Length::Defined(length),
-        );
+        let too_large = |_| TranscodeError::TooLarge { bytes: even, max: u64::from(u32::MAX) };
+        let length = Length::Defined(u32::try_from(even).map_err(too_large)?);
+        write_header(&mut self.0, Layout::from(Encoding::ExplicitLittle), PIXEL_DATA, vr, length);
         Ok(VecDeque::from([Bytes::from(std::mem::take(&mut self.0))]))
     }
 
@@ -206,6 +200,15 @@ impl Out {
         write_header(&mut self.0, Layout::from(Encoding::ExplicitLittle), tag, vr, Length::Defined(length));
         self.0.extend_from_slice(value);
     }
+}
+
+/// Elements in the order of their tags.
+type Set<'a> = VecDeque<(Tag, VR, &'a [u8])>;
+
+/// Takes the first one, if its tag is such.
+fn next_if<'a>(set: &mut Set<'a>, is_such: impl Fn(Tag) -> bool) -> Option<(Tag, VR, &'a [u8])> {
+    let (tag, ..) = set.front()?;
+    if is_such(*tag) { set.pop_front() } else { None }
 }
 
 #[cfg(test)]

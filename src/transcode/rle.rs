@@ -66,7 +66,16 @@ mod tests {
 
     fn image(samples: u16, bits_allocated: u16) -> Image {
         let photometric = "RGB".to_owned();
-        Image { rows: 1, columns: 4, samples, bits_allocated, frames: 1, photometric, keeps_planes: false }
+        Image {
+            rows: 1,
+            columns: 4,
+            samples,
+            bits_allocated,
+            frames: 1,
+            photometric,
+            keeps_planes: false,
+            is_lossy: false,
+        }
     }
 
     fn frame(segments: &[&[u8]]) -> Vec<u8> {

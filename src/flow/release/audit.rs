@@ -64,6 +64,11 @@ pub(super) fn failed(parties: &Parties, instance: &Uid, refused: &Refused) {
     }
 }
 
+/// An instance was ready, and its receiver has not got it.
+pub(crate) fn undelivered(caller: &str, receiver: &str, instance: &Uid, reason: &dyn std::fmt::Display) {
+    warn!(target: AUDIT, %caller, %receiver, %instance, %reason, "instance not delivered");
+}
+
 /// An emergency access is open.
 pub(crate) fn grant_began(grant: &Grant) {
     let Grant { id, peer, by, reason, until, .. } = grant;

@@ -18,12 +18,14 @@ mod originals;
 mod search;
 mod send;
 
-pub(crate) use audit::{ended as audit_ended, grant_began, grant_over, refused as audit_refused};
+pub(crate) use audit::{
+    ended as audit_ended, grant_began, grant_over, refused as audit_refused, undelivered,
+};
 pub use config::{Config, ConfigError, Unsealed};
 pub use delivery::{Delivery, Refused};
 pub use expect::{Expectations, Expected, Offer};
 pub use fetch::{Arrival, Asked, Event, Request, Retrieval};
-pub(crate) use identifier::failed_list;
+pub(crate) use identifier::{failed_list, identifier_of, values as values_of};
 pub use search::{Found, Query, Search};
 pub use send::{NotSent, send_to};
 

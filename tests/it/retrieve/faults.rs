@@ -41,7 +41,7 @@ fn faults(good: &[u8], instance: &str) -> Vec<(&'static str, Vec<u8>)> {
     let flipped = |at: usize| changed(at, good[at] ^ 0x10);
     let other_uid = {
         let at = good.windows(instance.len()).rposition(|window| window == instance.as_bytes()).unwrap();
-        changed(at + instance.len() - 1, b'9')
+        changed(at + instance.len() - 2, b'9')
     };
     let shorter = {
         let mut cut = good[..stream + PREFIX + CHUNK].to_vec();
@@ -138,6 +138,7 @@ async fn an_archive_restored_from_a_backup_opens_as_it_was_then() {
 
 fn move_store(front: &Front, from: &str, to: &str) {
     for ending in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(front.site.path(&format!("keys/{to}{ending}")));
         let (from, to) = (format!("keys/{from}{ending}"), format!("keys/{to}{ending}"));
         let _ = fs::rename(front.site.path(&from), front.site.path(&to));
     }
@@ -196,7 +197,8 @@ async fn a_viewer_that_stops_reading_holds_up_nobody_and_no_memory() {
     let (came, ended) = front.get("VIEWER", &study, &needs).await;
     assert!(
         ended.is_complete() && differing(&samples, &came).is_empty(),
-        "the other one is served: {ended:?}"
+        "the other one is served: {ended:?}\n{}",
+        front.gateway.log()
     );
     front.gateway.wait_for_log("association ended");
     drop(getting);
@@ -233,7 +235,11 @@ async fn a_cancel_in_the_middle_stops_the_archive_and_a_death_in_the_middle_is_t
         if dies {
             assert!(!ended.is_complete() && !ended.was_cancelled(), "{ended:?}");
             let told = ended.answer.comment.as_ref().map(|comment| comment.as_written().to_owned());
-            assert!(told.is_some_and(|told| told.contains("pacs has not answered in full")), "{ended:?}");
+            assert!(
+                told.is_some_and(|told| told.contains("pacs has not answered in full")),
+                "{ended:?}\n{}",
+                front.gateway.log()
+            );
         } else {
             assert!(ended.was_cancelled(), "{ended:?}");
             assert!(ended.counts.remaining.unwrap_or_default() > 0, "{ended:?}");

@@ -2,6 +2,7 @@
 
 mod faults;
 mod history;
+mod migrate;
 mod rules;
 mod site;
 mod transcode;
@@ -163,8 +164,8 @@ async fn a_viewer_that_takes_another_native_syntax_gets_that() {
     for one in of_class {
         let (syntax, data) = &came[one.instance.instance.as_str()];
         assert_eq!(*syntax, implicit);
-        let tail = one.data_set.len() - 1000;
-        assert!(data.ends_with(&one.data_set[tail..]), "the same pixels: {one:?}");
+        let pixels = &one.data_set[one.data_set.len() / 2..][..1000];
+        assert!(data.windows(1000).any(|window| window == pixels), "the same pixels: {one:?}");
     }
 }
 

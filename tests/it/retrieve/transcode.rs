@@ -52,7 +52,7 @@ fn write_file(path: &Path, data_set: &[u8]) {
 }
 
 /// Whether both have the same image; what differs otherwise.
-fn compare(ours: &Path, theirs: &Path, lossy: bool) -> Result<(), String> {
+fn compare(ours: &Path, theirs: &Path, lossy: bool, is_gdcm: bool) -> Result<(), String> {
     let read = |path: &Path| open_file(path).map_err(|error| format!("{}: {error}", path.display()));
     let (ours, theirs) = (read(ours)?, read(theirs)?);
     let text = |file: &dicom_object::DefaultDicomObject, tag| {
@@ -60,7 +60,9 @@ fn compare(ours: &Path, theirs: &Path, lossy: bool) -> Result<(), String> {
     };
     for element in [0x0002, 0x0004, 0x0008, 0x0010, 0x0011, 0x0100, 0x0101, 0x0102, 0x0103, 0x2110] {
         let tag = Tag(0x0028, element);
-        if text(&ours, tag) != text(&theirs, tag) {
+        // GDCM takes these from the stream; DCMTK says nothing of losses in JPEG.
+        let is_theirs = (is_gdcm && matches!(element, 0x0101 | 0x0102)) || (lossy && element == 0x2110);
+        if text(&ours, tag) != text(&theirs, tag) && !is_theirs {
             return Err(format!("{tag}: {:?}, theirs {:?}", text(&ours, tag), text(&theirs, tag)));
         }
     }
@@ -101,7 +103,9 @@ fn decompressed_images_are_those_of_other_decoders() {
             Ok(data_set) if decoded_by_others(&sample, &theirs) => {
                 write_file(&ours, &data_set);
                 compared += 1;
-                if let Err(error) = compare(&ours, &theirs, is_lossy(&sample)) {
+                if let Err(error) =
+                    compare(&ours, &theirs, is_lossy(&sample), syntax.keyword.starts_with("JPEG2000"))
+                {
                     wrong.push(format!("{sample:?}: {error}"));
                 }
             }
