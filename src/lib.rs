@@ -17,8 +17,12 @@
 pub mod app;
 /// DICOM associations: bytes in, typed requests out.
 pub mod association;
+/// Inner layers that lie under the standard seal.
+pub mod cipher;
 /// The command line, one file per subcommand.
 pub mod cli;
+/// The trial: a gateway between phantoms and a small archive, for a first look.
+pub mod demo;
 /// The words: UIDs, AE titles, SOP classes, transfer syntaxes, statuses; checked on the way in.
 pub mod dicom;
 /// Statistics and reports over keys and ciphertexts.
@@ -35,6 +39,8 @@ pub mod keygen;
 pub mod keys;
 /// Who may do what: permits and refusals, decided from rules alone.
 pub mod policy;
+/// A PACS tried out before it is used.
+pub mod probe;
 /// The services we offer.
 pub mod scp;
 /// The services we use towards other nodes.

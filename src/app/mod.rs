@@ -4,13 +4,17 @@ mod certificates;
 mod config;
 mod doors;
 mod emergencies;
+#[cfg(debug_assertions)]
+mod failpoints;
 mod gate;
 mod hosts;
 mod live;
 mod notify;
+mod probes;
 mod rooms;
 mod serve;
 mod signals;
 
 pub use config::{Config, ConfigError, Listener};
+pub use probes::ask as ask_probes;
 pub use serve::{Ended, ServeError, serve};

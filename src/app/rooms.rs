@@ -6,13 +6,18 @@ use tracing::{error, info, warn};
 
 use super::live::Live;
 use super::serve::ServeError;
+use crate::cipher::Layers;
 use crate::dicom::AeAddress;
 use crate::flow::release::Release;
-use crate::flow::{Gateway, key_source};
+use crate::flow::{Gateway, Generators};
 use crate::grants::GrantFile;
+use crate::policy::Route;
 use crate::scu::{Dialer, Dialing, Failure, Pool};
+use crate::seal::Suite;
 use crate::settings::Settings;
-use crate::spool::{Recovery, Spool};
+#[cfg(not(debug_assertions))]
+use crate::spool::RealDisk;
+use crate::spool::{Disk, Recovery, Spool};
 
 /// Bytes of contents that are verified at once in the background.
 const VERIFY_BYTES: u64 = 256 * 1024 * 1024;
@@ -23,7 +28,7 @@ pub(super) fn gateway(settings: &Settings, live: &Live) -> Result<Option<Arc<Gat
         return Ok(None);
     }
     let archive = Arc::new(settings.keys.open_archive()?);
-    let (spool, recovery) = Spool::open(&settings.spool)?;
+    let (spool, recovery) = Spool::open_on(disk(), &settings.spool)?;
     tell(&recovery);
     let scu = Arc::new(settings.scu.clone());
     let door = Arc::new(scu.limits(&settings.association));
@@ -32,8 +37,37 @@ pub(super) fn gateway(settings: &Settings, live: &Live) -> Result<Option<Arc<Gat
     let rules = Box::new(move || Arc::clone(&rules.now().rules));
     let release = Release::new(settings.release.clone(), GrantFile::new(settings.grants.clone()));
     let forward = settings.forward.clone();
-    let gateway = Gateway::new(archive, key_source(&settings.keygen), spool, pool, forward, rules, release);
+    let generators = Generators::start(&settings.keygen);
+    prepare(settings, &generators.layers);
+    let gateway = Gateway::new(archive, generators, spool, pool, forward, rules, release);
     Ok(Some(Arc::new(gateway)))
+}
+
+/// What the spool is kept on. Tests have it fail.
+#[cfg(debug_assertions)]
+fn disk() -> Arc<dyn Disk> {
+    super::failpoints::disk()
+}
+
+/// What the spool is kept on.
+#[cfg(not(debug_assertions))]
+fn disk() -> Arc<dyn Disk> {
+    Arc::new(RealDisk)
+}
+
+/// Starts, beside everything else, what the suites of the routes need; one that cannot be had stops the other routes in
+/// nothing.
+fn prepare(settings: &Settings, layers: &Layers) {
+    let suite = |route: &Route| Suite::from_name(&route.suite).and_then(Suite::inner);
+    for (route, kind) in settings.routes.iter().filter_map(|route| Some((route.name.clone(), suite(route)?)))
+    {
+        let layers = layers.clone();
+        tokio::task::spawn_blocking(move || {
+            if let Err(problem) = layers.prepare(kind) {
+                error!(route, error = %problem, "the inner layer of a route cannot be made; what it takes is refused");
+            }
+        });
+    }
 }
 
 fn tell(recovery: &Recovery) {

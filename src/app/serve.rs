@@ -13,13 +13,13 @@ use super::doors::Doors;
 use super::emergencies::{self, Emergencies};
 use super::live::{Live, State};
 use super::signals::{Signals, Wish};
-use super::{certificates, hosts, notify, rooms};
+use super::{certificates, hosts, notify, probes, rooms};
 use crate::flow;
 use crate::identity::IdentityError;
 use crate::keys::KeysError;
 use crate::policy::{HostTable, Rules};
 use crate::settings::{self, Settings, SettingsError, Source};
-use crate::spool::SpoolError;
+use crate::spool::{Mailbox, SpoolError};
 use crate::telemetry::{self, LevelError, LogHandle};
 use crate::tls::{LoadError, Profiles};
 
@@ -60,6 +60,9 @@ pub enum ServeError {
     /// What identities are verified against.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// A destination that its probe speaks against.
+    #[error(transparent)]
+    Probe(SettingsError),
     /// Threads or signals.
     #[error("the system refused {what}: {error}")]
     System {
@@ -94,6 +97,7 @@ struct Gateway {
 
 async fn run(mut gateway: Gateway, rules: Rules) -> Result<Ended, ServeError> {
     let mut signals = Signals::listen().map_err(|error| ServeError::System { what: "signals", error })?;
+    probes::check(&gateway.settings).map_err(ServeError::Probe)?;
     let hosts = hosts::resolve(&rules, &HostTable::new()).await;
     let profiles = certificates::load(&gateway.settings, &Profiles::default())?;
     let verifier = gateway.settings.verifier()?;
@@ -103,6 +107,8 @@ async fn run(mut gateway: Gateway, rules: Rules) -> Result<Ended, ServeError> {
     let forwarder = rooms.as_ref().map(flow::forward);
     if let Some(rooms) = &rooms {
         tokio::spawn(rooms::verify(Arc::clone(rooms)));
+        let mailbox = Mailbox::of(&gateway.settings.spool.folder);
+        tokio::spawn(flow::attend(Arc::clone(rooms), mailbox));
     }
     notify::ready(&doors.status());
     steer(&mut gateway, &mut signals, &live, &doors, rooms.as_deref()).await;
@@ -174,6 +180,9 @@ async fn reload(gateway: &mut Gateway, live: &Live) {
         Ok(fresh) => fresh,
         Err(error) => return keep(&error),
     };
+    if let Err(error) = probes::check(&fresh) {
+        return keep(&error);
+    }
     let state = live.now();
     let profiles = match certificates::load(&fresh, &state.tls) {
         Ok(profiles) => profiles,

@@ -9,9 +9,11 @@ use clap::Args;
 use serde_json::json;
 
 use super::{ConfigArgs, Exit, complain};
-use crate::app::Listener;
+use crate::app::{self, Listener};
 use crate::grants::GrantFile;
+use crate::keygen::GeneratorStore;
 use crate::policy::{Criteria, Peer, Right, Route, Rules};
+use crate::seal::Suite;
 use crate::settings::{self, Settings, SettingsError, Source};
 use crate::tls::{ClientCertificates, Expiry, Profiles};
 
@@ -35,7 +37,11 @@ impl Check {
             Ok(checked) => checked,
             Err(error) => return self.refuse(&error),
         };
-        let warnings = [settings.warnings(), files.warnings].concat();
+        let probes = match app::ask_probes(&settings) {
+            Ok(notes) => notes,
+            Err(error) => return self.refuse(&error),
+        };
+        let warnings = [settings.warnings(), files.warnings, probes].concat();
         if self.json {
             println!("{:#}", as_json(&source, &settings, &rules, &warnings, &files.expiries));
         } else {
@@ -88,6 +94,7 @@ fn files_of(settings: &Settings) -> Result<Files, SettingsError> {
         Err(error) if error.is_about_access() => notes.push(format!("Users could not be checked: {error}.")),
         Err(error) => return Err(SettingsError::Value(error.to_string())),
     }
+    notes.extend(generator_notes(settings));
     if let Some(users) = settings.identity.users.as_ref().filter(|users| is_open_to_all(users)) {
         notes.push(format!("Everybody on this machine can read {}: chmod 0600.", users.display()));
     }
@@ -99,6 +106,22 @@ fn files_of(settings: &Settings) -> Result<Files, SettingsError> {
     }));
     warnings.extend(notes);
     Ok(Files { warnings, expiries: profiles.expiries().cloned().collect() })
+}
+
+/// What the generator of the configuration is missing for.
+fn generator_notes(settings: &Settings) -> Vec<String> {
+    let Err(error) = GeneratorStore::new(&settings.keygen.folder).get(settings.keygen.generator) else {
+        return Vec::new();
+    };
+    let inner = |route: &&Route| Suite::from_name(&route.suite).is_some_and(|suite| suite.inner().is_some());
+    let mut notes = vec![format!("Keys will rest on the operating system alone: {error}.")];
+    notes.extend(settings.routes.iter().filter(inner).map(|route| {
+        format!(
+            "Route {} will refuse every image: its suite {} needs a generator: {error}.",
+            route.name, route.suite
+        )
+    }));
+    notes
 }
 
 fn is_open_to_all(path: &Path) -> bool {

@@ -299,15 +299,16 @@ impl Verify {
                 )));
             }
         }
+        let mut engines: Vec<String> = Instructions::available().iter().map(ToString::to_string).collect();
+        engines.extend(compare_torch(model, &seeds, &images)?);
         let evidence = Evidence::of(&images);
         evidence
             .check()
             .map_err(|reason| KeygenError::Engine(format!("generator {}: {reason}", model.id())))?;
-        let sets: Vec<String> = Instructions::available().iter().map(ToString::to_string).collect();
         let entry = json!({
             "id": model.id().to_string(),
             "kind": model.kind().name(),
-            "instructions": sets,
+            "instructions": engines,
             "images": images.len(),
             "entropy_min": evidence.entropy_min,
             "chi_square_max": evidence.chi_square_max,
@@ -317,13 +318,38 @@ impl Verify {
             "good: {} {}; the same bytes with {}; {} key images, entropy at least {:.4}, chi-square at most {:.0}",
             model.id(),
             model.kind(),
-            sets.join(", "),
+            engines.join(", "),
             images.len(),
             evidence.entropy_min,
             evidence.chi_square_max,
         );
         Ok((entry, line))
     }
+}
+
+/// Holds libtorch, where it is built in, to the exact engine's key images; gives the names of what was held to them.
+#[cfg(feature = "tch")]
+fn compare_torch(model: &Model, seeds: &[Seed], images: &[KeyImage]) -> Result<Vec<String>, KeygenError> {
+    let mut names = Vec::new();
+    // The floating-point pass is of no generator, and gives other bytes.
+    let torch =
+        crate::keygen::torch::engines(model, 0)?.into_iter().filter(|engine| engine.id() == model.id());
+    for engine in torch {
+        let made = engine.generate(seeds)?;
+        let same = |(one, other): (&KeyImage, &KeyImage)| one.expose_secret() == other.expose_secret();
+        if made.len() != images.len() || !made.iter().zip(images).all(same) {
+            let reason = format!("generator {} gives other bytes with {}", model.id(), engine.name());
+            return Err(KeygenError::Engine(reason));
+        }
+        names.push(engine.name());
+    }
+    Ok(names)
+}
+
+#[cfg(not(feature = "tch"))]
+#[expect(clippy::unnecessary_wraps, reason = "the same shape with and without the feature")]
+fn compare_torch(_: &Model, _: &[Seed], _: &[KeyImage]) -> Result<Vec<String>, KeygenError> {
+    Ok(Vec::new())
 }
 
 impl Quantise {

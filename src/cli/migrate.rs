@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::{ConfigArgs, Exit, complain, open_archive};
 use crate::association::Transport;
 use crate::dicom::{AeAddress, Uid};
-use crate::flow::key_source;
+use crate::flow::Generators;
 use crate::flow::migrate::{Direction, Entry, Found, Journal, Migration, Plan, Summary, Target};
 use crate::scu::{Destination, Dialer, Dialing, Failure, Pool};
 use crate::seal::Suite;
@@ -96,8 +96,8 @@ impl Migrate {
         let ran = pool(&settings).and_then(|pool| {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
             let runtime = runtime.map_err(|error| error.to_string())?;
-            let keys = key_source(&settings.keygen);
-            runtime.block_on(self.migrate(Migration::new(plan, Arc::new(archive), keys, pool)))
+            let generators = Generators::start(&settings.keygen);
+            runtime.block_on(self.migrate(Migration::new(plan, Arc::new(archive), generators, pool)))
         });
         ran.unwrap_or_else(|error| {
             complain(error);

@@ -2,6 +2,7 @@
 
 mod batch;
 mod check;
+mod demo;
 mod echo;
 mod evaluate;
 mod generator;
@@ -12,6 +13,7 @@ mod inspect;
 mod keys;
 mod migrate;
 mod open;
+mod probe;
 mod seal;
 mod serve;
 mod spool;
@@ -43,12 +45,14 @@ const EXIT_CODES: &str = "Exit codes: 0 done; 1 it failed, the last line says wh
 enum Command {
     Serve(serve::Serve),
     Check(check::Check),
+    Demo(demo::Demo),
     Echo(echo::Echo),
     Evaluate(evaluate::Evaluate),
     Inspect(inspect::Inspect),
     Keys(keys::Keys),
     Seal(seal::Seal),
     Open(open::Open),
+    Probe(probe::Probe),
     Spool(spool::SpoolCommand),
     Users(users::Users),
     Generator(generator::Generator),
@@ -137,6 +141,7 @@ impl Cli {
         match self.command {
             Command::Serve(command) => command.run(),
             Command::Check(command) => command.run(),
+            Command::Demo(command) => command.run(),
             Command::Echo(command) => command.run(),
             Command::Evaluate(command) => command.run(),
             Command::Inspect(command) => command.run(),
@@ -144,6 +149,7 @@ impl Cli {
             Command::Users(command) => command.run(),
             Command::Seal(command) => command.run(),
             Command::Open(command) => command.run(),
+            Command::Probe(command) => command.run(),
             Command::Spool(command) => command.run(),
             Command::Generator(command) => command.run(),
             Command::Grant(command) => command.run(),

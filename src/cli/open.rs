@@ -2,12 +2,15 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
+use std::sync::Arc;
 
 use clap::Args;
 use serde_json::json;
 
 use super::batch::{Input, Inputs, Outcome, Outputs};
 use super::{ConfigArgs, Exit, open_archive};
+use crate::cipher::Layers;
+use crate::keygen::Engines;
 use crate::keys::{Archive, Binding as KeyBinding, KeysError, Source};
 use crate::seal::{Changes, Claim, FileError, HeaderMode, open_file};
 
@@ -31,18 +34,26 @@ pub(super) struct Open {
 impl Open {
     pub(super) fn run(self) -> Exit {
         match open_archive(&self.config) {
-            Ok((_, archive)) => self.inputs.run("opening", |input| self.open(input, &archive)),
+            Ok((settings, archive)) => {
+                let layers = Layers::new(Arc::new(Engines::new(&settings.keygen)));
+                self.inputs.run("opening", |input| self.open(input, &archive, &layers))
+            }
             Err(exit) => exit,
         }
     }
 
-    fn open(&self, input: &Input, archive: &Archive) -> Result<Outcome, FileError<KeysError>> {
+    fn open(
+        &self,
+        input: &Input,
+        archive: &Archive,
+        layers: &Layers,
+    ) -> Result<Outcome, FileError<KeysError>> {
         let mode = if self.original { HeaderMode::Original } else { HeaderMode::Current };
         let mut writing = self.outputs.begin(input)?;
         let file = File::open(&input.path)?;
         let mut out = BufWriter::with_capacity(256 * 1024, writing.file());
         let (mut source, mut warnings) = (None, Vec::new());
-        let opened = open_file(file, &mut out, mode, |claim: &Claim| {
+        let opened = open_file(file, &mut out, mode, layers, |claim: &Claim| {
             let binding = KeyBinding::from(&claim.binding);
             let found = archive.find(binding.key_id, claim.key_record.as_deref(), &binding)?;
             source = Some(found.source);

@@ -9,12 +9,12 @@ use serde_json::json;
 use super::batch::{Input, Inputs, Outcome, Outputs};
 use super::time::now_unix_millis;
 use super::{ConfigArgs, Exit, open_archive};
+use crate::flow::Generators;
 use crate::keys::store::{Facts, OriginalAttributes};
 use crate::keys::{Archive, Binding as KeyBinding, KeysError};
 use crate::seal::scan::Image;
 use crate::seal::{
-    Binding, Claim, FileError, KeyId, KeySource, NewSeal, NoEntropy, SealError, Sealed, Suite, SystemEntropy,
-    random, seal_file,
+    Binding, Claim, FileError, KeyId, NewSeal, NoEntropy, SealError, Sealed, Suite, random, seal_file,
 };
 
 /// Seal DICOM files
@@ -70,14 +70,21 @@ impl From<NoEntropy> for Refused {
 
 impl Seal {
     pub(super) fn run(self) -> Exit {
-        let (_, archive) = match open_archive(&self.config) {
+        let (settings, archive) = match open_archive(&self.config) {
             Ok(opened) => opened,
             Err(exit) => return exit,
         };
-        self.inputs.run("sealing", |input| self.seal(input, self.suite, &archive))
+        let generators = Generators::start(&settings.keygen);
+        self.inputs.run("sealing", |input| self.seal(input, &generators, &archive))
     }
 
-    fn seal(&self, input: &Input, suite: Suite, archive: &Archive) -> Result<Outcome, FileError<Refused>> {
+    fn seal(
+        &self,
+        input: &Input,
+        generators: &Generators,
+        archive: &Archive,
+    ) -> Result<Outcome, FileError<Refused>> {
+        let (suite, key_source) = (self.suite, &generators.key_source);
         let mut writing = self.outputs.begin(input)?;
         let file = File::open(&input.path)?;
         let mut out = BufWriter::with_capacity(256 * 1024, writing.file());
@@ -85,7 +92,7 @@ impl Seal {
         let new_seal = |sop_class, sop_instance| {
             let key_id = KeyId::new(random()?);
             let binding = Binding { suite, key_id, sop_class, sop_instance };
-            let key = SystemEntropy.draw(&binding)?;
+            let key = key_source.draw(&binding)?;
             record = archive.wrap(&key, &KeyBinding::from(&binding))?;
             let key_record = archive.in_tag(&record).map(<[u8]>::to_vec);
             Ok(NewSeal { binding, key, key_record })
@@ -97,7 +104,7 @@ impl Seal {
                 .ok()
                 .map(|found| found.content_key)
         };
-        let (sealed, binding) = match seal_file(file, &mut out, new_seal, known) {
+        let (sealed, binding) = match seal_file(file, &mut out, &generators.layers, new_seal, known) {
             Ok(sealed) => sealed,
             Err(FileError::Seal(SealError::NoPixels)) if self.without_pixels != WithoutPixels::Refuse => {
                 drop(out);

@@ -45,10 +45,10 @@ impl Serve {
             Ok(app::Ended::Drained) => Exit::Done,
             Ok(app::Ended::Cut) => Exit::Unfinished,
             Err(error) => {
-                let exit = if matches!(error, app::ServeError::Tls(_) | app::ServeError::Identity(_)) {
-                    Exit::Configuration
-                } else {
-                    Exit::Failed
+                use app::ServeError::{Identity, Probe, Tls};
+                let exit = match error {
+                    Tls(_) | Identity(_) | Probe(_) => Exit::Configuration,
+                    _ => Exit::Failed,
                 };
                 complain(error);
                 exit

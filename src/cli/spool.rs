@@ -1,5 +1,6 @@
 //! `sealgate spool`: what waits for the PACS, why, and what an operator decides about it.
 
+use std::env;
 use std::io::{self, IsTerminal};
 use std::thread;
 use std::time::Duration;
@@ -12,7 +13,12 @@ use super::time::now_unix_millis;
 use super::{ConfigArgs, Exit, complain};
 use crate::flow::Ticket;
 use crate::settings;
-use crate::spool::{Config, EntryId, Listing, Spool, SpoolError, State, Summary, look, look_at};
+use crate::spool::{
+    Config, EntryId, Listing, Mailbox, Reply, Request, Spool, SpoolError, State, Summary, Wish, look, look_at,
+};
+
+/// How long the service may take to carry out what is asked.
+const REPLY_PATIENCE: Duration = Duration::from_secs(20);
 
 /// See and decide about what waits for the PACS
 #[derive(Debug, Args)]
@@ -28,9 +34,9 @@ enum Action {
     List(List),
     /// Show one entry
     Show(Show),
-    /// Try deliveries again that were put off or set aside; the service has to be stopped
+    /// Try deliveries again that were put off or set aside
     Retry(Decide),
-    /// Give deliveries up, for good; the service has to be stopped
+    /// Give deliveries up, for good
     #[command(
         after_help = "Example: sealgate spool drop 00112233445566778899aabbccddeeff --reason 'sent again by hand'"
     )]
@@ -232,9 +238,53 @@ impl Show {
     }
 }
 
+/// Who has the spool.
+enum Held {
+    Here(Spool),
+    ByTheService,
+}
+
+fn open(config: &Config) -> Result<Held, SpoolError> {
+    match Spool::open(config) {
+        Ok((spool, _)) => Ok(Held::Here(spool)),
+        Err(SpoolError::Locked(_)) => Ok(Held::ByTheService),
+        Err(error) => Err(error),
+    }
+}
+
+/// Has the running service decide.
+fn ask(
+    config: &Config,
+    wish: Wish,
+    entries: Vec<EntryId>,
+    destination: Option<String>,
+    reason: String,
+) -> Answer {
+    let by = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| env::var(name).ok()).unwrap_or_default();
+    let request = Request { wish, entries, destination, reason, by };
+    let Some(Reply { changed, problems }) = Mailbox::of(&config.folder).ask(&request, REPLY_PATIENCE)? else {
+        let seconds = REPLY_PATIENCE.as_secs();
+        let text = format!("The service has not answered within {seconds} s. Asking again does no harm.");
+        return Ok((json!({ "answered": false }), text, Exit::Failed));
+    };
+    let (key, words) = match wish {
+        Wish::Retry => ("retried", "are tried again now"),
+        Wish::Drop => ("dropped", "were given up"),
+    };
+    let text = std::iter::once(format!("{changed} deliveries {words}.")).chain(problems.iter().cloned());
+    let exit = if problems.is_empty() { Exit::Done } else { Exit::Failed };
+    Ok((json!({ key: changed, "problems": problems }), text.collect::<Vec<_>>().join("\n"), exit))
+}
+
 impl Decide {
     fn run(&self, config: &Config) -> Answer {
-        let (spool, _) = Spool::open(config)?;
+        let spool = match open(config)? {
+            Held::Here(spool) => spool,
+            Held::ByTheService => {
+                let (entries, reason) = (self.entries.clone(), String::new());
+                return ask(config, Wish::Retry, entries, self.destination.clone(), reason);
+            }
+        };
         let all = || spool.list(0, usize::MAX).into_iter().map(|entry| entry.id).collect();
         let entries: Vec<EntryId> = if self.entries.is_empty() { all() } else { self.entries.clone() };
         let mut tried = 0;
@@ -251,7 +301,13 @@ impl Decide {
 
 impl Drop {
     fn run(&self, config: &Config) -> Answer {
-        let (spool, _) = Spool::open(config)?;
+        let spool = match open(config)? {
+            Held::Here(spool) => spool,
+            Held::ByTheService => {
+                let (entries, reason) = (self.entries.clone(), self.reason.clone());
+                return ask(config, Wish::Drop, entries, self.destination.clone(), reason);
+            }
+        };
         let mut dropped = 0;
         for entry in &self.entries {
             dropped += spool.discard(*entry, self.destination.as_deref(), &self.reason, now())?;

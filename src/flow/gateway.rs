@@ -4,8 +4,11 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::config::Config;
+use super::forward::Ways;
+use super::key_source::Generators;
 use super::release::Release;
 use super::waiting::Waiting;
+use crate::cipher::Layers;
 use crate::dicom::{AeTitle, Uid};
 use crate::keys::Archive;
 use crate::policy::{Destination, Permit, Rules};
@@ -30,6 +33,8 @@ pub struct Gateway {
     pub archive: Arc<Archive>,
     /// Where content keys come from.
     pub key_source: Arc<dyn KeySource>,
+    /// The inner layers of suites that have one.
+    pub layers: Layers,
     /// What waits for the PACS.
     pub spool: Spool,
     /// Associations to the PACS.
@@ -41,6 +46,8 @@ pub struct Gateway {
     /// What retrievals share.
     pub release: Release,
     pub(super) waiting: Waiting,
+    /// Which destinations are down.
+    pub(super) ways: Ways,
     /// Instances that are about to be committed.
     pub(super) committing: Committing,
 }
@@ -50,15 +57,16 @@ impl Gateway {
     #[must_use]
     pub fn new(
         archive: Arc<Archive>,
-        key_source: Arc<dyn KeySource>,
+        generators: Generators,
         spool: Spool,
         pool: Pool,
         config: Config,
         rules: Box<dyn Fn() -> Arc<Rules> + Send + Sync>,
         release: Release,
     ) -> Self {
-        let (waiting, committing) = (Waiting::default(), Committing::default());
-        Self { archive, key_source, spool, pool, config, rules, release, waiting, committing }
+        let (waiting, ways, committing) = (Waiting::default(), Ways::default(), Committing::default());
+        let Generators { key_source, layers } = generators;
+        Self { archive, key_source, layers, spool, pool, config, rules, release, waiting, ways, committing }
     }
 
     /// Whom we call for a destination, and as whom.

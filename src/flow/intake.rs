@@ -7,31 +7,36 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dicom_core::Tag;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::oneshot;
+use tokio::task::block_in_place;
 use tokio::time::timeout;
 use tracing::info;
 
 use super::gateway::{Gateway, Visitor};
-use super::now_unix_millis;
 use super::refusal::Refused;
 use super::ticket::{Protection, Ticket};
 use super::waiting::Settled;
+use super::{AUDIT, now_unix_millis};
 use crate::dicom::{TransferSyntax, Uid, never_has_pixels};
 use crate::keys::store::{Facts, OriginalAttributes};
 use crate::keys::{Binding as KeyBinding, KeysError};
 use crate::policy::{Acknowledge, Instance, Route, WithoutPixels};
 use crate::seal::element::is_pixel_data;
-use crate::seal::scan::{Event, Limits, Scanner};
+use crate::seal::scan::{Event, Limits, ScanError, Scanner};
 use crate::seal::{
-    Binding, Claim, ContentKey, DataDigest, Described, KeyId, Original, Peek, SealError, Sealer, Sink, Suite,
-    random,
+    Binding, Claim, ContentKey, DataDigest, Described, KeyId, NewSeal, Original, Peek, SealError, Sealer,
+    Sink, Suite, random,
 };
-use crate::spool::{Draft, Meta, Receipt, Summary};
+use crate::spool::{Draft, EntryId, Meta, Receipt, SpoolError, Summary};
 
 /// What of an instance may be held until it is clear what it is: as much as a header may have.
 const HEAD_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Modality and Station Name come among the first elements; a route is chosen without them after so many bytes.
 const PEEK_BYTES_MAX: usize = 256 * 1024;
+
+const STUDY: Tag = Tag(0x0020, 0x000D);
 
 /// What a C-STORE request says.
 #[derive(Debug, Clone)]
@@ -89,6 +94,7 @@ struct Passing {
     protection: Protection,
     may_have_pixels: bool,
     digest: DataDigest,
+    study: Option<Uid>,
 }
 
 /// An entry of the spool as what a sealer writes to.
@@ -179,7 +185,10 @@ impl Intake {
         };
         let draft = DraftSink(self.gateway.spool.begin(None)?);
         let key_record = archive.in_tag(&record).map(<[u8]>::to_vec);
-        let sealer = Sealer::new(&original, binding.clone(), &key, key_record, None, draft, find_key)?;
+        let new = NewSeal { binding: binding.clone(), key, key_record };
+        let layers = &self.gateway.layers;
+        let begin = || Sealer::new(&original, new, layers, None, draft, find_key);
+        let sealer = if is_slow(suite) { aside(begin) } else { begin() }?;
         Ok(Sealing { sealer, binding, record: Some(record), kept: None })
     }
 
@@ -189,7 +198,7 @@ impl Intake {
         if undecided && self.head.len() <= HEAD_BYTES_MAX {
             self.head.extend_from_slice(bytes);
         }
-        match sealing.sealer.push(bytes) {
+        match sealing.push(bytes) {
             Ok(()) => {}
             Err(SealError::AlreadySealed(key_id)) => {
                 let head = std::mem::take(&mut self.head);
@@ -217,13 +226,8 @@ impl Intake {
         if head.len() > HEAD_BYTES_MAX {
             return Err(Refused::Undecided(HEAD_BYTES_MAX));
         }
-        let mut passing = Box::new(Passing {
-            draft: self.gateway.spool.begin(None)?,
-            scanner: Scanner::new(self.offered.transfer_syntax.encoding, Limits::default(), None),
-            protection,
-            may_have_pixels,
-            digest: DataDigest::default(),
-        });
+        let mut passing =
+            Box::new(Passing::begin(&self.gateway, &self.offered, protection, may_have_pixels)?);
         passing.push(head, &self.offered.sop_class)?;
         self.phase = Phase::Passing(passing);
         Ok(())
@@ -239,19 +243,63 @@ impl Intake {
         let route = route.ok_or(Refused::Task)?;
         let end = End { gateway, visitor, offered, route };
         match phase {
-            Phase::Sealing(sealing) => end.finish_sealing(*sealing, head).await,
-            Phase::Passing(passing) => end.finish_passing(*passing).await,
+            Phase::Sealing(sealing) => Box::pin(end.finish_sealing(*sealing, head)).await,
+            Phase::Passing(passing) => Box::pin(end.finish_passing(*passing)).await,
             Phase::Peeking(_) => Err(Refused::Task),
         }
     }
 }
 
+impl Sealing {
+    fn push(&mut self, bytes: &[u8]) -> Result<(), SealError> {
+        let Self { sealer, binding, .. } = self;
+        if is_slow(binding.suite) { aside(|| sealer.push(bytes)) } else { sealer.push(bytes) }
+    }
+}
+
+/// Whether sealing takes so much longer than reading that other associations would wait for it.
+const fn is_slow(suite: Suite) -> bool {
+    suite.inner().is_some()
+}
+
+/// Does something that takes milliseconds, while other associations go on.
+fn aside<T>(deed: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|handle| handle.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => block_in_place(deed),
+        _ => deed(),
+    }
+}
+
 impl Passing {
+    fn begin(
+        gateway: &Gateway,
+        offered: &Offered,
+        protection: Protection,
+        may_have_pixels: bool,
+    ) -> Result<Self, Refused> {
+        Ok(Self {
+            draft: gateway.spool.begin(None)?,
+            scanner: Scanner::new(offered.transfer_syntax.encoding, Limits::default(), None),
+            protection,
+            may_have_pixels,
+            digest: DataDigest::default(),
+            study: None,
+        })
+    }
+
+    fn finish_scan(&mut self) -> Result<(), ScanError> {
+        self.scanner.finish()
+    }
+
     fn push(&mut self, bytes: &[u8], class: &Uid) -> Result<(), Refused> {
-        let may_have_pixels = self.may_have_pixels;
+        let (may_have_pixels, study) = (self.may_have_pixels, &mut self.study);
         self.scanner.push(bytes, &mut |event| match event {
             Event::Begin(head) if is_pixel_data(head.tag) && !may_have_pixels => {
                 Err(Refused::Pixels(class.clone()))
+            }
+            Event::Element(element) if element.tag == STUDY => {
+                *study = Uid::from_wire(element.value).ok();
+                Ok(())
             }
             _ => Ok(()),
         })?;
@@ -271,113 +319,166 @@ struct End {
 impl End {
     async fn finish_sealing(self, sealing: Sealing, head: Vec<u8>) -> Result<Stored, Refused> {
         let Sealing { sealer, binding, kept, .. } = sealing;
-        let (sealed, sink) = match sealer.finish() {
+        let finished = if is_slow(binding.suite) { aside(|| sealer.finish()) } else { sealer.finish() };
+        let (sealed, sink) = match finished {
             Ok(sealed) => sealed,
-            Err(SealError::NoPixels) => return self.without_pixels(head).await,
+            Err(SealError::NoPixels) => return self.without_pixels(&head).await,
             Err(error) => return Err(error.into()),
         };
         // First the key: what is in the spool can be opened.
         kept.ok_or(Refused::Task)?.await.map_err(|_| Refused::Task)??;
-        let syntax = Uid::parse(sealed.transfer_syntax).expect("a UID of the standard's registry");
-        let protection = Protection::Sealed(binding.key_id.to_string());
-        self.commit(sink.0, syntax, sealed.study, protection, sealed.digest).await
+        self.commit(Taken {
+            draft: sink.0,
+            transfer_syntax: Uid::parse(sealed.transfer_syntax).expect("a UID of the standard's registry"),
+            study: sealed.study,
+            protection: Protection::Sealed(binding.key_id.to_string()),
+            digest: sealed.digest,
+        })
+        .await
     }
 
     /// All of it came, and there were no pixels in it.
-    async fn without_pixels(self, head: Vec<u8>) -> Result<Stored, Refused> {
+    async fn without_pixels(self, head: &[u8]) -> Result<Stored, Refused> {
         match self.route.without_pixels {
             WithoutPixels::Refuse => Err(Refused::NoPixels(self.route.name)),
             WithoutPixels::Pass if head.len() > HEAD_BYTES_MAX => Err(Refused::Undecided(HEAD_BYTES_MAX)),
             WithoutPixels::Pass => {
-                let mut draft = self.gateway.spool.begin(Some(head.len() as u64))?;
-                draft.write(&head)?;
-                let syntax = self.syntax();
-                let digest = DataDigest::of(&head);
-                self.commit(draft, syntax, None, Protection::Clear, digest).await
+                let mut passing = Passing::begin(&self.gateway, &self.offered, Protection::Clear, false)?;
+                passing.push(head, &self.offered.sop_class)?;
+                self.finish_passing(passing).await
             }
         }
     }
 
     async fn finish_passing(self, mut passing: Passing) -> Result<Stored, Refused> {
-        passing.scanner.finish()?;
-        let Passing { draft, protection, digest, .. } = passing;
-        let syntax = self.syntax();
-        self.commit(draft, syntax, None, protection, digest.finish()).await
+        passing.finish_scan()?;
+        let Passing { draft, protection, digest, study, .. } = passing;
+        let transfer_syntax =
+            Uid::parse(self.offered.transfer_syntax.uid).expect("a UID of the standard's registry");
+        self.commit(Taken { draft, transfer_syntax, study, protection, digest: digest.finish() }).await
     }
 
-    fn syntax(&self) -> Uid {
-        Uid::parse(self.offered.transfer_syntax.uid).expect("a UID of the standard's registry")
-    }
-
-    async fn commit(
-        self,
-        draft: Draft,
-        transfer_syntax: Uid,
-        study: Option<Uid>,
-        seal: Protection,
-        digest: [u8; 32],
-    ) -> Result<Stored, Refused> {
-        let Self { gateway, visitor, offered, route } = self;
-        let Offered { sop_class, sop_instance, .. } = offered;
-        let turn = gateway.committing.turn(&sop_instance).await;
-        let key = sop_instance.as_str().as_bytes().to_vec();
-        let is_same = |entry: &Summary| {
-            entry.is_open()
-                && gateway.spool.read(entry.id).is_ok_and(|content| content.meta().digest == digest)
-        };
-        let same = gateway.spool.find(&key).into_iter().find(is_same);
-        if let Some(same) = same {
-            info!(instance = %sop_instance, entry = %same.id, "the same instance waits already, it is kept once");
+    async fn commit(self, taken: Taken) -> Result<Stored, Refused> {
+        let gateway = &self.gateway;
+        let turn = gateway.committing.turn(&self.offered.sop_instance).await;
+        if let Some((entry, waits)) = self.same_that_waits(&taken.digest) {
+            drop(turn);
+            let instance = &self.offered.sop_instance;
+            info!(%instance, %entry, "the same instance waits already, it is kept once");
+            self.acknowledge(entry, waits).await?;
             return Ok(Stored::Repeated);
         }
-        let group = study.as_ref().map(|study| study.as_str().as_bytes().to_vec()).unwrap_or_default();
+        let (entry, bytes) = (taken.draft.id(), taken.draft.len());
+        let meta = self.meta(&taken);
+        // Before what it has to outlive.
+        let _forgotten = Forget { gateway, entry };
+        let waits = match self.route.acknowledge {
+            Acknowledge::Spooled => Vec::new(),
+            Acknowledge::Forwarded => self.wait_at(entry, self.route.destinations.iter()),
+        };
+        let draft = taken.draft;
+        let (archive, again) = (Arc::clone(&gateway.archive), self.offered.sop_instance.clone());
+        let committed = tokio::task::spawn_blocking(move || {
+            let receipt = draft.commit(meta, now_unix_millis())?;
+            // For the log alone: what cannot be read does not undo what is safe.
+            Ok::<_, SpoolError>((receipt, archive.came_before(&again).unwrap_or(false)))
+        });
+        let committed = committed.await;
+        drop(turn);
+        let (receipt, came_before) = committed.map_err(|_| Refused::Task)??;
+        let (peer, instance) = (&self.visitor.permit.peer().name, &self.offered.sop_instance);
+        info!(
+            peer, %instance, %entry, bytes, route = self.route.name, protection = ?taken.protection,
+            "instance taken in"
+        );
+        if came_before {
+            info!(
+                target: AUDIT, peer, %instance, %entry,
+                "the instance came before, with other bytes or until it was forwarded: sealed under a further key"
+            );
+        }
+        self.acknowledge(entry, waits).await?;
+        Ok(Stored::New(receipt))
+    }
+
+    /// What the spool keeps beside the content.
+    fn meta(&self, taken: &Taken) -> Meta {
+        let Self { visitor, offered, route, .. } = self;
+        let bytes_of = |uid: &Uid| uid.as_str().as_bytes().to_vec();
         let ticket = Ticket {
-            sop_class,
-            sop_instance: sop_instance.clone(),
-            study,
-            transfer_syntax,
+            sop_class: offered.sop_class.clone(),
+            sop_instance: offered.sop_instance.clone(),
+            study: taken.study.clone(),
+            transfer_syntax: taken.transfer_syntax.clone(),
             calling: visitor.calling.clone(),
             called: visitor.called.clone(),
             route: route.name.clone(),
-            seal,
+            seal: taken.protection.clone(),
         };
-        let meta = Meta {
+        Meta {
             bytes: ticket.to_bytes(),
             destinations: route.destinations.clone(),
-            key,
-            group,
-            digest: digest.to_vec(),
+            key: bytes_of(&offered.sop_instance),
+            group: taken.study.as_ref().map(bytes_of).unwrap_or_default(),
+            digest: taken.digest.to_vec(),
             holds: 0,
-        };
-        let (entry, bytes) = (draft.id(), draft.len());
-        let waits: Vec<_> = match route.acknowledge {
-            Acknowledge::Spooled => Vec::new(),
-            Acknowledge::Forwarded => route
-                .destinations
-                .iter()
-                .map(|name| (name.clone(), gateway.waiting.expect(entry, name)))
-                .collect(),
-        };
-        let committed = tokio::task::spawn_blocking(move || draft.commit(meta, now_unix_millis())).await;
-        drop(turn);
-        let forgotten = Forget { gateway: &gateway, entry };
-        let receipt = committed.map_err(|_| Refused::Task)??;
-        info!(
-            peer = visitor.permit.peer().name, instance = %sop_instance, %entry, bytes, route = route.name,
-            protection = ?ticket.seal, "instance taken in"
-        );
-        let patience = Duration::from_secs(gateway.config.acknowledge_seconds_max);
-        let answered = timeout(patience, forwarded(waits)).await;
-        drop(forgotten);
-        answered.map_err(|_| Refused::NotInTime(route.destinations.join(", ")))??;
-        Ok(Stored::New(receipt))
+        }
     }
+
+    /// The entry with the same bytes that is still to be delivered, and on a route that waits for the PACS what there is to
+    /// wait for.
+    fn same_that_waits(&self, digest: &[u8; 32]) -> Option<(EntryId, Waits)> {
+        let spool = &self.gateway.spool;
+        let is_same = |entry: &Summary| {
+            entry.is_open() && spool.read(entry.id).is_ok_and(|content| content.meta().digest == digest)
+        };
+        let same = spool.find(self.offered.sop_instance.as_str().as_bytes()).into_iter().find(is_same)?;
+        if self.route.acknowledge == Acknowledge::Spooled {
+            return Some((same.id, Vec::new()));
+        }
+        let mut waits = self.wait_at(same.id, same.deliveries.iter().map(|delivery| &delivery.destination));
+        // Looked at again, now that nothing can be missed: gone means delivered meanwhile, and then it is kept anew.
+        let Ok(now) = spool.show(same.id) else {
+            drop(waits);
+            self.gateway.waiting.forget(same.id);
+            return None;
+        };
+        let is_final = |name: &str| {
+            now.deliveries.iter().any(|found| found.destination == name && found.delivery.state.is_final())
+        };
+        waits.retain(|(name, _)| !is_final(name));
+        Some((same.id, waits))
+    }
+
+    fn wait_at<'a>(&self, entry: EntryId, destinations: impl Iterator<Item = &'a String>) -> Waits {
+        destinations.map(|name| (name.clone(), self.gateway.waiting.expect(entry, name))).collect()
+    }
+
+    /// Waits for the PACS, where the route has it so.
+    async fn acknowledge(&self, entry: EntryId, waits: Waits) -> Result<(), Refused> {
+        let _forgotten = Forget { gateway: &self.gateway, entry };
+        let patience = Duration::from_secs(self.gateway.config.acknowledge_seconds_max);
+        let answered = timeout(patience, forwarded(waits)).await;
+        answered.map_err(|_| Refused::NotInTime(self.route.destinations.join(", ")))?
+    }
+}
+
+/// What there is to wait for, by destination.
+type Waits = Vec<(String, oneshot::Receiver<Settled>)>;
+
+/// An instance that is all there, and not yet committed.
+struct Taken {
+    draft: Draft,
+    transfer_syntax: Uid,
+    study: Option<Uid>,
+    protection: Protection,
+    digest: [u8; 32],
 }
 
 /// Nobody waits any more when the association is gone.
 struct Forget<'a> {
     gateway: &'a Gateway,
-    entry: crate::spool::EntryId,
+    entry: EntryId,
 }
 
 impl Drop for Forget<'_> {
@@ -387,7 +488,7 @@ impl Drop for Forget<'_> {
 }
 
 /// Waits until every destination has it, or one does not take it.
-async fn forwarded(waits: Vec<(String, oneshot::Receiver<Settled>)>) -> Result<(), Refused> {
+async fn forwarded(waits: Waits) -> Result<(), Refused> {
     for (destination, settled) in waits {
         match settled.await {
             Ok(Settled::Taken) => {}

@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use tracing::{error, info};
 
-use crate::keygen::{self, GeneratorId, GeneratorStore, KeyImage, KeygenError, Pool, PoolStatus, Seed};
+use crate::cipher::Layers;
+use crate::keygen::{
+    self, Engine, Engines, GeneratorId, GeneratorStore, KeyImage, KeygenError, Pool, PoolConfig, PoolStatus,
+    Seed,
+};
 use crate::seal::{Conditioning, KeySource, SystemEntropy};
 
 /// Key images made ahead, each reduced to the digest that conditions one content key.
@@ -18,10 +22,15 @@ impl Generated {
         let model = GeneratorStore::new(&config.folder).get(config.generator)?;
         let engine = keygen::start(config.engine, &model, config.threads)?;
         info!(generator = %model.id(), engine = engine.name(), "the key generator is at work");
+        Self::with(Arc::from(engine), &config.pool)
+    }
+
+    /// Starts to fill the pool with what this engine makes.
+    fn with(engine: Arc<dyn Engine>, pool: &PoolConfig) -> Result<Self, KeygenError> {
         let reduce = |id: &GeneratorId, seed: &Seed, image: &KeyImage| {
             Conditioning::of(id.as_bytes(), seed.expose_secret(), image.expose_secret())
         };
-        Ok(Self { pool: Pool::start(Arc::from(engine), &config.pool, reduce)? })
+        Ok(Self { pool: Pool::start(engine, pool, reduce)? })
     }
 
     /// What the pool has done, for metrics.
@@ -37,10 +46,28 @@ impl KeySource for Generated {
     }
 }
 
+/// What a configuration's generators are good for: content keys, and the inner layers of suites that have one.
+pub struct Generators {
+    /// Where content keys come from.
+    pub key_source: Arc<dyn KeySource>,
+    /// The inner layers.
+    pub layers: Layers,
+}
+
+impl Generators {
+    /// Those that are configured. The engine for content keys starts to work at once, on a thread of its own; those of
+    /// keystreams when they are first needed.
+    #[must_use]
+    pub fn start(config: &keygen::Config) -> Self {
+        let layers = Layers::new(Arc::new(Engines::new(config)));
+        Self { key_source: key_source(config), layers }
+    }
+}
+
 /// The source that is configured. A generator that cannot start never stops the gateway: keys rest on the operating
 /// system in any case, and then on it alone.
 #[must_use]
-pub fn key_source(config: &keygen::Config) -> Arc<dyn KeySource> {
+fn key_source(config: &keygen::Config) -> Arc<dyn KeySource> {
     match Generated::start(config) {
         Ok(generated) => Arc::new(generated),
         Err(problem) => {
@@ -52,8 +79,67 @@ pub fn key_source(config: &keygen::Config) -> Arc<dyn KeySource> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
-    use crate::seal::{Binding, KeyId, Suite};
+    use crate::seal::{Binding, Entropy, KeyId, Suite, content_key};
+
+    fn binding() -> Binding {
+        Binding {
+            suite: Suite::DeepKeyGen,
+            key_id: KeyId::new([1; 16]),
+            sop_class: "1.2.3".parse().expect("a UID"),
+            sop_instance: "1.2.4".parse().expect("a UID"),
+        }
+    }
+
+    /// A generator that has been taken over: the same byte everywhere, whatever the seed is.
+    struct Hostile(u8);
+
+    impl Engine for Hostile {
+        fn id(&self) -> GeneratorId {
+            GeneratorId::new([0; 32])
+        }
+
+        fn name(&self) -> String {
+            "hostile".into()
+        }
+
+        fn generate(&self, seeds: &[Seed]) -> Result<Vec<KeyImage>, KeygenError> {
+            let image = || KeyImage::new(vec![self.0; KeyImage::LENGTH].into()).expect("of that length");
+            Ok(seeds.iter().map(|_| image()).collect())
+        }
+    }
+
+    #[test]
+    fn a_generator_of_zeros_or_of_one_image_for_ever_gives_distinct_keys_that_hang_on_the_entropy() {
+        for byte in [0, 0xAB] {
+            let pool = PoolConfig { ready_max: 4, images_per_second_max: 100_000, ..PoolConfig::default() };
+            let generated = Generated::with(Arc::new(Hostile(byte)), &pool).expect("started");
+            let take = || {
+                let end = Instant::now() + Duration::from_secs(60);
+                while generated.status().ready == 0 {
+                    assert!(Instant::now() < end, "nothing comes: {:?}", generated.status());
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                generated.conditioning().expect("one is ready")
+            };
+            let keys: Vec<_> = (0..3)
+                .map(|_| {
+                    drop(take());
+                    *generated.draw(&binding()).expect("drawn").expose_secret()
+                })
+                .collect();
+            assert!(keys[0] != keys[1] && keys[1] != keys[2] && keys[0] != keys[2]);
+            // One and the same contribution of the generator, twice: only the entropy makes the difference.
+            let same = take();
+            let key = |r: &Entropy| *content_key(r, Some(&same), &binding()).expose_secret();
+            let (one, other) = (Entropy::draw().expect("random"), Entropy::draw().expect("random"));
+            assert_ne!(key(&one), key(&other));
+            assert_eq!(key(&one), key(&one));
+            assert_ne!(key(&one), *content_key(&one, Some(&take()), &binding()).expose_secret());
+        }
+    }
 
     #[test]
     fn without_a_generator_keys_come_from_the_operating_system() {
@@ -62,13 +148,7 @@ mod tests {
         let config = keygen::Config { generator, folder: folder.path().into(), ..keygen::Config::default() };
         let source = key_source(&config);
         assert!(source.conditioning().is_none());
-        let binding = Binding {
-            suite: Suite::DeepKeyGen,
-            key_id: KeyId::new([1; 16]),
-            sop_class: "1.2.3".parse().expect("a UID"),
-            sop_instance: "1.2.4".parse().expect("a UID"),
-        };
-        let (one, two) = (source.draw(&binding).expect("drawn"), source.draw(&binding).expect("drawn"));
+        let (one, two) = (source.draw(&binding()).expect("drawn"), source.draw(&binding()).expect("drawn"));
         assert_ne!(one.expose_secret(), two.expose_secret());
     }
 }

@@ -1,7 +1,7 @@
 //! The stories: what becomes of an instance between a modality and the PACS, and between the PACS and a viewer.
 #![cfg_attr(not(test), warn(clippy::indexing_slicing))]
 
-mod backoff;
+mod attend;
 mod config;
 mod forward;
 mod gateway;
@@ -13,13 +13,17 @@ pub mod release;
 mod ticket;
 mod waiting;
 
+pub use attend::attend;
 pub use config::{Config, ConfigError};
 pub use forward::{Forwarder, forward};
 pub use gateway::{Gateway, Visitor};
 pub use intake::{Intake, Offered, Stored};
-pub use key_source::{Generated, key_source};
+pub use key_source::{Generated, Generators};
 pub use refusal::Refused;
 pub use ticket::Ticket;
+
+/// The target of events in the log that somebody may have to account for later.
+pub(crate) const AUDIT: &str = "sealgate::audit";
 
 /// Now, in milliseconds since 1970. A clock before 1970 is one that is not set.
 pub(crate) fn now_unix_millis() -> u64 {

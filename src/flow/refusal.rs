@@ -65,7 +65,9 @@ impl Refused {
         match self {
             Self::Seal(SealError::Uid { .. }) => Status::DATA_SET_MISMATCH,
             Self::Seal(SealError::Scan(error)) | Self::Scan(error) => error.status(),
-            Self::Seal(SealError::Sink(_) | SealError::NoEntropy(_) | SealError::Stream(_))
+            Self::Seal(
+                SealError::Sink(_) | SealError::NoEntropy(_) | SealError::Stream(_) | SealError::Layer(_),
+            )
             | Self::Keys(_)
             | Self::Spool(_)
             | Self::NoRoute { .. }
@@ -106,6 +108,7 @@ impl Refused {
             Self::Seal(SealError::TransferSyntax(_)) => "transfer syntax not supported",
             Self::Seal(SealError::NoUid(_)) => "SOP Class or Instance UID is missing",
             Self::Seal(SealError::Sink(_)) | Self::Spool(_) => "the gateway's spool cannot take it",
+            Self::Seal(SealError::Layer(_)) => "the gateway's generator cannot be used",
             Self::Seal(_) => "cannot be sealed",
             Self::Keys(_) => "the gateway's keys cannot be used",
             Self::NoRoute { .. } => "no route of the gateway takes it",

@@ -19,35 +19,82 @@ pub(super) enum Settled {
     Failed,
 }
 
-type Waiters = HashMap<(EntryId, String), oneshot::Sender<Settled>>;
+/// One sender of an entry, and where it is waited for.
+struct Waiter {
+    destination: String,
+    sender: oneshot::Sender<Settled>,
+}
 
-/// Who waits for what.
+/// Who waits for what. Two senders of the same bytes may wait for one entry.
 #[derive(Default)]
-pub(super) struct Waiting(Mutex<Waiters>);
+pub(super) struct Waiting(Mutex<HashMap<EntryId, Vec<Waiter>>>);
 
 impl Waiting {
     /// Begins to wait, before the entry can be taken by a worker.
     pub(super) fn expect(&self, entry: EntryId, destination: &str) -> oneshot::Receiver<Settled> {
         let (sender, receiver) = oneshot::channel();
-        self.lock().insert((entry, destination.to_owned()), sender);
+        let waiter = Waiter { destination: destination.to_owned(), sender };
+        self.lock().entry(entry).or_default().push(waiter);
         receiver
     }
 
     /// Tells whoever waits, if anybody does.
-    pub(super) fn settle(&self, entry: EntryId, destination: &str, settled: Settled) {
-        if let Some(sender) = self.lock().remove(&(entry, destination.to_owned())) {
+    pub(super) fn settle(&self, entry: EntryId, destination: &str, settled: &Settled) {
+        let mut waiting = self.lock();
+        let Some(waiters) = waiting.get_mut(&entry) else { return };
+        for waiter in waiters.extract_if(.., |waiter| waiter.destination == destination) {
             // Who has gone away does not want to know.
-            let _gone = sender.send(settled);
+            let _gone = waiter.sender.send(settled.clone());
+        }
+        if waiters.is_empty() {
+            waiting.remove(&entry);
         }
     }
 
-    /// Nobody waits for this entry any more.
-    pub(super) fn forget(&self, entry: EntryId) {
-        self.lock().retain(|(waiting, _), _| *waiting != entry);
+    /// Another destination takes an entry over.
+    pub(super) fn hand_over(&self, entry: EntryId, from: &str, to: &str) {
+        for waiter in self.lock().get_mut(&entry).into_iter().flatten() {
+            if waiter.destination == from {
+                to.clone_into(&mut waiter.destination);
+            }
+        }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Waiters> {
+    /// Forgets those that wait for this entry no more.
+    pub(super) fn forget(&self, entry: EntryId) {
+        let mut waiting = self.lock();
+        let Some(waiters) = waiting.get_mut(&entry) else { return };
+        waiters.retain(|waiter| !waiter.sender.is_closed());
+        if waiters.is_empty() {
+            waiting.remove(&entry);
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<EntryId, Vec<Waiter>>> {
         // The map is whole between any two statements.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everybody_who_waits_is_told_and_nobody_is_kept() {
+        let (waiting, entry) = (Waiting::default(), EntryId::random().unwrap());
+        let mut first = waiting.expect(entry, "one");
+        let mut second = waiting.expect(entry, "one");
+        let mut other = waiting.expect(entry, "two");
+        waiting.hand_over(entry, "two", "three");
+        waiting.settle(entry, "two", &Settled::Failed);
+        waiting.settle(entry, "one", &Settled::Taken);
+        assert_eq!((first.try_recv(), second.try_recv()), (Ok(Settled::Taken), Ok(Settled::Taken)));
+        waiting.forget(entry);
+        waiting.settle(entry, "three", &Settled::Taken);
+        assert_eq!(other.try_recv(), Ok(Settled::Taken));
+        drop(waiting.expect(entry, "one"));
+        waiting.forget(entry);
+        assert!(waiting.lock().is_empty());
     }
 }

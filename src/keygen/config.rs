@@ -35,6 +35,25 @@ pub struct Config {
     pub threads: usize,
     /// Key images made ahead.
     pub pool: PoolConfig,
+    /// Key images made as the keystream of the suite `deepkeygen-xor`.
+    pub stream: StreamConfig,
+}
+
+/// How keystreams are made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StreamConfig {
+    /// Threads of the exact engine, which all instances that are sealed or opened share; 0 for one on each core.
+    /// Default 0.
+    pub threads: usize,
+    /// Key images that one instance has made at once, 196,608 bytes of memory each. Default 8.
+    pub batch_max: usize,
+}
+
+impl Default for StreamConfig {
+    fn default() -> Self {
+        Self { threads: 0, batch_max: 8 }
+    }
 }
 
 /// How far ahead key images are made.
@@ -61,6 +80,7 @@ impl Default for Config {
             engine: EngineChoice::default(),
             threads: 1,
             pool: PoolConfig::default(),
+            stream: StreamConfig::default(),
         }
     }
 }
@@ -89,6 +109,8 @@ impl Config {
             ("pool.images_per_second_max", images_per_second_max.into(), 1, 1_000_000),
             ("pool.batch_seconds_max", batch_seconds_max, 1, 86_400),
             ("pool.retry_seconds_max", retry_seconds_max, 1, 86_400),
+            ("stream.threads", self.stream.threads as u64, 0, 1024),
+            ("stream.batch_max", self.stream.batch_max as u64, 1, 256),
         ];
         for (key, value, low, high) in bounds {
             if !(low..=high).contains(&value) {
@@ -116,6 +138,12 @@ mod tests {
         assert_eq!(
             config.check().unwrap_err().to_string(),
             "keygen.pool.ready_max is 0: 1 to 1048576 are allowed"
+        );
+        let mut config = Config::default();
+        config.stream.batch_max = 257;
+        assert_eq!(
+            config.check().unwrap_err().to_string(),
+            "keygen.stream.batch_max is 257: 1 to 256 are allowed"
         );
     }
 }

@@ -89,7 +89,7 @@ pub fn histogram(bytes: &[u8]) -> [u64; 256] {
 pub fn entropy(counts: &[u64; 256]) -> f64 {
     let total: f64 = counts.iter().map(|n| float(*n)).sum();
     let share = |n: &u64| float(*n) / total;
-    counts.iter().filter(|n| **n > 0).map(|n| -share(n) * share(n).log2()).sum()
+    counts.iter().filter(|n| **n > 0).map(|n| share(n) * (1.0 / share(n)).log2()).sum()
 }
 
 /// Chi-square against the uniform distribution.

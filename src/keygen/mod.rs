@@ -6,6 +6,7 @@ pub mod chaos;
 mod checkpoint;
 mod config;
 mod engine;
+mod engines;
 mod error;
 pub mod evidence;
 mod exact;
@@ -26,8 +27,9 @@ mod store;
 pub mod torch;
 
 pub use checkpoint::Checkpoint;
-pub use config::{Config, EngineChoice, PoolConfig};
+pub use config::{Config, EngineChoice, PoolConfig, StreamConfig};
 pub use engine::Engine;
+pub use engines::Engines;
 pub use error::KeygenError;
 pub use evidence::Evidence;
 pub use exact::{Ending, Exact};

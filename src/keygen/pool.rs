@@ -163,7 +163,11 @@ impl<T: Send> Shared<T> {
     /// Fills the pool until it is dropped.
     fn fill(&self, engine: &dyn Engine, reduce: &(impl Fn(&GeneratorId, &Seed, &KeyImage) -> T + Send)) {
         let mut retry = RETRY_FIRST;
-        while let Some(count) = self.wait_for_room() {
+        // One at first, then twice as many each time: what begins to seal at once soon has something to take.
+        let mut batch = 1;
+        while let Some(room) = self.wait_for_room() {
+            let count = room.min(batch);
+            batch = (batch * 2).min(self.config.batch_max);
             let begun = Instant::now();
             match self.batch(engine, reduce, count) {
                 Ok(made) => {

@@ -15,8 +15,12 @@ use super::id::GeneratorId;
 use super::model::Model;
 use super::network::Kind;
 
-/// Model files that come with Sealgate.
-const SHIPPED: &[(Kind, &[u8])] = &[];
+/// Model files that come with Sealgate, of each kind the current one first. One that came with a released version stays
+/// here for ever: keys refer to it.
+const SHIPPED: &[(Kind, &[u8])] = &[
+    (Kind::Full, include_bytes!("../../conf/generators/full.sgg")),
+    (Kind::Lite, include_bytes!("../../conf/generators/lite.sgg")),
+];
 /// The end of the name of a model file.
 const EXTENSION: &str = "sgg";
 

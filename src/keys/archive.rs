@@ -177,6 +177,13 @@ impl Archive {
         Ok(found.into_iter().max_by_key(|key| key.facts.sealed_unix_millis).map(|key| key.facts.attributes))
     }
 
+    /// Whether the store has more than one key of an instance: then it came more than once.
+    pub fn came_before(&self, instance: &Uid) -> Result<bool, KeysError> {
+        let Some(store) = &self.store else { return Ok(false) };
+        let filter = Filter { sop_instance: Some(instance.clone()), ..Filter::default() };
+        Ok(store.list(&filter, 0, 2)?.len() > 1)
+    }
+
     /// The study that an instance was sealed in, as the store keeps it.
     pub fn study_of(&self, instance: &Uid) -> Result<Option<Uid>, KeysError> {
         let Some(store) = &self.store else { return Ok(None) };

@@ -15,5 +15,5 @@ pub use hours::{Hours, HoursError, Moment};
 pub use peer::{
     AddressPattern, AddressPatternError, CertificateName, Identification, Peer, Right, WithoutOpen,
 };
-pub use route::{Acknowledge, Destination, Fetch, Instance, Route, WithoutPixels};
+pub use route::{Acknowledge, Destination, Fetch, Instance, Route, Unprobed, WithoutPixels};
 pub use rules::{Caller, HostTable, Permit, Refusal, Rules, RulesError};

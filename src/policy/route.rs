@@ -27,6 +27,34 @@ pub struct Destination {
     /// How instances are fetched from it.
     #[serde(default)]
     pub retrieve: Fetch,
+    /// What is done while nobody has probed it.
+    #[serde(default)]
+    pub unprobed: Unprobed,
+    /// Whether it is used although its probe failed.
+    #[serde(default)]
+    pub allow_failed_probe: bool,
+    /// Whether the instances of a study reach it in the order in which they came in.
+    #[serde(default)]
+    pub ordered: bool,
+    /// The destination that takes over what waits for this one while it is down.
+    #[serde(default)]
+    pub fallback: Option<String>,
+    /// Seconds it has to be down before that.
+    #[serde(default = "default_fallback_seconds")]
+    pub fallback_after_seconds: u64,
+}
+
+/// What is done with a destination that was never probed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unprobed {
+    /// It is used.
+    Allow,
+    /// It is used, and the log says that it was not probed.
+    #[default]
+    Warn,
+    /// The configuration is refused.
+    Refuse,
 }
 
 /// How instances come back from a PACS.
@@ -94,6 +122,30 @@ pub enum WithoutPixels {
     /// They are forwarded as they are, in clear.
     #[default]
     Pass,
+}
+
+impl Destination {
+    /// One with everything else as it is without further settings.
+    #[must_use]
+    pub fn new(name: &str, address: AeAddress) -> Self {
+        Self {
+            name: name.to_owned(),
+            address,
+            calling: None,
+            tls: None,
+            server_name: None,
+            retrieve: Fetch::default(),
+            unprobed: Unprobed::default(),
+            allow_failed_probe: false,
+            ordered: false,
+            fallback: None,
+            fallback_after_seconds: default_fallback_seconds(),
+        }
+    }
+}
+
+fn default_fallback_seconds() -> u64 {
+    300
 }
 
 fn default_suite() -> String {

@@ -70,6 +70,16 @@ pub enum RulesError {
     /// A name for the certificate of a node that is called in clear.
     #[error("destination {0:?} has server_name without tls: name a tls profile, or leave it out")]
     NameWithoutTls(String),
+    /// A destination that something takes over for that cannot.
+    #[error("destination {destination:?} has the fallback {fallback:?}, which {problem}")]
+    BadFallback {
+        /// The destination.
+        destination: String,
+        /// The name it gives.
+        fallback: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
     /// A peer restricted to a title that nobody answers to.
     #[error("peer {peer:?} may call {title}, which is none of the gateway's AE titles")]
     UnknownCalled {
@@ -293,6 +303,7 @@ impl Rules {
         check_peers(&all, peers)?;
         check_opens(peers, routes)?;
         check_routes(destinations, routes)?;
+        check_fallbacks(destinations)?;
         Ok(Self {
             titles: all,
             peers: peers.iter().cloned().map(Arc::new).collect(),
@@ -391,12 +402,16 @@ impl Rules {
         Ok(Permit { may, peer, claims, user: Some(user.name.clone()), only: user.only.clone() })
     }
 
-    /// The destinations that hold what went through the routes of a called AE title: where its queries are asked.
+    /// The destinations that hold what went through the routes of a called AE title, those that took over for others
+    /// among them: where its queries are asked.
     #[must_use]
     pub fn sources(&self, called: &AeTitle) -> Vec<&Destination> {
         let routes =
             self.routes.iter().filter(|route| route.called.is_empty() || route.called.contains(called));
-        let names: BTreeSet<&String> = routes.flat_map(|route| &route.destinations).collect();
+        let mut names: BTreeSet<&String> = routes.flat_map(|route| &route.destinations).collect();
+        let named = self.destinations.iter().filter(|destination| names.contains(&destination.name));
+        let fallbacks: Vec<&String> = named.filter_map(|destination| destination.fallback.as_ref()).collect();
+        names.extend(fallbacks);
         self.destinations.iter().filter(|destination| names.contains(&destination.name)).collect()
     }
 
@@ -532,6 +547,25 @@ fn check_opens(peers: &[Peer], routes: &[Route]) -> Result<(), RulesError> {
                 hint: hint(name, routes.iter().map(|route| &route.name)),
             });
         }
+    }
+    Ok(())
+}
+
+/// A destination that takes over has none that takes over for it: what waits would go back and forth.
+fn check_fallbacks(destinations: &[Destination]) -> Result<(), RulesError> {
+    for Destination { name, fallback, .. } in destinations {
+        let Some(fallback) = fallback else { continue };
+        let problem = match destinations.iter().find(|one| one.name == *fallback) {
+            None => "is not there",
+            Some(_) if fallback == name => "is itself",
+            Some(other) if other.fallback.is_some() => "has a fallback itself",
+            Some(_) => continue,
+        };
+        return Err(RulesError::BadFallback {
+            destination: name.clone(),
+            fallback: fallback.clone(),
+            problem,
+        });
     }
     Ok(())
 }
@@ -782,14 +816,7 @@ mod tests {
 
     #[test]
     fn a_route_adds_its_called_titles_and_must_lead_somewhere() {
-        let pacs = Destination {
-            name: "pacs".into(),
-            address: "PACS@pacs:104".parse().expect("good"),
-            calling: None,
-            tls: None,
-            server_name: None,
-            retrieve: crate::policy::Fetch::default(),
-        };
+        let pacs = Destination::new("pacs", "PACS@pacs:104".parse().expect("good"));
         let mut route = Route {
             name: "research".into(),
             calling: BTreeSet::new(),
@@ -807,7 +834,8 @@ mod tests {
             Rules::new(&titles, &[], std::slice::from_ref(&pacs), std::slice::from_ref(&route)).unwrap_err();
         assert!(error.to_string().ends_with("did you mean \"pacs\"?"), "{error}");
         route.destinations = vec!["pacs".into()];
-        let rules = Rules::new(&titles, &[], &[pacs], &[route]).expect("good");
+        let rules = Rules::new(&titles, &[], std::slice::from_ref(&pacs), std::slice::from_ref(&route))
+            .expect("good");
         assert_eq!(rules.titles(), [title("SEALGATE"), title("RESEARCH")]);
 
         let class = "1.2.840.10008.5.1.4.1.1.2".parse().expect("a UID");
@@ -834,6 +862,31 @@ mod tests {
         assert!(matches!(rules(std::slice::from_ref(&ws)), Err(RulesError::UnknownRoute { .. })));
         ws.opens = vec![Criteria::default()];
         assert!(matches!(rules(&[ws]), Err(RulesError::OpensEverything(_))));
+    }
+
+    #[test]
+    fn a_destination_that_takes_over_is_another_and_is_asked_too() {
+        let pacs = |name: &str, fallback: Option<&str>| Destination {
+            fallback: fallback.map(str::to_owned),
+            ..Destination::new(name, "PACS@pacs:104".parse().expect("good"))
+        };
+        let route = serde_json::json!({ "name": "all", "destinations": ["one"] });
+        let route: Route = serde_json::from_value(route).expect("good");
+        let rules = |destinations: &[Destination]| {
+            Rules::new(&[title("SEALGATE")], &[], destinations, std::slice::from_ref(&route))
+        };
+        let wrong = [
+            [pacs("one", Some("one")), pacs("two", None)],
+            [pacs("one", Some("three")), pacs("two", None)],
+            [pacs("one", Some("two")), pacs("two", Some("one"))],
+        ];
+        for destinations in wrong {
+            assert!(matches!(rules(&destinations), Err(RulesError::BadFallback { .. })), "{destinations:?}");
+        }
+        let rules = rules(&[pacs("one", Some("two")), pacs("two", None), pacs("three", None)]).expect("good");
+        let names: Vec<&str> =
+            rules.sources(&title("SEALGATE")).iter().map(|one| one.name.as_str()).collect();
+        assert_eq!(names, ["one", "two"]);
     }
 
     #[test]

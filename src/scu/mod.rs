@@ -1,6 +1,6 @@
 //! The services we use towards other nodes.
 //!
-//! All are of one shape: a [`Caller`] is an association that we asked for, each service a function on it that sends its
+//! All are of one shape: a `Caller` is an association that we asked for, each service a function on it that sends its
 //! request and gives what comes back, one operation at a time. Data sets are bytes, passed through untouched.
 
 mod answer;

@@ -12,7 +12,8 @@ use super::peek::{Peek, Peeked};
 use super::record::Original;
 use super::scan::ScanError;
 use super::scan::part10::{self, Front, FrontError};
-use super::sealer::{SealError, Sealed, Sealer, Sink};
+use super::sealer::{NewSeal, SealError, Sealed, Sealer, Sink};
+use crate::cipher::Layers;
 use crate::dicom::{TransferSyntax, Uid};
 
 const SOP_CLASS: Tag = Tag(0x0008, 0x0016);
@@ -48,28 +49,19 @@ impl<E> From<FrontError> for FileError<E> {
     }
 }
 
-/// What a new seal is made of, for sealing one instance.
-pub struct NewSeal {
-    /// What it is bound to.
-    pub binding: Binding,
-    /// The content key.
-    pub key: ContentKey,
-    /// What goes into the private block.
-    pub key_record: Option<Vec<u8>>,
-}
-
 /// Seals `file` into `out`. `new_seal` makes the key, for the SOP Class and Instance UID of the data set; `find_key` knows
 /// the keys of instances that are sealed already, which are refused.
 pub fn seal_file<E>(
     mut file: impl Read,
     out: &mut (impl Write + Seek),
+    layers: &Layers,
     new_seal: impl FnOnce(Uid, Uid) -> Result<NewSeal, E>,
     find_key: impl FnMut(&Claim) -> Option<ContentKey>,
 ) -> Result<(Sealed, Binding), FileError<E>> {
     let (front, first) = part10::read(&mut file, &LIMITS, None)?;
     let (mut start, sop_class, sop_instance) = read_uids(&mut file, &front, first)?;
-    let NewSeal { binding, key, key_record } =
-        new_seal(sop_class.clone(), sop_instance.clone()).map_err(FileError::Key)?;
+    let new = new_seal(sop_class.clone(), sop_instance.clone()).map_err(FileError::Key)?;
+    let binding = new.binding.clone();
     let syntax = syntax_of(&front)?;
     let meta = part10::write(&sop_class, &sop_instance, super::carrier::transfer_syntax(syntax.encoding));
     out.write_all(&meta).map_err(SealError::Sink)?;
@@ -78,7 +70,7 @@ pub fn seal_file<E>(
         front_bytes: u32::try_from(front.raw.len()).unwrap_or(u32::MAX),
     };
     let sink = FileSink { file: out, base: meta.len() as u64 };
-    let mut sealer = Sealer::new(&original, binding.clone(), &key, key_record, None, sink, find_key)?;
+    let mut sealer = Sealer::new(&original, new, layers, None, sink, find_key)?;
     sealer.push_front(&front.raw)?;
     while !start.is_empty() {
         sealer.push(&start)?;
@@ -94,11 +86,12 @@ pub fn open_file<E>(
     mut file: impl Read,
     mut out: impl Write,
     mode: HeaderMode,
+    layers: &Layers,
     find_key: impl FnOnce(&Claim) -> Result<ContentKey, E>,
 ) -> Result<OpenedInstance, FileError<E>> {
     let (front, mut piece) = part10::read(&mut file, &LIMITS, None)?;
     let (mut find_key, mut refused) = (Some(find_key), None);
-    let mut opener = Opener::new(&front.transfer_syntax, mode, None, |claim: &Claim| {
+    let mut opener = Opener::new(&front.transfer_syntax, mode, layers, None, |claim: &Claim| {
         let found = find_key.take()?(claim);
         found.map_err(|error| refused = Some(error)).ok()
     })?;

@@ -3,12 +3,10 @@
 //! `docs/FORMAT.md` section 6 has the layout. What is easily packed (the header) is packed, what is not (pixels) stays as
 //! it is; the last record has the length and the digest of the whole, so that what comes out is what went in.
 
-use std::io::{Read, Write};
+mod pack;
 
-use flate2::Compression;
-use flate2::read::DeflateDecoder;
-use flate2::write::DeflateEncoder;
-
+use self::pack::Dictionary;
+use super::digest::DataDigest;
 use crate::dicom::{Uid, UidError};
 
 /// Bytes before the body of a record: its kind and the length of its body.
@@ -28,6 +26,8 @@ const BEGIN: u8 = 1;
 const PACKED: u8 = 2;
 const VERBATIM: u8 = 3;
 const END: u8 = 4;
+/// Packed with the dictionary; this is what a sealer writes, [`PACKED`] is only read.
+const PACKED_USUAL: u8 = 5;
 
 /// Why the plaintext of a stream is not what a sealer writes. The stream was authentic, so a sealer was wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -74,7 +74,7 @@ pub struct Original {
 /// Writes the records; what it writes goes to the stream.
 pub struct RecordWriter {
     front_left: u32,
-    digest: blake3::Hasher,
+    digest: DataDigest,
     length: u64,
     /// What is gathered for the next record, less than a record's worth.
     pending: Vec<u8>,
@@ -94,10 +94,10 @@ impl RecordWriter {
         let front_left = original.front_bytes;
         Ok(Self {
             front_left,
-            digest: blake3::Hasher::new(),
+            digest: DataDigest::default(),
             length: 0,
             pending: Vec::new(),
-            pending_kind: PACKED,
+            pending_kind: PACKED_USUAL,
             announced: 0,
         })
     }
@@ -109,7 +109,7 @@ impl RecordWriter {
         out: &mut impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         self.account(bytes);
-        self.gather(PACKED, out)?;
+        self.gather(PACKED_USUAL, out)?;
         while let Some((now, later)) =
             bytes.split_at_checked(PACKED_BYTES_MAX.saturating_sub(self.pending.len()))
         {
@@ -161,7 +161,7 @@ impl RecordWriter {
     /// Ends with the length and the digest of the data set, and gives the digest.
     pub fn finish<E>(mut self, out: &mut impl FnMut(&[u8]) -> Result<(), E>) -> Result<[u8; 32], E> {
         self.flush(out)?;
-        let digest = *self.digest.finalize().as_bytes();
+        let digest = self.digest.finish();
         write(END, &[&self.length.to_be_bytes()[..], &digest].concat(), out)?;
         Ok(digest)
     }
@@ -194,10 +194,10 @@ impl RecordWriter {
             return written;
         }
         let raw = u32::try_from(self.pending.len()).expect("it is flushed at 64 KiB");
-        let mut packer = DeflateEncoder::new(raw.to_be_bytes().to_vec(), Compression::default());
-        let body = packer.write_all(&self.pending).and_then(|()| packer.finish());
+        let mut body = raw.to_be_bytes().to_vec();
+        pack::pack(&self.pending, &mut body);
         self.pending.clear();
-        write(PACKED, &body.expect("writing to memory does not fail"), out)
+        write(PACKED_USUAL, &body, out)
     }
 }
 
@@ -241,7 +241,7 @@ pub struct RecordReader {
     held: Vec<u8>,
     begun: bool,
     front_left: u32,
-    digest: blake3::Hasher,
+    digest: DataDigest,
     length: u64,
 }
 
@@ -252,7 +252,7 @@ impl Default for RecordReader {
             held: Vec::new(),
             begun: false,
             front_left: 0,
-            digest: blake3::Hasher::new(),
+            digest: DataDigest::default(),
             length: 0,
         }
     }
@@ -303,7 +303,7 @@ impl RecordReader {
         let size = usize::try_from(length).unwrap_or(usize::MAX);
         let fits = match kind {
             BEGIN => (6..=BEGIN_BYTES_MAX).contains(&size),
-            PACKED => (5..=PACKED_BODY_BYTES_MAX).contains(&size),
+            PACKED | PACKED_USUAL => (5..=PACKED_BODY_BYTES_MAX).contains(&size),
             VERBATIM => true,
             END => size == END_BYTES,
             _ => return Err(RecordError::Unexpected { kind, place: "of this version of the format" }),
@@ -339,8 +339,9 @@ impl RecordReader {
                 self.front_left = original.front_bytes;
                 on(Restored::Begin(original))?;
             }
-            PACKED => {
-                let bytes = unpack(&body)?;
+            PACKED | PACKED_USUAL => {
+                let dictionary = if kind == PACKED { Dictionary::None } else { Dictionary::Usual };
+                let bytes = unpack(&body, dictionary)?;
                 self.account(&bytes);
                 on(Restored::Bytes(&bytes))?;
             }
@@ -375,7 +376,7 @@ impl RecordReader {
     fn check_end(&mut self, body: &[u8]) -> Result<(), RecordError> {
         let (length, digest) = body.split_first_chunk().ok_or(RecordError::Digest)?;
         // No secret: the key that opened the stream opens the digest too.
-        let same = u64::from_be_bytes(*length) == self.length && digest == self.digest.finalize().as_bytes();
+        let same = u64::from_be_bytes(*length) == self.length && digest == self.digest.finish();
         if !same || self.front_left != 0 {
             return Err(RecordError::Digest);
         }
@@ -396,21 +397,14 @@ fn read_begin(body: &[u8]) -> Result<Original, RecordError> {
     Ok(Original { transfer_syntax: Uid::parse(text)?, front_bytes: u32::from_be_bytes(*front) })
 }
 
-fn unpack(body: &[u8]) -> Result<Vec<u8>, RecordError> {
+fn unpack(body: &[u8], dictionary: Dictionary) -> Result<Vec<u8>, RecordError> {
     let (raw, packed) = body.split_first_chunk().ok_or(RecordError::Packed(0))?;
     let raw = u32::from_be_bytes(*raw);
     let size = usize::try_from(raw).unwrap_or(usize::MAX);
-    if size > PACKED_BYTES_MAX {
+    if size == 0 || size > PACKED_BYTES_MAX {
         return Err(RecordError::Packed(raw));
     }
-    let mut bytes = Vec::with_capacity(size);
-    // One byte more than it says is enough to know that it lies.
-    let limit = u64::from(raw).saturating_add(1);
-    let unpacked = DeflateDecoder::new(packed).take(limit).read_to_end(&mut bytes);
-    if unpacked.is_err() || bytes.len() != size {
-        return Err(RecordError::Packed(raw));
-    }
-    Ok(bytes)
+    pack::unpack(packed, size, dictionary).ok_or(RecordError::Packed(raw))
 }
 
 #[cfg(test)]

@@ -12,10 +12,12 @@ use super::element::{Length, PIXEL_DATA, is_pixel_data};
 use super::geometry::TooLarge;
 use super::header::{HEADER_BYTES, Header, MAGIC};
 use super::key::{ContentKey, KeyId};
+use super::layered::LayeredSealer;
 use super::opener::Claim;
 use super::record::{Original, RecordWriter};
 use super::scan::{Element, Event, Head, Image, ImageAttributes, ScanError, Scanner};
-use super::stream::{PREFIX_BYTES, SALT_BYTES, StreamError, StreamSealer, commits, sealed_length};
+use super::stream::{PREFIX_BYTES, SALT_BYTES, StreamError, commits, sealed_length};
+use crate::cipher::{CipherError, Layers};
 use crate::dicom::{Encoding, TransferSyntax, Uid};
 
 const SOP_CLASS: Tag = Tag(0x0008, 0x0016);
@@ -97,12 +99,25 @@ pub enum SealError {
     /// The cipher refuses to go on.
     #[error(transparent)]
     Stream(#[from] StreamError),
+    /// The inner layer of the suite cannot be made.
+    #[error(transparent)]
+    Layer(#[from] CipherError),
     /// No random numbers.
     #[error(transparent)]
     NoEntropy(#[from] NoEntropy),
     /// The sealed bytes cannot be written.
     #[error("the sealed instance cannot be written: {0}")]
     Sink(#[from] io::Error),
+}
+
+/// What a new seal is made of.
+pub struct NewSeal {
+    /// What it is bound to.
+    pub binding: Binding,
+    /// The content key, made for this binding.
+    pub key: ContentKey,
+    /// What goes into the private block.
+    pub key_record: Option<Vec<u8>>,
 }
 
 /// What is known of an instance from when its pixels begin.
@@ -150,7 +165,7 @@ struct Work<S, K> {
     syntax: Uid,
     encoding: Encoding,
     records: RecordWriter,
-    stream: StreamSealer,
+    stream: LayeredSealer,
     out: Output<S>,
     /// The carrier's header, until the pixels begin.
     header: Option<CarrierHeader>,
@@ -203,13 +218,12 @@ impl<S: Sink> Output<S> {
 }
 
 impl<S: Sink, K: FnMut(&Claim) -> Option<ContentKey>> Sealer<S, K> {
-    /// Starts to seal what `original` describes, under a content key made for `binding`. `total` is the length of the
-    /// data set where it is known; `key_record` goes into the private block.
+    /// Starts to seal what `original` describes. `layers` has the inner layer of the suite, if the suite has one; `total`
+    /// is the length of the data set where it is known.
     pub fn new(
         original: &Original,
-        binding: Binding,
-        key: &ContentKey,
-        key_record: Option<Vec<u8>>,
+        new: NewSeal,
+        layers: &Layers,
         total: Option<u64>,
         sink: S,
         find_key: K,
@@ -217,9 +231,9 @@ impl<S: Sink, K: FnMut(&Claim) -> Option<ContentKey>> Sealer<S, K> {
         let syntax = TransferSyntax::by_uid(original.transfer_syntax.as_str())
             .ok_or_else(|| SealError::TransferSyntax(original.transfer_syntax.clone()))?;
         let salt: [u8; SALT_BYTES] = random()?;
-        let (mut stream, prefix) = StreamSealer::new(key, &salt, &binding.context());
         let mut out = Output { sink, waiting: Vec::with_capacity(16 * 1024), carrier: None, stream_bytes: 0 };
-        out.stream(&prefix)?;
+        let NewSeal { binding, key, key_record } = new;
+        let mut stream = LayeredSealer::new(&key, &salt, &binding, layers, &mut |sealed| out.stream(sealed))?;
         let records =
             RecordWriter::new(original, &mut |plain| stream.push(plain, &mut |sealed| out.stream(sealed)))?;
         let work = Work {

@@ -2,11 +2,15 @@
 
 use std::fmt;
 
+use crate::cipher::Kind;
+
 /// How an instance is sealed. A number that is not here is refused, never guessed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Suite {
     /// No inner layer; the key image conditions the content key.
     DeepKeyGen,
+    /// The same, over an inner layer: a keystream of key images.
+    DeepKeyGenXor,
 }
 
 /// A suite that this version does not know.
@@ -16,13 +20,14 @@ pub struct UnknownSuite(pub u16);
 
 impl Suite {
     /// Every suite there is.
-    pub const ALL: &[Self] = &[Self::DeepKeyGen];
+    pub const ALL: &[Self] = &[Self::DeepKeyGen, Self::DeepKeyGenXor];
 
     /// Its number in the sealed form.
     #[must_use]
     pub const fn id(self) -> u16 {
         match self {
             Self::DeepKeyGen => 1,
+            Self::DeepKeyGenXor => 2,
         }
     }
 
@@ -31,6 +36,16 @@ impl Suite {
     pub const fn name(self) -> &'static str {
         match self {
             Self::DeepKeyGen => "deepkeygen",
+            Self::DeepKeyGenXor => "deepkeygen-xor",
+        }
+    }
+
+    /// What lies under the seal.
+    #[must_use]
+    pub const fn inner(self) -> Option<Kind> {
+        match self {
+            Self::DeepKeyGen => None,
+            Self::DeepKeyGenXor => Some(Kind::NeuralStream),
         }
     }
 

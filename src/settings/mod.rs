@@ -13,7 +13,7 @@ use crate::identity::{IdentityError, Verifier};
 use crate::policy::{Destination, Fetch, Identification, Peer, Right, Route, Rules};
 use crate::seal::Suite;
 use crate::tls::{self, ClientCertificates, LoadError, Profile, Profiles};
-use crate::{app, association, flow, grants, identity, keygen, keys, scu, spool, telemetry};
+use crate::{app, association, flow, grants, identity, keygen, keys, probe, scu, spool, telemetry};
 
 pub use error::SettingsError;
 pub use load::{Source, load};
@@ -52,6 +52,8 @@ pub struct Settings {
     pub keys: keys::Config,
     /// Generators of key images.
     pub keygen: keygen::Config,
+    /// Probes of destinations.
+    pub probe: probe::Config,
     /// Who may call.
     pub peers: Vec<Peer>,
     /// The PACS.
@@ -78,6 +80,7 @@ impl Default for Settings {
             log: telemetry::Config::default(),
             keys: keys::Config::default(),
             keygen: keygen::Config::default(),
+            probe: probe::Config::default(),
             peers: Vec::new(),
             destinations: Vec::new(),
             routes: Vec::new(),
@@ -101,6 +104,7 @@ impl Settings {
         self.log.check().map_err(SettingsError::value)?;
         self.keys.check().map_err(SettingsError::value)?;
         self.keygen.check().map_err(SettingsError::value)?;
+        self.probe.check().map_err(SettingsError::value)?;
         for route in &self.routes {
             if Suite::from_name(&route.suite).is_none() {
                 return Err(SettingsError::Value(format!(
@@ -238,7 +242,9 @@ impl Settings {
         }
         found.extend(self.tls_warnings());
         for destination in &self.destinations {
-            if !self.routes.iter().any(|route| route.destinations.contains(&destination.name)) {
+            let takes_over = |other: &Destination| other.fallback.as_ref() == Some(&destination.name);
+            let is_used = self.routes.iter().any(|route| route.destinations.contains(&destination.name));
+            if !is_used && !self.destinations.iter().any(takes_over) {
                 found
                     .push(format!("Destination {} is in no route: nothing will go there.", destination.name));
             }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use rustix::rand::{GetRandomFlags, getrandom};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::spool::error::SpoolError;
 
@@ -57,6 +57,12 @@ impl fmt::Debug for EntryId {
 impl Serialize for EntryId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for EntryId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 

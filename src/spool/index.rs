@@ -127,6 +127,13 @@ impl Index {
         self.entries.range(from).map(|(_, entry)| entry).filter(|entry| !entry.leaving)
     }
 
+    /// Entries that wait at a destination, or are put off there, the oldest first.
+    pub(crate) fn waiting(&self, destination: &str) -> impl Iterator<Item = &Entry> {
+        let sequences = self.queues.get(destination).map(Queue::waiting).unwrap_or_default();
+        let entries = sequences.into_iter().filter_map(|sequence| self.entries.get(&sequence));
+        entries.filter(|entry| !entry.leaving)
+    }
+
     /// Every entry, the newest first.
     pub(crate) fn newest_first(&self) -> impl Iterator<Item = &Entry> {
         self.entries.values().rev()

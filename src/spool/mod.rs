@@ -1,9 +1,9 @@
 //! Bytes that survive a crash, in order. This room knows no DICOM, and imports no other room.
 //!
-//! The story: [`Spool::begin`] gives a [`Draft`], which is written while an instance arrives, and patched where a field
-//! is known only at the end. [`Draft::commit`] returns a [`Receipt`] once content, record and name are on the disk.
-//! Workers [`take`](Spool::take) [`Job`]s, the oldest first, and end each with a verdict. An entry goes when every
-//! destination has it and nothing holds it. After a crash [`Spool::open`] finds everything that had a receipt.
+//! The story: `Spool::begin` gives a `Draft`, which is written while an instance arrives, and patched where a field
+//! is known only at the end. `Draft::commit` returns a `Receipt` once content, record and name are on the disk.
+//! Workers `take` `Job`s, the oldest first, and end each with a verdict. An entry goes when every
+//! destination has it and nothing holds it. After a crash `Spool::open` finds everything that had a receipt.
 //!
 //! The files: `record.rs` has the bytes of an entry, `changes.rs` those of the journal. In the folder there are
 //!
@@ -12,6 +12,7 @@
 //! journal                what became of entries after their commit
 //! entries/ID.draft       being written; removed at the next start
 //! entries/ID.entry       content and record, whole and fsynced before it got this name
+//! requests/               what an operator asks of the running service, see `mailbox.rs`
 //! damaged/ID.entry       did not verify; never deleted
 //! damaged/ID.reason      why
 //! damaged/journal.ID     a copy of a journal with damage in the middle
@@ -31,6 +32,7 @@ mod id;
 mod index;
 mod job;
 mod journal;
+mod mailbox;
 mod queue;
 mod record;
 mod recover;
@@ -50,6 +52,7 @@ pub use draft::{Draft, Receipt};
 pub use error::SpoolError;
 pub use id::EntryId;
 pub use job::Job;
+pub use mailbox::{Mailbox, Reply, Request, Wish};
 pub use queue::{Counts, Order};
 pub use record::Meta;
 pub use recover::{JournalFound, Recovery};

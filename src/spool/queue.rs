@@ -151,6 +151,12 @@ impl Queue {
         self.later.first().map(|(at, _)| *at)
     }
 
+    /// What is due or put off, the oldest first.
+    pub(crate) fn waiting(&self) -> BTreeSet<u64> {
+        let later = self.later.iter().map(|(_, sequence)| *sequence);
+        self.due.iter().copied().chain(later).collect()
+    }
+
     pub(crate) fn counts(&self) -> Counts {
         self.counts
     }

@@ -196,6 +196,47 @@ impl Spool {
         Ok(())
     }
 
+    /// Hands up to `limit` deliveries that wait at one destination over to another, the oldest first: given up there, begun
+    /// here, in one step. Entries that go to both anyway stay. Gives the entries as they were.
+    pub fn hand_over(
+        &self,
+        from: &str,
+        to: &str,
+        why: &str,
+        limit: usize,
+        now_unix_millis: u64,
+    ) -> Result<Vec<Summary>, SpoolError> {
+        check_destination(to)?;
+        let (from, to): (Arc<str>, Arc<str>) = (from.into(), to.into());
+        let mut handed = Vec::new();
+        self.shared.change(|index| {
+            let mut found = Vec::new();
+            for entry in index.waiting(&from).filter(|entry| entry.delivery(&to).is_none()).take(limit) {
+                let Some(old) = entry.delivery(&from) else { continue };
+                let begun = Delivery::waiting(now_unix_millis);
+                let given_up = Delivery {
+                    state: State::Dropped,
+                    changed_unix_millis: now_unix_millis,
+                    reason: reason(why),
+                    ..old.clone()
+                };
+                // Begun first: a journal that ends between the two has it delivered twice rather than not.
+                found.push(Change::Delivery { id: entry.id, destination: Arc::clone(&to), delivery: begun });
+                found.push(Change::Delivery {
+                    id: entry.id,
+                    destination: Arc::clone(&from),
+                    delivery: given_up,
+                });
+                handed.push(Summary::of(entry));
+            }
+            Ok(found)
+        })?;
+        if !handed.is_empty() {
+            self.shared.call(&to);
+        }
+        Ok(handed)
+    }
+
     /// Sets flags that keep an entry, beside those it has.
     pub fn hold(&self, id: EntryId, flags: u32) -> Result<(), SpoolError> {
         self.set_holds(id, |holds| holds | flags)

@@ -117,8 +117,9 @@ def key_image(layers, image):
         ])
 
 
-for path in map(Path, sys.argv[1:]):
-    layers = read_model(path.read_bytes())
-    for number in range(2):
-        seed = bytes([number]) * 32
-        print(path.name, seed.hex(), hashlib.sha256(key_image(layers, expand(seed))).hexdigest())
+if __name__ == "__main__":
+    for path in map(Path, sys.argv[1:]):
+        layers = read_model(path.read_bytes())
+        for number in range(2):
+            seed = bytes([number]) * 32
+            print(path.name, seed.hex(), hashlib.sha256(key_image(layers, expand(seed))).hexdigest())

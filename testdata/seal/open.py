@@ -1,7 +1,8 @@
 """Opens sealed DICOM files, written from docs/FORMAT.md alone: open.py [FILE...]
 
 Without files it opens every golden file beside it, with the content key of its .json, and compares the result with the
-original; then it makes sure that no fault file opens. Ends with 1 when something is not as it should be.
+original; then it makes sure that no fault file opens. Ends with 1 when something is not as it should be. Generators are
+looked for in ../keygen.
 """
 
 import hashlib
@@ -18,8 +19,15 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA512
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent / "keygen"))
+from generator import key_image, read_model  # noqa: E402
+from seed import derive, expand  # noqa: E402
+
 LABEL = b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0"
 CHUNK = 16384
+DICTIONARY = Path(__file__).parents[2] / "docs/FORMAT-dictionary.bin"
+SUITES = {b"\0\1": "deepkeygen", b"\0\2": "deepkeygen-xor"}
 
 
 class Refused(Exception):
@@ -42,7 +50,7 @@ def stream_of(data_set):
     check(pixels[:8] == b"\x93SGATE\r\0", "not sealed")
     check(pixels[8] == 1, "version")
     check(pixels[9] == 0, "reserved byte")
-    check(pixels[10:12] == b"\0\1", "suite")
+    check(pixels[10:12] in SUITES, "suite")
     length = int.from_bytes(pixels[28:36], "big")
     check(len(pixels) >= 36 + length, "shorter than the stream")
     check(not any(pixels[36 + length :]), "padding")
@@ -68,6 +76,25 @@ def plaintext_of(stream, content_key, context):
     return b"".join(out)
 
 
+def without_layer(plaintext, suite, content_key, salt, context):
+    """Section 6.1."""
+    if SUITES[suite] == "deepkeygen":
+        return plaintext
+    check(len(plaintext) >= 32, "no generator id")
+    generator, layered = plaintext[:32], plaintext[32:]
+    files = [path.read_bytes() for path in sorted((HERE.parent / "keygen").glob("*.sgg"))]
+    models = [data for data in files if hashlib.sha256(data).digest() == generator]
+    check(models, f"generator {generator.hex()} is missing")
+    layers = read_model(models[0])
+    seed = HKDFExpand(SHA512(), 32, b"sealgate inner layer v1" + salt + context).derive(content_key)
+    out = bytearray()
+    for number in range((len(layered) + 196607) // 196608):
+        image = key_image(layers, expand(derive(seed, b"child" + number.to_bytes(8, "big"))))
+        part = layered[196608 * number : 196608 * (number + 1)]
+        out += bytes(a ^ b for a, b in zip(part, image))
+    return bytes(out)
+
+
 def original_of(plaintext):
     """Section 6."""
     front, syntax, original, at, ended = 0, "", [], 0, False
@@ -78,8 +105,11 @@ def original_of(plaintext):
         at += 5 + size
         if kind == 1:
             front, syntax = int.from_bytes(body[:4], "big"), body[5 : 5 + body[4]].decode()
-        elif kind == 2:
-            unpacked = zlib.decompress(body[4:], wbits=-15)
+        elif kind in (2, 5):
+            dictionary = DICTIONARY.read_bytes() if kind == 5 else b""
+            unpacker = zlib.decompressobj(wbits=-15, zdict=dictionary)
+            unpacked = unpacker.decompress(body[4:])
+            check(unpacker.eof and not unpacker.unused_data, "packed record")
             check(len(unpacked) == int.from_bytes(body[:4], "big"), "packed record")
             original.append(unpacked)
         elif kind == 3:
@@ -99,24 +129,26 @@ def open_sealed(path, content_key):
     suite, key_id, stream = stream_of(data_set)
     uids = [str(data_set.SOPClassUID).encode(), str(data_set.SOPInstanceUID).encode()]
     binding = suite + key_id + counted(uids[0]) + counted(uids[1])
-    return original_of(plaintext_of(stream, content_key, b"sealgate instance v1\1" + binding))
+    context = b"sealgate instance v1\1" + binding
+    plaintext = plaintext_of(stream, content_key, context)
+    return original_of(without_layer(plaintext, suite, content_key, stream[:24], context))
 
 
 def main(files):
-    here = Path(__file__).parent
-    keys = {p.stem: json.loads(p.read_text()) for p in sorted((here / "golden").glob("*.json"))}
+    keys = {p.stem: json.loads(p.read_text()) for p in sorted((HERE / "golden").glob("*.json"))}
     for path in map(Path, files):
         _, original = open_sealed(path, bytes.fromhex(keys[path.stem]["content_key"]))
         print(path, hashlib.sha256(original).hexdigest())
     if files:
         return
     for name, facts in keys.items():
-        syntax, original = open_sealed(here / "golden" / f"{name}.dcm", bytes.fromhex(facts["content_key"]))
+        syntax, original = open_sealed(HERE / "golden" / f"{name}.dcm", bytes.fromhex(facts["content_key"]))
         check(syntax == facts["transfer_syntax"], f"{name}: transfer syntax")
-        check(original == (here / "golden" / f"{name}.original").read_bytes(), f"{name}: another original")
+        check(original == (HERE / "golden" / f"{name}.original").read_bytes(), f"{name}: another original")
         print("opened", name)
-    for path in sorted((here / "faults").iterdir()):
-        key = bytes.fromhex(keys["v1-deepkeygen-slice"]["content_key"])
+    for path in sorted((HERE / "faults").iterdir()):
+        name = "v1-deepkeygen-xor-fragments" if "--xor-" in path.name else "v1-deepkeygen-slice"
+        key = bytes.fromhex(keys[name]["content_key"])
         if "wrong-key" in path.name:
             key = bytes(32)
         try:

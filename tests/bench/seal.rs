@@ -12,9 +12,10 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use sealgate::cipher::Layers;
 use sealgate::dicom::Uid;
 use sealgate::seal::{
-    Binding, Claim, ContentKey, HeaderMode, KeyId, Opened, Opener, Original, Sealer, Suite,
+    Binding, Claim, ContentKey, HeaderMode, KeyId, NewSeal, Opened, Opener, Original, Sealer, Suite,
 };
 
 const BAR: f64 = 0.55;
@@ -82,8 +83,8 @@ fn binding() -> Binding {
 fn seal(data: &[u8], out: Vec<u8>) -> Vec<u8> {
     let original = Original { transfer_syntax: Uid::parse(SYNTAX).unwrap(), front_bytes: 0 };
     let key = ContentKey::new([2; 32]);
-    let record = Some(vec![3; 1244]);
-    let mut sealer = Sealer::new(&original, binding(), &key, record, None, out, |_: &Claim| None).unwrap();
+    let new = NewSeal { binding: binding(), key, key_record: Some(vec![3; 1244]) };
+    let mut sealer = Sealer::new(&original, new, &Layers::none(), None, out, |_: &Claim| None).unwrap();
     for piece in data.chunks(PIECE) {
         sealer.push(piece).unwrap();
     }
@@ -92,7 +93,8 @@ fn seal(data: &[u8], out: Vec<u8>) -> Vec<u8> {
 
 fn open(sealed: &[u8], mode: HeaderMode, out: &mut Vec<u8>) {
     let syntax = Uid::parse(SYNTAX).unwrap();
-    let mut opener = Opener::new(&syntax, mode, None, |_: &Claim| Some(ContentKey::new([2; 32]))).unwrap();
+    let find_key = |_: &Claim| Some(ContentKey::new([2; 32]));
+    let mut opener = Opener::new(&syntax, mode, &Layers::none(), None, find_key).unwrap();
     let mut on = |opened: Opened<'_>| {
         if let Opened::Data(bytes) = opened {
             out.extend_from_slice(bytes);

@@ -31,9 +31,9 @@ fn lite() -> Exact {
     Exact::new(&model("untrained-lite.sgg"), 0).unwrap()
 }
 
-/// How many key images a test looks at: few by default, all that the contract asks for with `SEALGATE_SLOW=1`.
+/// How many key images a test looks at: few by default, all that the contract asks for with `SEALGATE_SOAK=1`.
 fn images(few: u64, many: u64) -> u64 {
-    if std::env::var_os("SEALGATE_SLOW").is_some() { many } else { few }
+    if std::env::var_os("SEALGATE_SOAK").is_some() { many } else { few }
 }
 
 fn seeds(count: u64) -> Vec<Seed> {

@@ -15,9 +15,12 @@
 
 mod architecture;
 mod association;
+mod demo;
 mod evaluate;
+mod faults;
 mod gateway;
 mod generator;
+mod generator_shipped;
 mod hostile;
 mod identity;
 mod inspect;
@@ -29,6 +32,7 @@ mod scu_pool;
 mod seal;
 mod seal_golden;
 mod seal_kinds;
+mod seal_xor;
 mod services;
 mod settings;
 mod spool;
@@ -46,6 +50,8 @@ mod peers_disk;
 mod peers_echo;
 #[cfg(feature = "peers")]
 mod peers_format;
+#[cfg(feature = "peers")]
+mod peers_probe;
 #[cfg(feature = "peers")]
 mod peers_query;
 #[cfg(feature = "peers")]

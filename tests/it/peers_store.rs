@@ -176,7 +176,7 @@ async fn the_originator_of_a_move_goes_with_the_store() {
 async fn a_peer_that_dies_in_the_middle_of_a_store_is_a_broken_connection() {
     let samples = samples();
     let sample = samples.iter().find(|sample| sample.data_set.len() > 300_000).expect("a larger one");
-    let mut peer = StoreScp::start_with(&["-pm", "+xa", "--sleep-after", "30"]);
+    let mut peer = StoreScp::start_with(&["-pm", "+xa", "--sleep-during", "30"]);
     let mut caller = call(peer.address(), &[sample.instance.need()]).await;
     let killing = async {
         tokio::time::sleep(Duration::from_millis(500)).await;

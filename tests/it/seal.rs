@@ -3,6 +3,7 @@
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
+use sealgate::cipher::Layers;
 use sealgate::seal::{
     Binding, Changes, ContentKey, FileError, HeaderMode, KeyId, NewSeal, SealError, Suite, open_file,
     seal_file,
@@ -28,6 +29,7 @@ pub(crate) fn seal(file: &[u8]) -> Result<Vec<u8>, FileError<std::convert::Infal
     seal_file(
         file,
         &mut out,
+        &Layers::none(),
         |sop_class, sop_instance| {
             let binding =
                 Binding { suite: Suite::DeepKeyGen, key_id: KeyId::new([9; 16]), sop_class, sop_instance };
@@ -43,7 +45,7 @@ pub(crate) fn open(
     mode: HeaderMode,
 ) -> Result<(Vec<u8>, Changes), FileError<std::convert::Infallible>> {
     let mut out = Vec::new();
-    let opened = open_file(file, &mut out, mode, |_| Ok(ContentKey::new(KEY)))?;
+    let opened = open_file(file, &mut out, mode, &Layers::none(), |_| Ok(ContentKey::new(KEY)))?;
     Ok((out, opened.changes))
 }
 

@@ -12,6 +12,8 @@ use sealgate::seal::{
 };
 use serde_json::{Value, json};
 
+use super::seal_xor::{self, layers};
+
 /// Where the pixels of the golden slice begin is found by this.
 const MAGIC: &[u8] = b"\x93SGATE\r\0";
 const HEADER: usize = 36;
@@ -132,7 +134,12 @@ fn originals() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     .concat();
     let bit =
         [explicit.header(16, 1, b"MONOCHROME2 ", b""), explicit.element(0x7FE0, 0x0010, "OB", &pattern(256))];
+    let tall = [explicit.header(800, 16, b"MONOCHROME2 ", b""), {
+        explicit.element(0x7FE0, 0x0010, "OW", &pattern(128 * 800 * 2))
+    }];
     vec![
+        ("xor-slice", "1.2.840.10008.1.2.1", file("1.2.840.10008.1.2.1", &tall.concat())),
+        ("xor-fragments", "1.2.840.10008.1.2.4.90", file("1.2.840.10008.1.2.4.90", &fragments)),
         ("slice", "1.2.840.10008.1.2.1", file("1.2.840.10008.1.2.1", &slice(explicit))),
         ("implicit", "1.2.840.10008.1.2", file("1.2.840.10008.1.2", &slice(Layout::Implicit))),
         ("big-endian", "1.2.840.10008.1.2.2", file("1.2.840.10008.1.2.2", &slice(Layout::Big))),
@@ -140,23 +147,24 @@ fn originals() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("fragments", "1.2.840.10008.1.2.4.90", file("1.2.840.10008.1.2.4.90", &fragments)),
         ("palette", "1.2.840.10008.1.2.1", file("1.2.840.10008.1.2.1", &palette)),
         ("bit", "1.2.840.10008.1.2.1", file("1.2.840.10008.1.2.1", &bit.concat())),
+        ("usual-header", "1.2.840.10008.1.2.1", file("1.2.840.10008.1.2.1", &usual_header())),
     ]
 }
 
-fn seal(original: &[u8], key: [u8; 32]) -> Vec<u8> {
+fn seal(original: &[u8], key: [u8; 32], suite: Suite) -> Vec<u8> {
     let mut out = Cursor::new(Vec::new());
     let new_seal = |sop_class, sop_instance| {
         let key_id = KeyId::new(random().unwrap());
-        let binding = Binding { suite: Suite::DeepKeyGen, key_id, sop_class, sop_instance };
+        let binding = Binding { suite, key_id, sop_class, sop_instance };
         Ok::<_, std::convert::Infallible>(NewSeal { binding, key: ContentKey::new(key), key_record: None })
     };
-    seal_file(original, &mut out, new_seal, |_| None).unwrap();
+    seal_file(original, &mut out, &layers(), new_seal, |_| None).unwrap();
     out.into_inner()
 }
 
 fn open(sealed: &[u8], key: [u8; 32]) -> Result<Vec<u8>, FileError<std::convert::Infallible>> {
     let mut out = Vec::new();
-    open_file(sealed, &mut out, HeaderMode::Current, |_| Ok(ContentKey::new(key)))?;
+    open_file(sealed, &mut out, HeaderMode::Current, &layers(), |_| Ok(ContentKey::new(key)))?;
     Ok(out)
 }
 
@@ -173,6 +181,17 @@ fn write_new(path: &Path, bytes: &[u8]) {
     }
 }
 
+/// An image whose header says what the dictionary of packed records knows.
+fn usual_header() -> Vec<u8> {
+    let explicit = Layout::Explicit;
+    let known = [
+        explicit.element(0x0008, 0x0005, "CS", b"ISO_IR 100"),
+        explicit.element(0x0008, 0x0008, "CS", b"ORIGINAL\\PRIMARY\\AXIAL "),
+    ];
+    let pixels = explicit.element(0x7FE0, 0x0010, "OW", &pattern(128 * 16 * 2));
+    [known.concat(), explicit.header(16, 16, b"MONOCHROME2 ", b""), pixels].concat()
+}
+
 fn write_golden() {
     for (name, transfer_syntax, original) in originals() {
         let path = |extension: &str| folder("golden").join(format!("v1-deepkeygen-{name}.{extension}"));
@@ -180,19 +199,28 @@ fn write_golden() {
             continue;
         }
         let key: [u8; 32] = random().unwrap();
-        let sealed = seal(&original, key);
+        let suite = if name.starts_with("xor-") { Suite::DeepKeyGenXor } else { Suite::DeepKeyGen };
+        let sealed = seal(&original, key, suite);
         let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
         let facts = json!({ "content_key": hex, "transfer_syntax": transfer_syntax });
         write_new(&path("json"), format!("{facts:#}\n").as_bytes());
         write_new(&path("original"), &original);
         write_new(&path("dcm"), &sealed);
     }
-    let facts: Value =
-        serde_json::from_slice(&fs::read(folder("golden/v1-deepkeygen-slice.json")).unwrap()).unwrap();
-    let good = fs::read(folder("golden/v1-deepkeygen-slice.dcm")).unwrap();
-    for (name, bytes) in faults(&good, key_of(&facts)) {
+    let golden = |name: &str| {
+        let path = folder("golden").join(format!("v1-deepkeygen-{name}.dcm"));
+        (fs::read(path).unwrap(), golden_key(name))
+    };
+    let ((slice, key), (small, small_key)) = (golden("slice"), golden("xor-fragments"));
+    for (name, bytes) in faults(&slice, key).into_iter().chain(seal_xor::faults(&small, small_key)) {
         write_new(&folder("faults").join(format!("{name}.dcm")), &bytes);
     }
+}
+
+/// The content key of a golden file.
+fn golden_key(name: &str) -> [u8; 32] {
+    let path = folder("golden").join(format!("v1-deepkeygen-{name}.json"));
+    key_of(&serde_json::from_slice(&fs::read(path).unwrap()).unwrap())
 }
 
 /// Every fault with the name of its file: the expected answer, then what is wrong.
@@ -237,13 +265,14 @@ fn faults(good: &[u8], key: [u8; 32]) -> Vec<(String, Vec<u8>)> {
     out.push(("commitment--another-instance".to_owned(), changed(uid + 14, b'1')));
     let class = good.windows(25).rposition(|window| window == b"1.2.840.10008.5.1.4.1.1.7").unwrap();
     out.push(("commitment--another-class".to_owned(), changed(class + 24, b'4')));
-    // The same original sealed again under the same key: its chunks belong to another stream.
+    // The same original sealed again under the same key: its first chunk belongs to another stream.
     let original = open(good, key).unwrap();
-    let other = seal(&original, key);
+    let other = seal(&original, key, Suite::DeepKeyGen);
     let other_start = other.windows(MAGIC.len()).position(|window| window == MAGIC).unwrap();
     let mut swapped = good.to_vec();
-    swapped[stream + PREFIX..stream + length]
-        .copy_from_slice(&other[other_start + HEADER + PREFIX..other_start + HEADER + length]);
+    let other_chunk = other_start + HEADER + PREFIX;
+    swapped[stream + PREFIX..stream + PREFIX + CHUNK]
+        .copy_from_slice(&other[other_chunk..other_chunk + CHUNK]);
     out.push(("chunk--pixels-of-another-sealing".to_owned(), swapped));
     for (chunk, at) in (stream + PREFIX..last).step_by(CHUNK).enumerate() {
         out.push((format!("truncated--file-before-chunk-{chunk}"), good[..at].to_vec()));
@@ -304,19 +333,22 @@ fn golden_files_open_and_one_fault_keeps_any_of_them_shut() {
         assert!(original == fs::read(path.with_extension("original")).unwrap(), "{}", path.display());
         opened += 1;
     }
-    assert_eq!(opened, 7, "every golden file was tried");
+    assert_eq!(opened, 10, "every golden file was tried");
 
-    let facts = fs::read(folder("golden/v1-deepkeygen-slice.json")).unwrap();
-    let key = key_of(&serde_json::from_slice(&facts).unwrap());
+    let (key, xor_key) = (golden_key("slice"), golden_key("xor-fragments"));
     let mut refused = 0;
     for entry in fs::read_dir(folder("faults")).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
         let (expected, what) = name.split_once("--").unwrap();
-        let key = if what == "wrong-key" { [0; 32] } else { key };
+        let key = match what {
+            "wrong-key" => [0; 32],
+            what if what.starts_with("xor-") => xor_key,
+            _ => key,
+        };
         let error = open(&fs::read(&path).unwrap(), key).expect_err(&name);
         assert_eq!(answer(&error), expected, "{name}: {error}");
         refused += 1;
     }
-    assert_eq!(refused, 30, "every fault was tried");
+    assert_eq!(refused, 37, "every fault was tried");
 }

@@ -11,14 +11,15 @@ use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
 use super::{Direction, Migration, Target};
+use crate::cipher::Layers;
 use crate::dicom::{Encoding, TransferSyntax, Uid, never_has_pixels};
 use crate::keys::store::{Facts, OriginalAttributes};
 use crate::keys::{Archive, Binding as KeyBinding, KeysError};
 use crate::seal::scan::part10;
 use crate::seal::scan::{Event, Limits, ScanError, Scanner};
 use crate::seal::{
-    Binding, Claim, ContentKey, DataDigest, HeaderMode, KeyId, KeySource, NoEntropy, OpenError, Opened,
-    Opener, Original, SealError, Sealed, Sealer, Sink, Suite, random,
+    Binding, Claim, ContentKey, DataDigest, HeaderMode, KeyId, KeySource, NewSeal, NoEntropy, OpenError,
+    Opened, Opener, Original, SealError, Sealed, Sealer, Sink, Suite, random,
 };
 
 /// What of an instance may be held until it is clear what it is.
@@ -94,6 +95,7 @@ impl From<NoEntropy> for Unprepared {
 pub(super) struct Job {
     archive: Arc<Archive>,
     keys: Arc<dyn KeySource>,
+    layers: Layers,
     direction: Direction,
     suite: Suite,
     /// Where files are made: of sealed ones the scratch folder, of opened ones the target.
@@ -115,7 +117,8 @@ impl Job {
         };
         Self {
             archive: Arc::clone(&migration.archive),
-            keys: Arc::clone(&migration.keys),
+            keys: Arc::clone(&migration.generators.key_source),
+            layers: migration.generators.layers.clone(),
             direction: plan.direction,
             suite: plan.suite,
             folder,
@@ -149,7 +152,8 @@ impl Job {
         let in_tag = self.archive.in_tag(&record).map(<[u8]>::to_vec);
         let sink = FileSink(self.file()?);
         let known = |claim: &Claim| find(&self.archive, claim).ok();
-        let mut sealer = Sealer::new(&original, binding.clone(), &key, in_tag, None, sink, known)?;
+        let new = NewSeal { binding: binding.clone(), key, key_record: in_tag };
+        let mut sealer = Sealer::new(&original, new, &self.layers, None, sink, known)?;
         let mut head = Head::default();
         while let Some(piece) = next(pieces)? {
             if sealer.described().is_none() {
@@ -184,7 +188,7 @@ impl Job {
         let transfer_syntax = Uid::parse(self.syntax.uid).expect("the table has good UIDs");
         let mut problem = None;
         let finder = |claim: &Claim| find(&self.archive, claim).map_err(|error| problem = Some(error)).ok();
-        let mut opener = Opener::new(&transfer_syntax, HeaderMode::Current, None, finder)?;
+        let mut opener = Opener::new(&transfer_syntax, HeaderMode::Current, &self.layers, None, finder)?;
         let mut out = self.out()?;
         let mut head = Head::default();
         let failed = loop {

@@ -15,9 +15,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::dicom::Uid;
+use crate::flow::Generators;
 use crate::keys::Archive;
 use crate::scu::{Destination, Failure, Pool};
-use crate::seal::{KeySource, Suite};
+use crate::seal::Suite;
 
 pub use identify::Found;
 pub use journal::{Entry, Journal, JournalError};
@@ -107,7 +108,7 @@ pub struct Summary {
 pub struct Migration {
     plan: Plan,
     archive: Arc<Archive>,
-    keys: Arc<dyn KeySource>,
+    generators: Generators,
     pool: Pool,
     next: Instant,
 }
@@ -115,8 +116,8 @@ pub struct Migration {
 impl Migration {
     /// Nothing is asked yet.
     #[must_use]
-    pub fn new(plan: Plan, archive: Arc<Archive>, keys: Arc<dyn KeySource>, pool: Pool) -> Self {
-        Self { plan, archive, keys, pool, next: Instant::now() }
+    pub fn new(plan: Plan, archive: Arc<Archive>, generators: Generators, pool: Pool) -> Self {
+        Self { plan, archive, generators, pool, next: Instant::now() }
     }
 
     /// The studies of the archive, in the order of their UIDs; `dates` as a query has them, such as `20200101-20201231`.

@@ -9,6 +9,7 @@ use super::identify::of_study;
 use super::instance::{Body, Kind, Prepared, digest_pixels, find};
 use super::study::{Fetched, fetching, model, reading};
 use super::{Failures, MigrateError, Migration, Summary, Target};
+use crate::cipher::Layers;
 use crate::dicom::{Status, TransferSyntax, Uid};
 use crate::keys::Archive;
 use crate::scu::{Failure, FromPieces, FromReader, Got, Instance, get};
@@ -144,7 +145,12 @@ impl Migration {
                 Got::Store(incoming) => incoming,
             };
             if let Some(wanted) = expected.get(&incoming.instance).filter(|one| one.is_stored) {
-                let mut reader = Reader::new(wanted.kind, incoming.context.transfer_syntax, &self.archive);
+                let mut reader = Reader::new(
+                    wanted.kind,
+                    incoming.context.transfer_syntax,
+                    &self.archive,
+                    &self.generators.layers,
+                );
                 while let Some(piece) = getting.next_data().await.map_err(fetching)? {
                     if let Ok(reading) = &mut reader
                         && let Err(error) = reading.push(&piece)
@@ -173,13 +179,18 @@ impl Migration {
 }
 
 impl Reader {
-    fn new(kind: Kind, syntax: TransferSyntax, archive: &Arc<Archive>) -> Result<Self, String> {
+    fn new(
+        kind: Kind,
+        syntax: TransferSyntax,
+        archive: &Arc<Archive>,
+        layers: &Layers,
+    ) -> Result<Self, String> {
         match kind {
             Kind::Sealed(_) => {
                 let archive = Arc::clone(archive);
                 let finder: KeyFinder = Box::new(move |claim| find(&archive, claim).ok());
                 let syntax = Uid::parse(syntax.uid).expect("the table has good UIDs");
-                let opener = Opener::new(&syntax, HeaderMode::Original, None, finder);
+                let opener = Opener::new(&syntax, HeaderMode::Original, layers, None, finder);
                 let opener = opener.map_err(|error| error.to_string())?;
                 Ok(Self::Sealed(Box::new(opener), DataDigest::default()))
             }

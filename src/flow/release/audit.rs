@@ -6,12 +6,10 @@ use tracing::{error, info, warn};
 
 use super::delivery::Refused;
 use crate::dicom::Uid;
+use crate::flow::AUDIT;
 use crate::keys::Source;
 use crate::policy::Grant;
 use crate::seal::{OpenError, OpenedInstance};
-
-/// The target of these events in the log.
-const AUDIT: &str = "sealgate::audit";
 
 /// Between whom something goes on.
 #[derive(Debug, Clone)]

@@ -278,7 +278,7 @@ impl<'a> Judge<'a> {
             }
             job.find_key(claim, &mut search)
         });
-        let opener = Opener::new(&syntax, HeaderMode::Current, None, finder)
+        let opener = Opener::new(&syntax, HeaderMode::Current, &job.gateway.layers, None, finder)
             .map_err(|error| Refused::Open { error, key: None })?;
         Ok(Self::Opener(Box::new(opener), search))
     }

@@ -28,7 +28,7 @@ impl SqliteStore {
     }
 
     fn with_writer(connection: Connection, path: &Path, limits: &StoreConfig) -> Result<Self, KeysError> {
-        let writer = Writer::start(connection, limits.commit_records_max, limits.queue_records_max)?;
+        let writer = Writer::start(connection, path, limits.commit_records_max, limits.queue_records_max)?;
         let readers = Pool::new(path.to_owned(), limits.busy_milliseconds_max, limits.readers_max);
         Ok(Self { path: path.to_owned(), writer, readers })
     }

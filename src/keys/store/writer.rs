@@ -1,5 +1,9 @@
 //! The one thread that writes: it takes whatever waits, commits it as one transaction, then answers everyone.
 
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
@@ -23,15 +27,17 @@ impl Writer {
     /// Starts the thread; it owns the connection.
     pub(crate) fn start(
         connection: Connection,
+        path: &Path,
         commit_records_max: usize,
         queue_records_max: usize,
     ) -> Result<Self, KeysError> {
         let (jobs, waiting) = sync_channel(queue_records_max);
         let stopped = Arc::new(OnceLock::new());
         let shared = Arc::clone(&stopped);
+        let place = Place::of(path)?;
         let thread = thread::Builder::new()
             .name("key store".into())
-            .spawn(move || run(connection, &waiting, commit_records_max, &shared))
+            .spawn(move || run(connection, &waiting, commit_records_max, &shared, &place))
             .map_err(|error| KeysError::StoreStopped(error.to_string()))?;
         Ok(Self { jobs: Some(jobs), thread: Some(thread), stopped })
     }
@@ -62,7 +68,42 @@ impl Drop for Writer {
     }
 }
 
-fn run(mut connection: Connection, waiting: &Receiver<Job>, commit_max: usize, stopped: &OnceLock<String>) {
+/// The file that is written to, and what its name stood for when it was opened.
+struct Place {
+    path: PathBuf,
+    inode: (u64, u64),
+}
+
+impl Place {
+    fn of(path: &Path) -> Result<Self, KeysError> {
+        let inode = inode(path).map_err(|error| KeysError::StoreStopped(error.to_string()))?;
+        Ok(Self { path: path.to_owned(), inode })
+    }
+
+    /// An error where the name stands for another file by now, or for none: what is committed would be gone with the end of
+    /// the process, and SQLite says nothing of it.
+    fn check(&self) -> Result<(), String> {
+        let path = self.path.display();
+        match inode(&self.path) {
+            Ok(found) if found == self.inode => Ok(()),
+            Ok(_) => Err(format!("{path} has been replaced while it was in use")),
+            Err(error) => Err(format!("{path} is gone while it was in use: {error}")),
+        }
+    }
+}
+
+fn inode(path: &Path) -> io::Result<(u64, u64)> {
+    let found = fs::metadata(path)?;
+    Ok((found.dev(), found.ino()))
+}
+
+fn run(
+    mut connection: Connection,
+    waiting: &Receiver<Job>,
+    commit_max: usize,
+    stopped: &OnceLock<String>,
+    place: &Place,
+) {
     while let Ok(first) = waiting.recv() {
         let mut writes = Vec::with_capacity(commit_max.min(64));
         let mut answers = Vec::with_capacity(commit_max.min(64));
@@ -78,7 +119,16 @@ fn run(mut connection: Connection, waiting: &Receiver<Job>, commit_max: usize, s
             }
             continue;
         }
-        match commit(&mut connection, &writes) {
+        let committed = commit(&mut connection, &writes);
+        if let Err(problem) = place.check() {
+            tracing::error!(problem, "key store stopped");
+            for done in answers {
+                done(Err(KeysError::StoreStopped(problem.clone())));
+            }
+            let _ = stopped.set(problem);
+            continue;
+        }
+        match committed {
             Ok(results) => results.into_iter().zip(answers).for_each(|(result, done)| done(result)),
             Err(error) => {
                 // After a failed write or fsync nobody knows what is on the disk: stop, never retry.

@@ -113,6 +113,12 @@ impl Pool {
         self.lane(to).remember(needs);
     }
 
+    /// Associations to one destination that there may be at once.
+    #[must_use]
+    pub fn associations_max(&self) -> usize {
+        self.config.associations_per_destination_max
+    }
+
     /// Associations to a destination that nobody uses now.
     #[must_use]
     pub fn idle(&self, to: &Destination) -> usize {

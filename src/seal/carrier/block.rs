@@ -12,10 +12,10 @@ pub(super) const CREATOR: &[u8] = b"SEALGATE 1";
 const GROUP: u16 = 0x5347;
 /// (gggg,xx01): the key record.
 const KEY_RECORD: u16 = 0x01;
-/// (gggg,xx02): the key id.
+/// (gggg,xx02): the key id, where there is no key record.
 const KEY_ID: u16 = 0x02;
 
-/// Writes creator, key record and key id, in a block that no creator in `taken` has.
+/// Writes creator and key record, or key id, in a block that no creator in `taken` has.
 ///
 /// Gives the elements one by one, with their tags.
 pub(super) fn write(
@@ -38,10 +38,11 @@ pub(super) fn write(
         element(tag, &raw);
     };
     put(Tag(GROUP, block), VR::LO, CREATOR);
-    if let Some(record) = key_record {
-        put(numbered(KEY_RECORD), VR::OB, record);
+    // A key record has the key id in it.
+    match key_record {
+        Some(record) => put(numbered(KEY_RECORD), VR::OB, record),
+        None => put(numbered(KEY_ID), VR::OB, key_id.as_bytes()),
     }
-    put(numbered(KEY_ID), VR::OB, key_id.as_bytes());
 }
 
 /// Finds the block among the private elements of an instance, wherever a PACS has put it.
@@ -102,6 +103,6 @@ mod tests {
     fn a_block_that_is_taken_is_left_alone() {
         let blocks = [Tag(GROUP, 0x10), Tag(GROUP, 0x11)];
         let tags: Vec<Tag> = written(&blocks).into_iter().map(|(tag, _)| tag).collect();
-        assert_eq!(tags, [Tag(GROUP, 0x12), Tag(GROUP, 0x1201), Tag(GROUP, 0x1202)]);
+        assert_eq!(tags, [Tag(GROUP, 0x12), Tag(GROUP, 0x1201)]);
     }
 }

@@ -5,6 +5,7 @@ use std::io;
 use dicom_core::Tag;
 
 use super::damage::Damage;
+use crate::cipher::CipherError;
 use crate::dicom::Uid;
 use crate::seal::header::HeaderError;
 use crate::seal::key::KeyId;
@@ -47,6 +48,9 @@ pub enum OpenError {
     /// Wrong key, or changed.
     #[error(transparent)]
     Stream(#[from] StreamError),
+    /// The inner layer of its suite cannot be taken off.
+    #[error(transparent)]
+    Layer(#[from] CipherError),
     /// Sealed wrongly.
     #[error(transparent)]
     Record(#[from] RecordError),

@@ -27,9 +27,10 @@ use super::derive::Binding;
 use super::element::{Layout, PIXEL_DATA, is_pixel_data};
 use super::header::{HEADER_BYTES, Header, HeaderError};
 use super::key::ContentKey;
+use super::layered::LayeredOpener;
 use super::record::{Original, RecordReader, Restored};
 use super::scan::{Element, Event, Head, ScanError, Scanner};
-use super::stream::StreamOpener;
+use crate::cipher::Layers;
 use crate::dicom::{Encoding, TransferSyntax, Uid};
 
 const SOP_CLASS: Tag = Tag(0x0008, 0x0016);
@@ -74,6 +75,7 @@ pub struct Opener<K> {
 
 struct Work<K> {
     find_key: K,
+    layers: Layers,
     sop_class: Option<Uid>,
     sop_instance: Option<Uid>,
     block: BlockFinder,
@@ -92,7 +94,7 @@ enum Pixels {
     Header(Vec<u8>),
     /// In the stream, with so many bytes of it to come.
     Stream {
-        stream: Box<StreamOpener>,
+        stream: Box<LayeredOpener>,
         left: u64,
         length: u64,
     },
@@ -140,10 +142,12 @@ impl Out {
 }
 
 impl<K: FnMut(&Claim) -> Option<ContentKey>> Opener<K> {
-    /// Starts to open an instance that comes in this transfer syntax; `total` is the length of its data set if known.
+    /// Starts to open an instance that comes in this transfer syntax. `layers` has the inner layers of suites that have
+    /// one; `total` is the length of the data set if known.
     pub fn new(
         transfer_syntax: &Uid,
         mode: HeaderMode,
+        layers: &Layers,
         total: Option<u64>,
         find_key: K,
     ) -> Result<Self, OpenError> {
@@ -163,6 +167,7 @@ impl<K: FnMut(&Claim) -> Option<ContentKey>> Opener<K> {
         };
         let work = Work {
             find_key,
+            layers: layers.clone(),
             sop_class: None,
             sop_instance: None,
             block: BlockFinder::default(),
@@ -295,12 +300,11 @@ impl<K: FnMut(&Claim) -> Option<ContentKey>> Work<K> {
             sop_class: self.sop_class.clone().ok_or(OpenError::Uid(SOP_CLASS))?,
             sop_instance: self.sop_instance.clone().ok_or(OpenError::Uid(SOP_INSTANCE))?,
         };
-        let context = binding.context();
         let claim = Claim { binding, key_record: self.block.key_record().map(<[u8]>::to_vec) };
         let key = (self.find_key)(&claim).ok_or(OpenError::NoKey(header.key_id))?;
         self.out.restore = Restore::Waiting(self.pacs.take());
+        let stream = Box::new(LayeredOpener::new(key, &claim.binding, &self.layers));
         self.out.binding = Some(claim.binding);
-        let stream = Box::new(StreamOpener::new(key, context));
         self.pixels = Pixels::Stream { stream, left: header.stream_bytes, length: header.stream_bytes };
         Ok(())
     }

@@ -1,5 +1,9 @@
 //! Records written and read back, and every way in which they may be wrong.
 
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::DeflateEncoder;
 use proptest::prelude::*;
 
 use super::*;
@@ -111,12 +115,14 @@ fn a_packed_record_unpacks_to_what_it_says_or_not_at_all() {
         packer.write_all(content).unwrap();
         packer.finish().unwrap()
     };
+    let unpack = |body: &[u8]| unpack(body, Dictionary::None);
     assert_eq!(unpack(&packed(5, b"12345")), Ok(b"12345".to_vec()));
     assert_eq!(unpack(&packed(4, b"12345")), Err(RecordError::Packed(4)));
     assert_eq!(unpack(&packed(6, b"12345")), Err(RecordError::Packed(6)));
     assert_eq!(unpack(&packed(65_537, &vec![0; 65_537])), Err(RecordError::Packed(65_537)));
     assert_eq!(unpack(&packed(10, &vec![0; 40_000_000])), Err(RecordError::Packed(10)), "a bomb");
     assert_eq!(unpack(&[0, 0, 0, 1, 0xFF]), Err(RecordError::Packed(1)));
+    assert_eq!(unpack(&packed(0, b"")), Err(RecordError::Packed(0)));
 }
 
 proptest! {

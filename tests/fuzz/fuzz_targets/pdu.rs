@@ -104,7 +104,7 @@ fn call(data: &[u8]) {
         abstract_syntax: Uid::parse(VERIFICATION).expect("a UID"),
         transfer_syntaxes: TransferSyntax::all().collect(),
         roles: Some(Roles { scu: true, scp: true }),
-        extended: None,
+        extended: Vec::new(),
     };
     let target = AeAddress::parse("PEER@127.0.0.1:104").expect("an address");
     let calling = AeTitle::parse("SEALGATE").expect("a title");

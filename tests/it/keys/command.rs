@@ -24,9 +24,12 @@ impl Site {
         fs::set_permissions(&passphrase, fs::Permissions::from_mode(0o600)).unwrap();
         let config = format!(
             "[keys]\nfolder = \"{}\"\nunlock = \"passphrase-file\"\npassphrase_file = \"{}\"\n\
-             [keys.argon2]\nmemory_mebibytes = 19\npasses = 2\nlanes = 1\n",
+             [keys.argon2]\nmemory_mebibytes = 19\npasses = 2\nlanes = 1\n\
+             [keygen]\ngenerator = \"lite\"\nfolder = \"{}\"\n\
+             [keygen.pool]\nready_max = 1\n",
             folder.path().join("keys").display(),
             passphrase.display(),
+            folder.path().join("generators").display(),
         );
         fs::write(folder.path().join("gateway.toml"), config).unwrap();
         Self(folder)

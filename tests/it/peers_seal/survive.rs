@@ -6,6 +6,7 @@ use std::sync::Mutex;
 
 use dicom_core::Tag;
 use rayon::prelude::*;
+use sealgate::cipher::Layers;
 use sealgate::seal::{Changes, ContentKey, HeaderMode, OpenError, open_file};
 
 use super::*;
@@ -170,11 +171,11 @@ fn transfer_syntaxes_in_which_nothing_opens_are_refused_by_name() {
 /// The key record that a file carries.
 fn key_record(file: &Path) -> Option<Vec<u8>> {
     let mut found = None;
-    let opened =
-        open_file::<Infallible>(&fs::read(file).unwrap()[..], Vec::new(), HeaderMode::Current, |claim| {
-            found.clone_from(&claim.key_record);
-            Ok(ContentKey::new(KEY))
-        });
+    let (sealed, mode) = (fs::read(file).unwrap(), HeaderMode::Current);
+    let opened = open_file::<Infallible>(&sealed[..], Vec::new(), mode, &Layers::none(), |claim| {
+        found.clone_from(&claim.key_record);
+        Ok(ContentKey::new(KEY))
+    });
     opened.unwrap();
     found
 }

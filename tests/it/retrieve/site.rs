@@ -48,12 +48,13 @@ fn other_day() -> String {
 
 fn config(site: &Site, port: u16, archives: &[Archive<'_>], viewer: u16) -> String {
     let mut config = fs::read_to_string(site.path("gateway.toml")).expect("its configuration");
+    // One association: of two instances that dcmqrscp takes at once, it may keep one under the name of the other.
     let _ = write!(
         config,
         "[[listeners]]\naddress = \"127.0.0.1:{port}\"\n[spool]\nfolder = {:?}\nrefuse_stores_free_bytes = 1048576\n\
          refuse_associations_free_bytes = 1048576\n[release]\npending_milliseconds = 0\nheld_bytes_max = 1048576\n\
          [forward]\nretry_seconds_min = 1\nretry_seconds_max = 2\n[scu]\npending_seconds = 20\n\
-         [grants]\nfile = {:?}\n",
+         associations_per_destination_max = 1\n[grants]\nfile = {:?}\n",
         site.path("spool"),
         site.path("grants.json"),
     );

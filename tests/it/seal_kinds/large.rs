@@ -5,6 +5,7 @@ use std::io;
 use std::process::Command;
 
 use dicom_core::{Tag, VR};
+use sealgate::cipher::Layers;
 use sealgate::seal::element::{Layout, PIXEL_DATA};
 use sealgate::seal::{Claim, ContentKey, HEADER_BYTES, HeaderMode, Opened, Opener, SealError, Sealed, Sink};
 
@@ -73,8 +74,8 @@ struct Through<'a, K: FnMut(&Claim) -> Option<ContentKey>> {
 
 impl<'a> Through<'a, fn(&Claim) -> Option<ContentKey>> {
     fn new(rehearsal: &'a Rehearsal) -> Self {
-        let opener =
-            Opener::new(&uid(EXPLICIT), HeaderMode::Current, None, (|_| Some(key())) as fn(&Claim) -> _);
+        let (mode, find_key) = (HeaderMode::Current, (|_| Some(key())) as fn(&Claim) -> _);
+        let opener = Opener::new(&uid(EXPLICIT), mode, &Layers::none(), None, find_key);
         let (digest, patches) = (blake3::Hasher::new(), Vec::new());
         Self { rehearsal, opener: opener.unwrap(), begun: false, patches, digest, bytes: 0 }
     }
@@ -240,7 +241,8 @@ fn check_large_header(syntax: &str, layout: Layout) {
     });
     for mode in [HeaderMode::Original, HeaderMode::Current] {
         let outcome = measured(&format!("opening a large header in {layout:?}, {mode:?}"), || {
-            let mut opener = Opener::new(&uid(carrier), mode, None, |_| Some(key())).unwrap();
+            let mut opener =
+                Opener::new(&uid(carrier), mode, &Layers::none(), None, |_| Some(key())).unwrap();
             let mut at = 0;
             let mut on = |part: Opened<'_>| {
                 if let Opened::Data(data) = part {

@@ -4,13 +4,15 @@ mod build;
 mod kinds;
 mod large;
 mod random;
+mod size;
 
 use std::collections::HashSet;
 
+use sealgate::cipher::Layers;
 use sealgate::dicom::Uid;
 use sealgate::seal::{
-    Binding, Changes, Claim, ContentKey, HeaderMode, KeyId, OpenError, Opened, Opener, Original, SealError,
-    Sealer, Sink, Suite,
+    Binding, Changes, Claim, ContentKey, HeaderMode, KeyId, NewSeal, OpenError, Opened, Opener, Original,
+    SealError, Sealer, Sink, Suite,
 };
 
 /// SOP Class and Instance UID of everything that is made here.
@@ -37,7 +39,8 @@ fn sealer<S: Sink>(
         sop_class: uid(CLASS),
         sop_instance: uid(INSTANCE),
     };
-    Sealer::new(&original, binding, &key(), Some(b"a key record".to_vec()), total, sink, |_| None)
+    let new = NewSeal { binding, key: key(), key_record: Some(b"a key record".to_vec()) };
+    Sealer::new(&original, new, &Layers::none(), total, sink, |_| None)
 }
 
 /// Seals a data set that arrives in pieces of this size; gives the sealed one with its transfer syntax.
@@ -57,7 +60,7 @@ fn open(
     mode: HeaderMode,
     piece: usize,
 ) -> Result<(Vec<u8>, Changes), OpenError> {
-    let mut opener = Opener::new(&uid(syntax), mode, None, |_| Some(key()))?;
+    let mut opener = Opener::new(&uid(syntax), mode, &Layers::none(), None, |_| Some(key()))?;
     let mut out = Vec::new();
     let mut on = |part: Opened<'_>| {
         match part {

@@ -10,5 +10,5 @@ mod full;
 mod kill;
 mod limits;
 mod queue;
-mod sim;
+pub(crate) mod sim;
 mod story;

@@ -1,0 +1,163 @@
+//! What every inner layer offers, and where one is had from: by its kind, its seed and, on opening, its parameters.
+
+use std::fmt;
+use std::sync::Arc;
+
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use super::error::CipherError;
+use super::neural::NeuralStream;
+use crate::keygen::{Engines, GeneratorId};
+
+/// An inner layer at work on one stream, in one direction.
+pub trait Layer: Send {
+    /// Turns the next bytes, of which there may be any number, and puts what they become behind what `out` has.
+    fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), CipherError>;
+
+    /// The stream is over: puts what was held back behind what `out` has.
+    fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), CipherError>;
+}
+
+/// The inner layers there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// XOR with key images of a generator, each of which is used once.
+    NeuralStream,
+}
+
+impl Kind {
+    /// Bytes of the parameters that an opener needs beside the seed.
+    #[must_use]
+    pub const fn parameter_bytes(self) -> usize {
+        match self {
+            // The generator's id.
+            Self::NeuralStream => 32,
+        }
+    }
+}
+
+/// What an inner layer follows from, made for one stream and never for another. Erased when dropped, never printed.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct LayerSeed([u8; 32]);
+
+impl LayerSeed {
+    /// The seed with these bytes.
+    #[must_use]
+    pub const fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes, for an inner layer and nothing else.
+    #[must_use]
+    pub const fn expose_secret(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for LayerSeed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LayerSeed(secret)")
+    }
+}
+
+/// Where inner layers are had from. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Layers {
+    engines: Option<Arc<Engines>>,
+}
+
+impl Layers {
+    /// Those that these generators make possible.
+    #[must_use]
+    pub const fn new(engines: Arc<Engines>) -> Self {
+        Self { engines: Some(engines) }
+    }
+
+    /// None: what has an inner layer is neither sealed nor opened.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// A layer to seal with, and the parameters that its opener will need.
+    pub fn to_seal(&self, kind: Kind, seed: &LayerSeed) -> Result<(Vec<u8>, Box<dyn Layer>), CipherError> {
+        match kind {
+            Kind::NeuralStream => {
+                let engines = self.engines()?;
+                let engine = engines.current()?;
+                let parameters = engine.id().as_bytes().to_vec();
+                Ok((parameters, Box::new(NeuralStream::new(engine, seed, engines.batch_max()))))
+            }
+        }
+    }
+
+    /// The layer that opens what was sealed with this seed and these parameters.
+    pub fn to_open(
+        &self,
+        kind: Kind,
+        parameters: &[u8],
+        seed: &LayerSeed,
+    ) -> Result<Box<dyn Layer>, CipherError> {
+        match kind {
+            Kind::NeuralStream => {
+                let wrong =
+                    |_| CipherError::Parameters { found: parameters.len(), expected: kind.parameter_bytes() };
+                let id = GeneratorId::new(parameters.try_into().map_err(wrong)?);
+                let engines = self.engines()?;
+                Ok(Box::new(NeuralStream::new(engines.of(id)?, seed, engines.batch_max())))
+            }
+        }
+    }
+
+    /// Starts what sealing with such a layer needs, so that what is missing is told before an image comes.
+    pub fn prepare(&self, kind: Kind) -> Result<(), CipherError> {
+        match kind {
+            Kind::NeuralStream => Ok(self.engines()?.current().map(drop)?),
+        }
+    }
+
+    fn engines(&self) -> Result<&Engines, CipherError> {
+        self.engines.as_deref().ok_or(CipherError::NoGenerators)
+    }
+}
+
+impl fmt::Debug for Layers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.engines.is_some() { "Layers(with generators)" } else { "Layers(none)" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keygen::Config;
+
+    #[test]
+    fn without_generators_nothing_is_sealed_or_opened_with_a_keystream() {
+        let seed = LayerSeed::new([1; 32]);
+        let (none, kind) = (Layers::none(), Kind::NeuralStream);
+        assert!(matches!(none.to_seal(kind, &seed), Err(CipherError::NoGenerators)));
+        assert!(matches!(none.to_open(kind, &[0; 32], &seed), Err(CipherError::NoGenerators)));
+    }
+
+    #[test]
+    fn a_generator_that_is_missing_is_named_by_its_id() {
+        let config = Config { folder: "/nonexistent".into(), ..Config::default() };
+        let layers = Layers::new(Arc::new(Engines::new(&config)));
+        let open = |parameters: &[u8]| {
+            layers.to_open(Kind::NeuralStream, parameters, &LayerSeed::new([1; 32])).err().unwrap()
+        };
+        let error = open(&[0xAB; 32]);
+        assert!(error.to_string().contains(&"ab".repeat(32)), "{error}");
+        assert!(error.advice().contains("generator import"), "{}", error.advice());
+        assert_eq!(
+            open(&[0; 31]).to_string(),
+            "the inner layer has 31 bytes of parameters, 32 were expected"
+        );
+    }
+
+    #[test]
+    fn nothing_of_a_seed_is_printed() {
+        assert_eq!(format!("{:?}", LayerSeed::new([7; 32])), "LayerSeed(secret)");
+    }
+}

@@ -1,0 +1,11 @@
+//! Inner layers: reversible ones that lie under the standard seal. It knows bytes, seeds and generators, and no DICOM.
+//!
+//! Nothing rests on them: what an inner layer makes is encrypted and authenticated by the seal in any case.
+#![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+
+mod error;
+mod layer;
+mod neural;
+
+pub use error::CipherError;
+pub use layer::{Kind, Layer, LayerSeed, Layers};

@@ -1,0 +1,186 @@
+//! One instance on its way to one destination: whose fault a failure is, and what becomes of the delivery.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use bytes::Bytes;
+use tracing::{error, info, warn};
+
+use super::backoff;
+use super::way::Way;
+use crate::dicom::{Status, TransferSyntax};
+use crate::flow::gateway::Gateway;
+use crate::flow::now_unix_millis;
+use crate::flow::ticket::Ticket;
+use crate::flow::waiting::Settled;
+use crate::policy::Destination;
+use crate::scu::{Answer, Failure, Instance, Meaning, Source};
+use crate::seal::random;
+use crate::spool::{Content, EntryId, Job, SpoolError};
+
+/// How often a destination has refused which instance since the start. Failures of the way to it do not count.
+#[derive(Default)]
+pub(super) struct Refusals(Mutex<HashMap<EntryId, u32>>);
+
+impl Refusals {
+    /// Counts one more.
+    fn count(&self, entry: EntryId) -> u32 {
+        let mut refusals = self.lock();
+        let count = refusals.entry(entry).or_default();
+        *count = count.saturating_add(1);
+        *count
+    }
+
+    fn forget(&self, entry: EntryId) {
+        self.lock().remove(&entry);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<EntryId, u32>> {
+        // The map is whole between any two statements.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Why an instance was not delivered, by what is to be done.
+enum Undelivered {
+    /// Our side is damaged: it will never be delivered.
+    Damaged(String),
+    /// Our disk does not give it now.
+    Unread(String),
+    /// The destination does not want this instance.
+    Refused(Failure),
+    /// Nothing goes there at the moment.
+    Down(Failure),
+    /// We are ending.
+    Ending,
+}
+
+/// Brings one instance to one destination, and ends the job with what came of it.
+pub(super) async fn deliver(gateway: &Gateway, destination: &Destination, job: Job, refusals: &Refusals) {
+    let (entry, name) = (job.id(), destination.name.as_str());
+    let instance = String::from_utf8_lossy(job.key()).into_owned();
+    let sent = send(gateway, destination, &job).await;
+    let settled = match &sent {
+        Ok(_) => Settled::Taken,
+        Err(Undelivered::Refused(failure) | Undelivered::Down(failure)) => {
+            failure.answer().map_or(Settled::Failed, |answer| Settled::Answered(answer.status))
+        }
+        Err(_) => Settled::Failed,
+    };
+    let verdict = match sent {
+        Ok(answer) => {
+            gateway.ways.change(name, Way::worked);
+            refusals.forget(entry);
+            if answer.status == Status::SUCCESS {
+                info!(%entry, instance, destination = name, "forwarded");
+            } else {
+                warn!(%entry, instance, destination = name, status = %answer.status, "forwarded with a warning");
+            }
+            job.done(now_unix_millis())
+        }
+        Err(undelivered) => put_off(gateway, name, job, undelivered, refusals),
+    };
+    // When the verdict is durable: who waited for it may be told.
+    gateway.waiting.settle(entry, name, &settled);
+    if let Err(problem) = verdict {
+        error!(%entry, destination = name, error = %problem, "the spool does not take what became of a delivery");
+    }
+}
+
+/// What becomes of a delivery that failed.
+fn put_off(
+    gateway: &Gateway,
+    name: &str,
+    job: Job,
+    undelivered: Undelivered,
+    refusals: &Refusals,
+) -> Result<(), SpoolError> {
+    let (entry, now) = (job.id(), now_unix_millis());
+    let random = random().map_or(0, u16::from_be_bytes);
+    let own = backoff::millis(&gateway.config, job.attempts().saturating_add(1), random);
+    let (why, advice, wait) = match undelivered {
+        // The job is dropped, and waits as before.
+        Undelivered::Ending => return Ok(()),
+        Undelivered::Damaged(problem) => {
+            error!(%entry, destination = name, error = problem, "what is in the spool cannot be read");
+            return job.aside(&problem, now);
+        }
+        Undelivered::Unread(problem) => {
+            error!(%entry, destination = name, error = problem, "the disk does not give what is in the spool");
+            (problem, "Look at the disk.", own)
+        }
+        Undelivered::Refused(failure) if refusals.count(entry) >= gateway.config.refusals_max => {
+            refusals.forget(entry);
+            error!(
+                %entry, destination = name, error = %failure, advice = failure.advice(),
+                "set aside: the destination refuses this instance; see `sealgate spool list`"
+            );
+            return job.aside(&failure.to_string(), now);
+        }
+        Undelivered::Refused(failure) => (failure.to_string(), failure.advice(), own),
+        Undelivered::Down(failure) => {
+            let at = Instant::now();
+            gateway.ways.change(name, |way| way.failed(&gateway.config, random, at));
+            let rest = gateway.ways.of(name).rest(at).unwrap_or_default();
+            // Its own wait grows with its own failures, so that one whose sight breaks the connection lets others by.
+            (
+                failure.to_string(),
+                failure.advice(),
+                own.max(u64::try_from(rest.as_millis()).unwrap_or(u64::MAX)),
+            )
+        }
+    };
+    info!(%entry, destination = name, error = why, advice, seconds = wait / 1000, "not forwarded, trying again");
+    job.later(now.saturating_add(wait), &why, now)
+}
+
+/// The answer of a destination that has the instance now.
+async fn send(gateway: &Gateway, destination: &Destination, job: &Job) -> Result<Answer, Undelivered> {
+    let content = job.open().map_err(|problem| match problem {
+        problem @ SpoolError::Disk { .. } => Undelivered::Unread(problem.to_string()),
+        problem => Undelivered::Damaged(problem.to_string()),
+    })?;
+    let damaged = Undelivered::Damaged;
+    let ticket = Ticket::read(&content.meta().bytes).map_err(|problem| damaged(problem.to_string()))?;
+    let syntax = TransferSyntax::by_uid(ticket.transfer_syntax.as_str())
+        .ok_or_else(|| damaged(format!("transfer syntax {} is unknown", ticket.transfer_syntax)))?;
+    let target = gateway
+        .target(destination)
+        .ok_or_else(|| damaged("the gateway has no AE title of its own".into()))?;
+    let mut instance = Instance::new(ticket.sop_class, ticket.sop_instance, syntax);
+    instance.length = Some(content.len());
+    match gateway.pool.store(&target, &instance, &mut FromSpool(content)).await {
+        Ok(answer) => Ok(answer),
+        // It has the instance: from an earlier try whose answer was lost, or in an earlier version that it keeps.
+        Err(Failure::Status(answer)) if answer.status == Status::DUPLICATE_SOP_INSTANCE => Ok(*answer),
+        Err(failure) => Err(Undelivered::of(failure)),
+    }
+}
+
+impl Undelivered {
+    /// Sorts a failure: is it this instance that the destination does not want, or everything at the moment?
+    fn of(failure: Failure) -> Self {
+        match failure {
+            Failure::Ending => Self::Ending,
+            Failure::Source(problem) => Self::Unread(problem.to_string()),
+            Failure::NoContext { .. } => Self::Refused(failure),
+            Failure::Status(ref answer) => match Meaning::of(answer.status) {
+                Meaning::OutOfResources | Meaning::Cancelled => Self::Down(failure),
+                _ => Self::Refused(failure),
+            },
+            failure => Self::Down(failure),
+        }
+    }
+}
+
+/// The content of an entry as the data set of a message.
+struct FromSpool(Content);
+
+impl Source for FromSpool {
+    async fn next(&mut self) -> io::Result<Option<Bytes>> {
+        let block = self.0.next_block().map_err(|problem: SpoolError| io::Error::other(problem))?;
+        Ok((!block.is_empty()).then(|| Bytes::copy_from_slice(block)))
+    }
+}

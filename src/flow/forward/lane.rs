@@ -1,0 +1,160 @@
+//! The worker of one destination: it takes what is due, leaves a destination alone that is down, and hands over to another.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tracing::{error, warn};
+
+use super::LOOK_SECONDS;
+use super::deliver::{Refusals, deliver};
+use crate::flow::gateway::Gateway;
+use crate::flow::now_unix_millis;
+use crate::policy::Destination;
+use crate::spool::{Job, Order, SpoolError, Summary};
+
+/// Instances that are handed over to another destination in one step.
+const HANDED_OVER_AT_ONCE: usize = 1000;
+
+/// See the top of the file.
+pub(super) struct Lane {
+    gateway: Arc<Gateway>,
+    name: String,
+    wake: Arc<Notify>,
+    ended: watch::Receiver<bool>,
+    places: Arc<Semaphore>,
+    refusals: Arc<Refusals>,
+}
+
+impl Lane {
+    pub(super) fn new(
+        gateway: Arc<Gateway>,
+        name: String,
+        wake: Arc<Notify>,
+        ended: watch::Receiver<bool>,
+    ) -> Self {
+        let places = Arc::new(Semaphore::new(gateway.pool.associations_max()));
+        Self { gateway, name, wake, ended, places, refusals: Arc::default() }
+    }
+
+    pub(super) async fn run(mut self) {
+        let mut deliveries = JoinSet::new();
+        while !*self.ended.borrow() {
+            let destination =
+                (self.gateway.rules)().destinations().iter().find(|one| one.name == self.name).cloned();
+            let jobs = destination.as_ref().map(|destination| self.due(destination)).unwrap_or_default();
+            let none = jobs.is_empty();
+            for (job, destination) in jobs.into_iter().zip(std::iter::repeat(destination).flatten()) {
+                let place = Arc::clone(&self.places).acquire_owned().await;
+                let (gateway, refusals, wake) =
+                    (Arc::clone(&self.gateway), Arc::clone(&self.refusals), Arc::clone(&self.wake));
+                deliveries.spawn(async move {
+                    deliver(&gateway, &destination, job, &refusals).await;
+                    drop(place);
+                    wake.notify_one();
+                });
+            }
+            while deliveries.try_join_next().is_some() {}
+            if none || self.places.available_permits() == 0 {
+                self.pause().await;
+            }
+        }
+        while deliveries.join_next().await.is_some() {}
+    }
+
+    /// What shall be delivered now: as much as there are free places; one at a time while the destination is down, and
+    /// nothing while it is left alone.
+    fn due(&self, destination: &Destination) -> Vec<Job> {
+        let way = self.gateway.ways.of(&self.name);
+        let is_resting = way.rest(Instant::now()).is_some();
+        if is_resting {
+            self.hand_over(destination, way.down_for(Instant::now()));
+            return Vec::new();
+        }
+        let free = self.places.available_permits();
+        let limit = if self.is_busy() {
+            0
+        } else if way.is_down() {
+            1
+        } else {
+            free
+        };
+        self.take(destination, limit).unwrap_or_else(|problem| {
+            error!(destination = self.name, error = %problem, "the spool gives nothing to forward");
+            Vec::new()
+        })
+    }
+
+    /// Whether nothing more can be begun until a delivery ends.
+    fn is_busy(&self) -> bool {
+        let free = self.places.available_permits();
+        let is_down = self.gateway.ways.of(&self.name).is_down();
+        free == 0 || (is_down && free < self.gateway.pool.associations_max())
+    }
+
+    fn take(&self, destination: &Destination, limit: usize) -> Result<Vec<Job>, SpoolError> {
+        let (spool, now) = (&self.gateway.spool, now_unix_millis());
+        if !destination.ordered {
+            return spool.take(&self.name, now, limit, Order::Any);
+        }
+        // One call for each: the places work side by side, so no two of them may have instances of one study.
+        let mut jobs = Vec::new();
+        while jobs.len() < limit {
+            match spool.take(&self.name, now, 1, Order::PerGroup)?.pop() {
+                Some(job) => jobs.push(job),
+                None => break,
+            }
+        }
+        Ok(jobs)
+    }
+
+    /// Gives what waits here to the destination that takes over, once this one has been down for long enough.
+    fn hand_over(&self, destination: &Destination, down_for: Duration) {
+        let Some(fallback) = &destination.fallback else { return };
+        if down_for < Duration::from_secs(destination.fallback_after_seconds) {
+            return;
+        }
+        let why = format!("taken over by {fallback}");
+        loop {
+            let handed = self.gateway.spool.hand_over(
+                &self.name,
+                fallback,
+                &why,
+                HANDED_OVER_AT_ONCE,
+                now_unix_millis(),
+            );
+            let handed = handed.unwrap_or_else(|problem| {
+                error!(destination = self.name, error = %problem, "the spool does not hand over to another destination");
+                Vec::new()
+            });
+            for Summary { id: entry, key, .. } in &handed {
+                self.gateway.waiting.hand_over(*entry, &self.name, fallback);
+                let instance = String::from_utf8_lossy(key);
+                warn!(
+                    target: crate::flow::AUDIT, %entry, %instance, destination = self.name, fallback,
+                    "the destination is down, another takes the instance"
+                );
+            }
+            if handed.len() < HANDED_OVER_AT_ONCE {
+                return;
+            }
+        }
+    }
+
+    /// Until something happens, or the next delivery is due.
+    async fn pause(&mut self) {
+        let now = now_unix_millis();
+        let due = if self.is_busy() { None } else { self.gateway.spool.next_due_unix_millis(&self.name) };
+        let due = due.map(|due| Duration::from_millis(due.saturating_sub(now)));
+        let way = self.gateway.ways.of(&self.name);
+        let look = Duration::from_secs(LOOK_SECONDS);
+        let until = due.unwrap_or(look).max(way.rest(Instant::now()).unwrap_or_default());
+        let until = until.clamp(Duration::from_millis(50), look);
+        tokio::select! {
+            _ended = timeout(until, self.wake.notified()) => {}
+            _ = self.ended.changed() => {}
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! The stream with the inner layer of its suite: records go through the layer into the stream, and back.
+//!
+//! `docs/FORMAT.md` section 6.1. The layer's seed is derived from the content key, the stream's salt and the context, so
+//! no two streams have the same one; what the layer's opener needs besides stands first in the plaintext of the stream.
+
+use aws_lc_rs::hkdf::{HKDF_SHA512, KeyType, Prk};
+use zeroize::Zeroizing;
+
+use super::derive::Binding;
+use super::key::ContentKey;
+use super::stream::{CHUNK_BYTES, SALT_BYTES, StreamError, StreamOpener, StreamSealer};
+use crate::cipher::{CipherError, Layer, LayerSeed, Layers};
+
+const SEED_LABEL: &[u8] = b"sealgate inner layer v1";
+
+struct Seed;
+
+impl KeyType for Seed {
+    fn len(&self) -> usize {
+        32
+    }
+}
+
+/// The seed of the inner layer of one stream.
+fn layer_seed(key: &ContentKey, salt: &[u8; SALT_BYTES], context: &[u8]) -> LayerSeed {
+    let mut seed = Zeroizing::new([0; 32]);
+    Prk::new_less_safe(HKDF_SHA512, key.expose_secret())
+        .expand(&[SEED_LABEL, salt, context], Seed)
+        .and_then(|okm| okm.fill(&mut *seed))
+        .expect("32 bytes are fewer than the 255 blocks that HKDF gives");
+    LayerSeed::new(*seed)
+}
+
+/// Turns records into a stream.
+pub(super) struct LayeredSealer {
+    layer: Option<Box<dyn Layer>>,
+    stream: StreamSealer,
+    /// What the layer makes of the piece in hand.
+    turned: Vec<u8>,
+}
+
+impl LayeredSealer {
+    /// Starts a stream; what it begins with goes to `out`.
+    pub(super) fn new<E: From<StreamError> + From<CipherError>>(
+        key: &ContentKey,
+        salt: &[u8; SALT_BYTES],
+        binding: &Binding,
+        layers: &Layers,
+        out: &mut impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<Self, E> {
+        let context = binding.context();
+        let (mut stream, prefix) = StreamSealer::new(key, salt, &context);
+        out(&prefix)?;
+        let layer = match binding.suite.inner() {
+            None => None,
+            Some(kind) => {
+                let (parameters, layer) = layers.to_seal(kind, &layer_seed(key, salt, &context))?;
+                stream.push(&parameters, out)?;
+                Some(layer)
+            }
+        };
+        Ok(Self { layer, stream, turned: Vec::new() })
+    }
+
+    /// Takes the next bytes of the records.
+    pub(super) fn push<E: From<StreamError> + From<CipherError>>(
+        &mut self,
+        plain: &[u8],
+        out: &mut impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Some(layer) = &mut self.layer else { return self.stream.push(plain, out) };
+        self.turned.clear();
+        layer.push(plain, &mut self.turned)?;
+        self.stream.push(&self.turned, out)
+    }
+
+    /// The records are over.
+    pub(super) fn finish<E: From<StreamError> + From<CipherError>>(
+        mut self,
+        out: &mut impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if let Some(layer) = &mut self.layer {
+            self.turned.clear();
+            layer.finish(&mut self.turned)?;
+            self.stream.push(&self.turned, out)?;
+        }
+        self.stream.finish(out)
+    }
+}
+
+/// Turns a stream into records.
+pub(super) struct LayeredOpener {
+    stream: StreamOpener,
+    /// The salt, which comes first.
+    salt: Vec<u8>,
+    inner: Inner,
+}
+
+/// What is between the stream and the records.
+struct Inner {
+    state: State,
+    key: ContentKey,
+    binding: Binding,
+    layers: Layers,
+    /// What the layer makes of the piece in hand; erased when dropped.
+    turned: Zeroizing<Vec<u8>>,
+}
+
+enum State {
+    /// The suite has no inner layer.
+    None,
+    /// The layer's parameters come first; so many of them have.
+    Parameters(Vec<u8>),
+    Layer(Box<dyn Layer>),
+}
+
+impl LayeredOpener {
+    /// Starts to open the stream of an instance with this binding.
+    pub(super) fn new(key: ContentKey, binding: &Binding, layers: &Layers) -> Self {
+        let state = if binding.suite.inner().is_some() { State::Parameters(Vec::new()) } else { State::None };
+        let inner = Inner {
+            state,
+            key: key.clone(),
+            binding: binding.clone(),
+            layers: layers.clone(),
+            // It must not grow: what it leaves behind would not be erased.
+            turned: Zeroizing::new(Vec::with_capacity(CHUNK_BYTES)),
+        };
+        let stream = StreamOpener::new(key, binding.context());
+        Self { stream, salt: Vec::with_capacity(SALT_BYTES), inner }
+    }
+
+    /// Takes the next bytes of the stream, and hands the records in them to `out`.
+    pub(super) fn push<E: From<StreamError> + From<CipherError>>(
+        &mut self,
+        sealed: &[u8],
+        out: &mut impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Self { stream, salt, inner } = self;
+        let missing = SALT_BYTES.saturating_sub(salt.len());
+        salt.extend_from_slice(sealed.get(..missing).unwrap_or(sealed));
+        stream.push(sealed, &mut |plain| inner.take(salt, plain, out))
+    }
+
+    /// The stream is over: what is left of it.
+    pub(super) fn finish<E: From<StreamError> + From<CipherError>>(
+        &mut self,
+        out: &mut impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Self { stream, salt, inner } = self;
+        stream.finish(&mut |plain| inner.take(salt, plain, out))?;
+        inner.finish(out)
+    }
+}
+
+impl Inner {
+    /// Takes authentic plaintext of the stream.
+    fn take<E: From<CipherError>>(
+        &mut self,
+        salt: &[u8],
+        mut plain: &[u8],
+        out: &mut impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if let (State::Parameters(parameters), Some(kind)) = (&mut self.state, self.binding.suite.inner()) {
+            let missing = kind.parameter_bytes().saturating_sub(parameters.len());
+            let (now, later) = plain.split_at_checked(missing).unwrap_or((plain, &[]));
+            parameters.extend_from_slice(now);
+            plain = later;
+            if parameters.len() < kind.parameter_bytes() {
+                return Ok(());
+            }
+            let salt = salt.try_into().expect("the salt stands before all chunks");
+            let seed = layer_seed(&self.key, salt, &self.binding.context());
+            self.state = State::Layer(self.layers.to_open(kind, parameters, &seed)?);
+        }
+        let State::Layer(layer) = &mut self.state else { return out(plain) };
+        self.turned.clear();
+        layer.push(plain, &mut self.turned)?;
+        if self.turned.is_empty() { Ok(()) } else { out(&self.turned) }
+    }
+
+    fn finish<E: From<CipherError>>(
+        &mut self,
+        out: &mut impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        match &mut self.state {
+            State::None => Ok(()),
+            State::Parameters(found) => {
+                let expected = self.binding.suite.inner().map_or(0, crate::cipher::Kind::parameter_bytes);
+                Err(CipherError::Parameters { found: found.len(), expected }.into())
+            }
+            State::Layer(layer) => {
+                self.turned.clear();
+                layer.finish(&mut self.turned)?;
+                if self.turned.is_empty() { Ok(()) } else { out(&self.turned) }
+            }
+        }
+    }
+}

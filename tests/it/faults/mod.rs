@@ -1,0 +1,11 @@
+//! The whole path under faults: the gateway killed at every step, a PACS that misbehaves, a disk that fails.
+
+mod destinations;
+mod disk;
+mod hospital;
+mod image;
+mod kill;
+mod many;
+mod outage;
+mod pacs;
+mod repeated;
