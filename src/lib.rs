@@ -29,6 +29,8 @@ pub mod dicom;
 pub mod evaluate;
 /// The stories: intake, forward, release.
 pub mod flow;
+/// The file of emergency accesses.
+pub mod grants;
 /// User identities: passwords and tokens, verified.
 pub mod identity;
 /// The generator: its model, the integer-exact engine, and key images made ahead of need.
@@ -53,3 +55,5 @@ pub mod spool;
 pub mod telemetry;
 /// TLS for every connection: certificates, trust, and what is made of them.
 pub mod tls;
+/// Compressed images made native for viewers that take no other form.
+pub mod transcode;

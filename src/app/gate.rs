@@ -26,6 +26,16 @@ impl Gate {
         Self { live, gateway }
     }
 
+    /// What an emergency access of this peer adds.
+    fn in_emergency(&self, permit: Permit) -> Permit {
+        let now = crate::flow::now_unix_millis() / 1000;
+        let grants = self.gateway.as_ref().map(|gateway| gateway.release.grants.now());
+        if grants.is_some_and(|grants| grants.of(&permit.peer().name, now).is_some()) {
+            return permit.in_emergency();
+        }
+        permit
+    }
+
     /// Whether somebody who stores would find no room: better no association than one in which every store fails.
     fn is_full(&self) -> bool {
         self.gateway.as_ref().is_some_and(|gateway| gateway.spool.pressure() != Pressure::Open)
@@ -50,7 +60,7 @@ impl Gatekeeper for Gate {
                     error!(peer = %permit.peer().name, "association refused, the spool is nearly full or has failed");
                     return Err(Rejection::LocalLimit);
                 }
-                Ok(admission(permit, knock, &state))
+                Ok(admission(self.in_emergency(permit), knock, &state))
             }
             Err(refusal) => {
                 info!(address = %knock.address, reason = %refusal, "association refused");
@@ -109,7 +119,8 @@ fn code(refusal: &Refusal) -> Rejection {
         | Refusal::WrongAddress { .. }
         | Refusal::NoCertificate { .. }
         | Refusal::WrongCertificate { .. }
-        | Refusal::NoRight { .. } => Rejection::CallingAeTitle,
+        | Refusal::NoRight { .. }
+        | Refusal::NotThese { .. } => Rejection::CallingAeTitle,
         Refusal::NoUser { .. } => Rejection::Identity,
         Refusal::WrongCalled { .. } => Rejection::CalledAeTitle,
     }

@@ -3,6 +3,7 @@
 mod certificates;
 mod config;
 mod doors;
+mod emergencies;
 #[cfg(debug_assertions)]
 mod failpoints;
 mod gate;

@@ -11,6 +11,7 @@ use crate::dicom::AeAddress;
 use crate::flow::commitment::Commitments;
 use crate::flow::release::Release;
 use crate::flow::{Gateway, Generators};
+use crate::grants::GrantFile;
 use crate::policy::Route;
 use crate::scu::{Dialer, Dialing, Failure, Pool};
 use crate::seal::Suite;
@@ -35,7 +36,7 @@ pub(super) fn gateway(settings: &Settings, live: &Live) -> Result<Option<Arc<Gat
     let pool = Pool::new(Arc::new(Dials(live.clone())), door, scu);
     let rules = live.clone();
     let rules = Box::new(move || Arc::clone(&rules.now().rules));
-    let release = Release::new(settings.release.clone());
+    let release = Release::new(settings.release.clone(), GrantFile::new(settings.grants.clone()));
     let forward = settings.forward.clone();
     let generators = Generators::start(&settings.keygen);
     prepare(settings, &generators.layers);

@@ -10,6 +10,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use tracing::{error, info, warn};
 
 use super::doors::Doors;
+use super::emergencies::{self, Emergencies};
 use super::live::{Live, State};
 use super::signals::{Signals, Wish};
 use super::{certificates, hosts, notify, probes, rooms};
@@ -111,7 +112,7 @@ async fn run(mut gateway: Gateway, rules: Rules) -> Result<Ended, ServeError> {
         tokio::spawn(flow::attend(Arc::clone(rooms), mailbox));
     }
     notify::ready(&doors.status());
-    steer(&mut gateway, &mut signals, &live, &doors).await;
+    steer(&mut gateway, &mut signals, &live, &doors, rooms.as_deref()).await;
     notify::stopping();
     let patience = Duration::from_secs(gateway.settings.app.drain_seconds_max);
     info!(associations = doors.associations(), seconds = patience.as_secs(), "stopping");
@@ -124,13 +125,21 @@ async fn run(mut gateway: Gateway, rules: Rules) -> Result<Ended, ServeError> {
 }
 
 /// Follows signals and clocks until the first wish to end.
-async fn steer(gateway: &mut Gateway, signals: &mut Signals, live: &Live, doors: &Doors) {
+async fn steer(
+    gateway: &mut Gateway,
+    signals: &mut Signals,
+    live: &Live,
+    doors: &Doors,
+    rooms: Option<&flow::Gateway>,
+) {
     let mut resolving = clock(gateway.settings.app.resolve_seconds);
     let mut tls_files = clock(gateway.settings.app.tls_files_seconds);
     // The first tick is at once.
     let mut ends = interval(Duration::from_secs(certificates::ENDS_SECONDS));
     // Without a watchdog the clock ticks once an hour, and nobody listens.
     let mut watchdog = interval(notify::watchdog_interval().unwrap_or(Duration::from_secs(3600)));
+    let mut emergencies = Emergencies::default();
+    let mut looking = interval(Duration::from_secs(emergencies::SECONDS));
     loop {
         tokio::select! {
             wish = signals.next() => match wish {
@@ -149,6 +158,9 @@ async fn steer(gateway: &mut Gateway, signals: &mut Signals, live: &Live, doors:
             }
             _ = tls_files.tick() => certificates::refresh(live, &gateway.settings),
             _ = ends.tick() => certificates::warn_of_ends(&live.now().tls),
+            _ = looking.tick() => if let Some(rooms) = rooms {
+                emergencies.look(&rooms.release.grants);
+            },
             _ = watchdog.tick() => notify::alive(),
         }
     }
@@ -190,6 +202,7 @@ async fn reload(gateway: &mut Gateway, live: &Live) {
         ("app.resolve_seconds", fresh.app.resolve_seconds == started.app.resolve_seconds),
         ("app.tls_files_seconds", fresh.app.tls_files_seconds == started.app.tls_files_seconds),
         ("commitment", fresh.commitment == started.commitment),
+        ("grants", fresh.grants == started.grants),
         ("log.format", fresh.log.format == started.log.format),
     ];
     for (key, _) in unchanged.iter().filter(|(_, same)| !same) {

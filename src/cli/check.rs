@@ -10,8 +10,9 @@ use serde_json::json;
 
 use super::{ConfigArgs, Exit, complain};
 use crate::app::{self, Listener};
+use crate::grants::GrantFile;
 use crate::keygen::GeneratorStore;
-use crate::policy::{Peer, Right, Route, Rules};
+use crate::policy::{Criteria, Peer, Right, Route, Rules};
 use crate::seal::Suite;
 use crate::settings::{self, Settings, SettingsError, Source};
 use crate::tls::{ClientCertificates, Expiry, Profiles};
@@ -78,6 +79,16 @@ fn files_of(settings: &Settings) -> Result<Files, SettingsError> {
         Err(error) => return Err(SettingsError::Value(error.to_string())),
     };
     let mut notes = Vec::new();
+    match GrantFile::new(settings.grants.clone()).load() {
+        Ok(grants) => {
+            let now = u64::try_from(super::time::now_unix_millis() / 1000).unwrap_or_default();
+            notes.extend(
+                grants.open(now).map(|grant| format!("Emergency access {}.", super::grant::in_words(grant))),
+            );
+        }
+        Err(error) if error.is_about_access() => {}
+        Err(error) => notes.push(format!("No emergency access counts: {error}.")),
+    }
     match settings.verifier() {
         Ok(_) => {}
         Err(error) if error.is_about_access() => notes.push(format!("Users could not be checked: {error}.")),
@@ -236,13 +247,35 @@ fn peer_in_words(peer: &Peer) -> String {
         if peer.called.is_empty() { String::new() } else { format!(", calling {} only", list(&peer.called)) };
     let sees = match (
         peer.may.contains(&Right::Open),
-        peer.may.contains(&Right::Get) || peer.may.contains(&Right::Move),
+        peer.may.contains(&Right::Get) || peer.may.contains(&Right::Move) || peer.receives.is_some(),
     ) {
-        (true, true) => " It receives images opened.",
-        (false, true) => " It does not receive opened images.",
-        _ => "",
+        (true, true) if peer.opens.is_empty() => " It receives images opened.".to_owned(),
+        (true, true) => {
+            let some: Vec<String> = peer.opens.iter().map(criteria_in_words).collect();
+            format!(" It receives images opened {}.", some.join(", or "))
+        }
+        (false, true) => " It does not receive opened images.".to_owned(),
+        _ => String::new(),
     };
     format!("{}: {} from {}{at} {may}.{sees}", peer.name, peer.title, list(&peer.addresses))
+}
+
+/// The conditions under which something is opened.
+fn criteria_in_words(criteria: &Criteria) -> String {
+    let one_of = |values: &mut dyn Iterator<Item = String>| values.collect::<Vec<_>>().join(" or ");
+    let rows = [
+        ("of modality", one_of(&mut criteria.modality.iter().cloned())),
+        ("of institution", one_of(&mut criteria.institution.iter().cloned())),
+        ("of department", one_of(&mut criteria.department.iter().cloned())),
+        (
+            "of studies at most so many days old:",
+            one_of(&mut criteria.study_days_max.iter().map(u32::to_string)),
+        ),
+        ("that belong to route", one_of(&mut criteria.routes.iter().cloned())),
+        ("at", one_of(&mut criteria.hours.iter().map(ToString::to_string))),
+    ];
+    let said = rows.iter().filter(|(_, values)| !values.is_empty());
+    said.map(|(what, values)| format!("{what} {values}")).collect::<Vec<_>>().join(" ")
 }
 
 fn route_in_words(route: &Route, rules: &Rules) -> String {

@@ -8,8 +8,10 @@ mod evaluate;
 mod generator;
 mod generator_bench;
 mod generator_train;
+mod grant;
 mod inspect;
 mod keys;
+mod migrate;
 mod open;
 mod probe;
 mod seal;
@@ -54,6 +56,8 @@ enum Command {
     Spool(spool::SpoolCommand),
     Users(users::Users),
     Generator(generator::Generator),
+    Grant(grant::GrantCommand),
+    Migrate(migrate::Migrate),
 }
 
 /// How a command ended, as the process's exit code says it.
@@ -148,6 +152,8 @@ impl Cli {
             Command::Probe(command) => command.run(),
             Command::Spool(command) => command.run(),
             Command::Generator(command) => command.run(),
+            Command::Grant(command) => command.run(),
+            Command::Migrate(command) => command.run(),
         }
     }
 }

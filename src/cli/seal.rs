@@ -46,7 +46,7 @@ enum WithoutPixels {
     Skip,
 }
 
-fn suite(name: &str) -> Result<Suite, String> {
+pub(super) fn suite(name: &str) -> Result<Suite, String> {
     let names = || Suite::ALL.iter().map(|suite| suite.name()).collect::<Vec<_>>().join(", ");
     Suite::from_name(name).ok_or_else(|| format!("it is not one of: {}", names()))
 }

@@ -9,6 +9,7 @@ mod forward;
 mod gateway;
 mod intake;
 mod key_source;
+pub mod migrate;
 pub mod procedure;
 mod refusal;
 pub mod release;
@@ -36,4 +37,14 @@ const TAKEN_OVER: &str = "taken over by";
 pub(crate) fn now_unix_millis() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Now, as time windows and ages of studies are held against: the local date and hour.
+pub(crate) fn moment() -> crate::policy::Moment {
+    use chrono::{Datelike, Local, NaiveDate, Timelike};
+    let now = Local::now();
+    let minute = u16::try_from(now.hour() * 60 + now.minute()).unwrap_or_default();
+    let epoch = NaiveDate::default();
+    let day = i64::from(now.date_naive().num_days_from_ce() - epoch.num_days_from_ce());
+    crate::policy::Moment { unix: now_unix_millis() / 1000, day, minute }
 }

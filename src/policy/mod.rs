@@ -1,12 +1,18 @@
 //! Who may do what: a permit or a refusal, decided from the rules alone; time and addresses are arguments.
 
 mod access;
+mod criteria;
+mod grant;
+mod hours;
 mod peer;
 mod ris;
 mod route;
 mod rules;
 
-pub use access::{Access, Receiver};
+pub use access::{Access, Answer, Receiver};
+pub use criteria::{Criteria, Facts};
+pub use grant::{EMERGENCY, Grant, Grants};
+pub use hours::{Hours, HoursError, Moment};
 pub use peer::{
     AddressPattern, AddressPatternError, CertificateName, Identification, Peer, Right, WithoutOpen,
 };

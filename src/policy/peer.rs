@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::criteria::Criteria;
 use crate::dicom::{AeAddress, AeTitle, Certificate, Fingerprint, IdentityKind};
 
 /// Something a peer may do.
@@ -111,6 +112,12 @@ pub struct Peer {
     /// What it gets of sealed images without the right to open them.
     #[serde(default)]
     pub without_open: WithoutOpen,
+    /// What it may receive opened, one of which has to hold; empty means all that it asks for.
+    #[serde(default)]
+    pub opens: Vec<Criteria>,
+    /// Whether images are decompressed for it where it takes no other form of them.
+    #[serde(default = "yes")]
+    pub transcode: bool,
     /// Where it takes what a C-MOVE sends to it; a peer without this is no destination.
     #[serde(default)]
     pub receives: Option<AeAddress>,
@@ -134,6 +141,10 @@ impl Peer {
     pub fn hears_at(&self) -> Option<&AeAddress> {
         self.reports.as_ref().or(self.receives.as_ref())
     }
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// What a retrieval gives a peer that may not open.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::criteria::Facts;
 use crate::dicom::{AeAddress, AeTitle, Uid};
 
 /// A PACS that receives sealed instances and answers queries.
@@ -232,5 +233,18 @@ impl Route {
             && (self.sop_class.is_empty() || self.sop_class.contains(instance.sop_class))
             && any_of(&self.modality, instance.modality)
             && any_of(&self.station, instance.station)
+    }
+
+    /// Whether an image that comes from an archive is one that this route would carry there, whoever sent it.
+    #[must_use]
+    pub fn carries(&self, facts: &Facts) -> bool {
+        let any_of = |set: &BTreeSet<String>, value: &Option<String>| {
+            set.is_empty() || value.as_ref().is_some_and(|value| set.contains(value))
+        };
+        self.destinations.contains(&facts.pacs)
+            && (self.sop_class.is_empty()
+                || facts.sop_class.as_ref().is_some_and(|class| self.sop_class.contains(class)))
+            && any_of(&self.modality, &facts.modality)
+            && any_of(&self.station, &facts.station)
     }
 }

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::criteria::Criteria;
+use super::grant::EMERGENCY;
 use super::peer::{AddressPattern, CertificateName, Peer, Right};
 use super::ris::{Ris, Serves};
 use super::route::{Destination, Fetch, Instance, Route};
@@ -18,7 +20,7 @@ pub struct Rules {
     titles: Vec<AeTitle>,
     peers: Vec<Arc<Peer>>,
     destinations: Vec<Destination>,
-    routes: Vec<Route>,
+    routes: Arc<[Route]>,
     ris: Vec<Ris>,
     hosts: HostTable,
 }
@@ -97,6 +99,24 @@ pub enum RulesError {
         second: String,
         /// The AE title that both receive as.
         title: AeTitle,
+    },
+    /// Conditions for something that the peer may not do at all.
+    #[error("peer {0:?} has opens without the right to open: add \"open\" to may, or leave opens out")]
+    OpensWithoutRight(String),
+    /// A condition that holds for everything.
+    #[error(
+        "peer {0:?} has an entry without any condition in opens, which would hold for everything: leave opens out"
+    )]
+    OpensEverything(String),
+    /// A condition that can never hold.
+    #[error("peer {peer:?} opens what route {route:?} carries, and there is no such route{hint}")]
+    UnknownRoute {
+        /// The peer.
+        peer: String,
+        /// The route it names.
+        route: String,
+        /// `; did you mean …?`, or nothing.
+        hint: String,
     },
     /// TLS towards a peer that nothing is sent to.
     #[error("peer {0:?} has receives_tls without receives: say where it listens, or leave it out")]
@@ -217,6 +237,12 @@ pub enum Refusal {
         /// What it lacks.
         right: Right,
     },
+    /// The peer may open images, but not these, or not now.
+    #[error("none of the conditions under which {peer} may open holds")]
+    NotThese {
+        /// The peer's name.
+        peer: String,
+    },
 }
 
 fn claimed_words(claimed: Option<IdentityKind>) -> &'static str {
@@ -236,10 +262,26 @@ pub struct Permit {
     pub(super) peer: Arc<Peer>,
     claims: Option<IdentityKind>,
     user: Option<String>,
-    pub(super) may: BTreeSet<Right>,
+    /// The only rights that the user may use.
+    only: Option<BTreeSet<String>>,
+    may: BTreeSet<Right>,
 }
 
 impl Permit {
+    /// The same with what an emergency access of its peer adds for finding and asking; whether images are opened is
+    /// decided anew for each. What a user may not do stays so.
+    #[must_use]
+    pub fn in_emergency(mut self) -> Self {
+        let added: Vec<Right> =
+            EMERGENCY.into_iter().filter(|right| *right != Right::Open && self.user_may(*right)).collect();
+        self.may.extend(added);
+        self
+    }
+
+    pub(super) fn user_may(&self, right: Right) -> bool {
+        self.only.as_ref().is_none_or(|only| only.contains(right.word()))
+    }
+
     /// Whom it was given to.
     #[must_use]
     pub fn peer(&self) -> &Peer {
@@ -293,13 +335,14 @@ impl Rules {
         check_names("destination", destinations.iter().map(|d| &d.name))?;
         check_names("route", routes.iter().map(|r| &r.name))?;
         check_peers(&all, peers)?;
+        check_opens(peers, routes)?;
         check_routes(destinations, routes)?;
         check_fallbacks(destinations)?;
         Ok(Self {
             titles: all,
             peers: peers.iter().cloned().map(Arc::new).collect(),
             destinations: destinations.to_vec(),
-            routes: routes.to_vec(),
+            routes: routes.into(),
             ris: Vec::new(),
             hosts: HostTable::new(),
         })
@@ -351,6 +394,10 @@ impl Rules {
         &self.peers
     }
 
+    pub(super) fn shared_routes(&self) -> Arc<[Route]> {
+        Arc::clone(&self.routes)
+    }
+
     /// The destinations, in the order of the configuration.
     #[must_use]
     pub fn destinations(&self) -> &[Destination] {
@@ -395,7 +442,7 @@ impl Rules {
         let claims = caller.identity.map(|identity| identity.kind);
         let peer = Arc::clone(peer);
         if peer.identity.is_empty() {
-            return Ok(Permit { may: peer.may.clone(), peer, claims, user: None });
+            return Ok(Permit { may: peer.may.clone(), peer, claims, user: None, only: None });
         }
         let counts = |user: &&User| peer.identity.iter().any(|way| way.fits(user.kind));
         let Some(user) = caller.user.filter(counts) else {
@@ -406,7 +453,7 @@ impl Rules {
             Some(only) => peer.may.iter().copied().filter(|right| only.contains(right.word())).collect(),
             None => peer.may.clone(),
         };
-        Ok(Permit { may, peer, claims, user: Some(user.name.clone()) })
+        Ok(Permit { may, peer, claims, user: Some(user.name.clone()), only: user.only.clone() })
     }
 
     /// The destinations that hold what went through the routes of a called AE title, those that took over for others
@@ -531,12 +578,7 @@ fn check_routes(destinations: &[Destination], routes: &[Route]) -> Result<(), Ru
             if destinations.iter().any(|destination| destination.name == *name) {
                 continue;
             }
-            let nearest = destinations
-                .iter()
-                .map(|d| (strsim::damerau_levenshtein(&d.name, name), &d.name))
-                .min()
-                .filter(|(distance, _)| *distance <= 3);
-            let hint = nearest.map(|(_, near)| format!("; did you mean {near:?}?")).unwrap_or_default();
+            let hint = hint(name, destinations.iter().map(|destination| &destination.name));
             return Err(RulesError::UnknownDestination {
                 route: route.name.clone(),
                 name: name.clone(),
@@ -569,6 +611,29 @@ fn check_ris(titles: &[AeTitle], all: &[Ris]) -> Result<(), RulesError> {
     Ok(())
 }
 
+/// Whether every condition on what peers may open can hold, and says something.
+fn check_opens(peers: &[Peer], routes: &[Route]) -> Result<(), RulesError> {
+    for peer in peers.iter().filter(|peer| !peer.opens.is_empty()) {
+        if !peer.may.contains(&Right::Open) {
+            return Err(RulesError::OpensWithoutRight(peer.name.clone()));
+        }
+        if peer.opens.iter().any(Criteria::is_empty) {
+            return Err(RulesError::OpensEverything(peer.name.clone()));
+        }
+        let is_there = |name: &&String| routes.iter().any(|route| route.name == **name);
+        if let Some(name) =
+            peer.opens.iter().flat_map(|criteria| &criteria.routes).find(|name| !is_there(name))
+        {
+            return Err(RulesError::UnknownRoute {
+                peer: peer.name.clone(),
+                route: name.clone(),
+                hint: hint(name, routes.iter().map(|route| &route.name)),
+            });
+        }
+    }
+    Ok(())
+}
+
 /// A destination that takes over has none that takes over for it: what waits would go back and forth.
 fn check_fallbacks(destinations: &[Destination]) -> Result<(), RulesError> {
     for Destination { name, fallback, .. } in destinations {
@@ -586,6 +651,13 @@ fn check_fallbacks(destinations: &[Destination]) -> Result<(), RulesError> {
         });
     }
     Ok(())
+}
+
+/// Which known name may have been meant.
+fn hint<'a>(name: &str, known: impl Iterator<Item = &'a String>) -> String {
+    let nearest = known.map(|known| (strsim::damerau_levenshtein(known, name), known)).min();
+    let near = nearest.filter(|(distance, _)| *distance <= 3);
+    near.map(|(_, near)| format!("; did you mean {near:?}?")).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -608,6 +680,8 @@ mod tests {
             associations_max: None,
             certificates: Vec::new(),
             without_open: crate::policy::WithoutOpen::Refuse,
+            opens: Vec::new(),
+            transcode: true,
             receives: None,
             receives_tls: None,
             reports: None,
@@ -816,7 +890,10 @@ mod tests {
         assert_eq!(permit.user(), Some("alice"));
         assert!(permit.covers(Right::Find));
         assert!(!permit.covers(Right::Open), "narrowed");
-        assert!(permit.access().is_err(), "for retrievals too");
+        let noon = crate::policy::Moment { unix: 0, day: 0, minute: 720 };
+        let access = permit.access(&rules);
+        assert!(access.check(noon, &crate::policy::Grants::default()).is_err(), "for retrievals too");
+        assert!(!permit.clone().in_emergency().covers(Right::Get), "and in an emergency");
         assert!(!permit.covers(Right::Store), "and not widened");
         let bob = User::new("bob", IdentityKind::NameAndPasscode, None);
         assert!(admit(Some(&bob)).expect("let in").covers(Right::Open));
@@ -887,6 +964,19 @@ mod tests {
         assert!(matches!(overlap, Err(RulesError::StepsOverlap { .. })), "{overlap:?}");
         assert!(matches!(with(&[ris("none", &[], &[])]), Err(RulesError::ServesNothing(_))));
         assert!(matches!(with(&[ris("x", &["OTHER"], &both)]), Err(RulesError::UnknownRisCalled { .. })));
+    }
+
+    #[test]
+    fn conditions_that_say_nothing_or_cannot_hold_are_no_rules() {
+        let mut ws = peer("ws", "WS", &["192.0.2.1"], &[Right::Get]);
+        ws.opens = vec![Criteria { study_days_max: Some(30), ..Criteria::default() }];
+        assert!(matches!(rules(std::slice::from_ref(&ws)), Err(RulesError::OpensWithoutRight(_))));
+        ws.may.insert(Right::Open);
+        assert!(rules(std::slice::from_ref(&ws)).is_ok());
+        ws.opens[0].routes = vec!["hearts".to_owned()];
+        assert!(matches!(rules(std::slice::from_ref(&ws)), Err(RulesError::UnknownRoute { .. })));
+        ws.opens = vec![Criteria::default()];
+        assert!(matches!(rules(&[ws]), Err(RulesError::OpensEverything(_))));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use tracing::info;
 
 use crate::association::{Association, Command, Error, Message};
 use crate::dicom::{Model, Status, query_retrieve};
-use crate::flow::release::{Found, Query, Search};
+use crate::flow::release::{Found, Query, Search, audit_refused};
 use crate::flow::{Gateway, Visitor};
 use crate::policy::Right;
 
@@ -23,7 +23,8 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
         Some((Model::Worklist, _)) => Right::Worklist,
         _ => Right::Find,
     };
-    if visitor.permit.require(right).is_err() {
+    if let Err(refusal) = visitor.permit.require(right) {
+        audit_refused(association.peer(), association.peer(), "C-FIND", &refusal.to_string());
         return super::refuse(association, message, Status::NOT_AUTHORIZED, "this AE title may not query")
             .await;
     }

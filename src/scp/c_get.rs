@@ -4,12 +4,14 @@
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tracing::{info, warn};
+use tracing::info;
 
 use super::tally::Tally;
 use crate::association::{Association, Command, Error, Message, field};
 use crate::dicom::{Status, TransferSyntax, Uid};
-use crate::flow::release::{Arrival, Delivery, Event, Request, Retrieval, audit_ended, audit_refused};
+use crate::flow::release::{
+    Arrival, Delivery, Event, Refused, Request, Retrieval, audit_ended, audit_refused, undelivered,
+};
 use crate::flow::{Gateway, Visitor};
 use crate::policy::Right;
 use crate::scu::{Meaning, Source};
@@ -20,8 +22,9 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
     gateway: &Arc<Gateway>,
     visitor: &Visitor,
 ) -> Result<(), Error> {
-    let permitted = visitor.permit.require(Right::Get).and_then(|()| visitor.permit.access());
-    let access = match permitted {
+    let access = visitor.permit.access(&(gateway.rules)());
+    let permitted = visitor.permit.require(Right::Get).and_then(|()| gateway.release.check(&access));
+    let access = match permitted.map(|()| access) {
         Ok(access) => access,
         Err(refusal) => {
             audit_refused(association.peer(), association.peer(), "C-GET", &refusal.to_string());
@@ -41,11 +44,14 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
         return super::refuse(association, message, Status::SUB_OPERATIONS_REFUSED, comment).await;
     }
     let context = message.context.clone();
+    let may_decompress = access.transcodes();
     let request = Request { context, identifier, access, receiver: association.peer().into(), takes };
     match Retrieval::begin(gateway, visitor, request) {
         Ok(retrieval) => {
             let tally = Tally::new(gateway.release.config.pending_milliseconds);
-            Getting { association, message, retrieval, tally, message_id: 0 }.run().await
+            Getting { association, message, gateway, retrieval, tally, may_decompress, message_id: 0 }
+                .run()
+                .await
         }
         Err(error) => {
             info!(peer = association.peer(), %error, "an identifier cannot be read");
@@ -73,8 +79,10 @@ fn takes<S: AsyncRead + AsyncWrite + Unpin + Send>(
 struct Getting<'a, S> {
     association: &'a mut Association<S>,
     message: &'a Message,
+    gateway: &'a Gateway,
     retrieval: Retrieval,
     tally: Tally,
+    may_decompress: bool,
     /// Of the last store.
     message_id: u16,
 }
@@ -120,12 +128,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Getting<'_, S> {
             }
             ready = arrival.ready() => ready,
         };
-        // Why it is not was told where it was found out.
-        let Ok(delivery) = ready else {
-            self.tally.failed(&arrival.instance);
-            return Ok(());
-        };
-        self.send(delivery).await
+        match ready {
+            Ok(delivery) => self.send(delivery).await,
+            // Why it is not was told where it was found out.
+            Err(refused) => {
+                self.tally.refused(&arrival.instance, &refused);
+                Ok(())
+            }
+        }
     }
 
     /// One sub-operation.
@@ -134,18 +144,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Getting<'_, S> {
         let receiving =
             || self.association.contexts().iter().filter(|c| c.roles.scp && c.abstract_syntax == class);
         let syntaxes: Vec<TransferSyntax> = receiving().map(|context| context.transfer_syntax).collect();
-        let target = delivery.choose(&syntaxes);
+        let target = delivery.choose(&syntaxes, self.may_decompress);
         let context = target.and_then(|target| receiving().find(|context| context.transfer_syntax == target));
         let (Some(target), Some(context)) = (target, context.map(|context| context.id)) else {
-            let syntax = delivery.transfer_syntax.keyword;
-            warn!(peer = self.association.peer(), %instance, syntax, "the viewer takes it in no syntax it can be given in");
+            let refused = Refused::TransferSyntax(delivery.transfer_syntax.keyword);
+            self.undelivered(&instance, &refused);
             self.tally.failed(&instance);
             return Ok(());
         };
-        let mut delivery = match delivery.into_syntax(target).await {
+        let mut delivery = match delivery.into_syntax(target, &self.gateway.release).await {
             Ok(delivery) => delivery,
             Err(reason) => {
-                warn!(peer = self.association.peer(), %instance, %reason, "an instance cannot be sent");
+                self.undelivered(&instance, &reason);
                 self.tally.failed(&instance);
                 return Ok(());
             }
@@ -161,7 +171,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Getting<'_, S> {
             Meaning::Success => self.tally.completed(),
             Meaning::Warning => self.tally.warned(),
             _ => {
-                info!(peer = self.association.peer(), %instance, %status, "the viewer has not taken an instance");
+                self.undelivered(&instance, &format_args!("the viewer answered with {status}"));
                 self.tally.failed(&instance);
             }
         }
@@ -188,11 +198,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Getting<'_, S> {
             }
         };
         drop(outgoing);
-        warn!(peer = self.association.peer(), instance = %delivery.instance, error = %broken, "an instance broke off on its way out");
+        self.undelivered(&delivery.instance, &broken);
         if self.association.is_half_sent() {
             return Err(Error::SourceBroke(format!("instance {}", delivery.instance)));
         }
         Ok(false)
+    }
+
+    fn undelivered(&self, instance: &Uid, reason: &dyn std::fmt::Display) {
+        let peer = self.association.peer();
+        undelivered(peer, peer, instance, reason);
     }
 
     /// The status of the response to the store just sent.

@@ -4,13 +4,13 @@
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tracing::{info, warn};
+use tracing::info;
 
 use super::tally::Tally;
 use crate::association::{Association, Error, Message};
 use crate::dicom::Status;
 use crate::flow::release::{
-    Arrival, Delivery, Event, Request, Retrieval, audit_ended, audit_refused, send_to,
+    Arrival, Delivery, Event, Request, Retrieval, audit_ended, audit_refused, send_to, undelivered,
 };
 use crate::flow::{Gateway, Visitor};
 use crate::policy::{Access, Receiver, Right};
@@ -31,6 +31,7 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
         Ok(permitted) => permitted,
         Err((status, comment)) => return super::refuse(association, message, status, comment).await,
     };
+    let may_decompress = access.transcodes();
     let request = Request {
         context: message.context.clone(),
         identifier,
@@ -42,7 +43,18 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
     match Retrieval::begin(gateway, visitor, request) {
         Ok(retrieval) => {
             let tally = Tally::new(gateway.release.config.pending_milliseconds);
-            Moving { association, message, gateway, visitor, to, receiver, retrieval, tally }.run().await
+            let moving = Moving {
+                association,
+                message,
+                gateway,
+                visitor,
+                to,
+                receiver,
+                retrieval,
+                tally,
+                may_decompress,
+            };
+            moving.run().await
         }
         Err(error) => {
             info!(peer = association.peer(), %error, "an identifier cannot be read");
@@ -67,12 +79,12 @@ fn permitted(
     visitor.permit.require(Right::Move).map_err(|refusal| refused("", &refusal.to_string()))?;
     let receiver = title.and_then(|title| (gateway.rules)().receiver(&title));
     let unknown = (Status::MOVE_DESTINATION_UNKNOWN, "no peer receives under this AE title");
-    let receiver = receiver.ok_or(unknown)?;
-    let access = visitor
-        .permit
-        .access()
-        .and_then(|own| Ok(own.and(receiver.access()?)))
-        .map_err(|refusal| refused(&receiver.peer().name, &refusal.to_string()))?;
+    let receiver = receiver.ok_or_else(|| {
+        audit_refused(caller, "", "C-MOVE", unknown.1);
+        unknown
+    })?;
+    let access = visitor.permit.access(&(gateway.rules)()).and(receiver.access());
+    gateway.release.check(&access).map_err(|refusal| refused(&receiver.peer().name, &refusal.to_string()))?;
     Ok((receiver, access))
 }
 
@@ -86,6 +98,7 @@ struct Moving<'a, S> {
     receiver: Receiver,
     retrieval: Retrieval,
     tally: Tally,
+    may_decompress: bool,
 }
 
 /// What became of a wait beside which a cancel may come.
@@ -135,12 +148,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Moving<'_, S> {
             }
             ready = arrival.ready() => ready,
         };
-        // Why it is not was told where it was found out.
-        let Ok(delivery) = ready else {
-            self.tally.failed(&arrival.instance);
-            return Ok(());
-        };
-        self.send(delivery).await
+        match ready {
+            Ok(delivery) => self.send(delivery).await,
+            // Why it is not was told where it was found out.
+            Err(refused) => {
+                self.tally.refused(&arrival.instance, &refused);
+                Ok(())
+            }
+        }
     }
 
     /// One sub-operation. A cancel that comes meanwhile lets it finish.
@@ -148,7 +163,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Moving<'_, S> {
         let instance = delivery.instance.clone();
         let message_id = id(self.message);
         let originator = (self.visitor.calling.clone(), message_id);
-        let sending = send_to(self.gateway, &self.to, delivery, originator);
+        let sending = send_to(self.gateway, &self.to, delivery, originator, self.may_decompress);
         tokio::pin!(sending);
         let sent = loop {
             let heard = tokio::select! {
@@ -172,7 +187,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Moving<'_, S> {
             Ok(_) => self.tally.warned(),
             Err(reason) => {
                 let receiver = &self.receiver.peer().name;
-                warn!(receiver, %instance, %reason, "a receiver has not taken an instance");
+                undelivered(self.association.peer(), receiver, &instance, &reason);
                 self.tally.failed(&instance);
             }
         }

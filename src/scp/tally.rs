@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::association::{Association, Command, Error, Message, SubOperations};
 use crate::dicom::{Status, Uid};
-use crate::flow::release::failed_list;
+use crate::flow::release::{Refused, failed_list};
 use crate::scu::{Failure, Meaning, Retrieved};
 
 /// Failed instances that are kept by name; all are counted.
@@ -18,6 +18,8 @@ pub(super) struct Tally {
     completed: u16,
     failed: u16,
     warning: u16,
+    /// Of the failed ones, those that the rules refused.
+    forbidden: u16,
     /// Sub-operations there are in all, as far as the PACS has said.
     total: u16,
     failed_instances: Vec<Uid>,
@@ -36,6 +38,7 @@ impl Tally {
             completed: 0,
             failed: 0,
             warning: 0,
+            forbidden: 0,
             total: 0,
             failed_instances: Vec::new(),
             refused: None,
@@ -63,6 +66,14 @@ impl Tally {
         if self.failed_instances.len() < FAILED_MAX {
             self.failed_instances.push(instance.clone());
         }
+    }
+
+    /// An instance that does not go out, and why.
+    pub(super) fn refused(&mut self, instance: &Uid, why: &Refused) {
+        if matches!(why, Refused::Policy(_)) {
+            self.forbidden = self.forbidden.saturating_add(1);
+        }
+        self.failed(instance);
     }
 
     /// One PACS is done: what it could not send counts as failed here too.
@@ -132,6 +143,7 @@ impl Tally {
             (false, _) => Status::SUCCESS,
             (true, true) => Status::INCOMPLETE,
             (true, false) if self.failed == 0 => self.refused.unwrap_or(Status::SUB_OPERATIONS_REFUSED),
+            (true, false) if self.forbidden == self.failed => Status::NOT_AUTHORIZED,
             (true, false) => Status::SUB_OPERATIONS_REFUSED,
         }
     }
@@ -179,6 +191,18 @@ mod tests {
         assert_eq!(tally.status(), Status::INCOMPLETE);
         tally.cancelled = true;
         assert_eq!(tally.status(), Status::CANCEL);
+    }
+
+    #[test]
+    fn a_study_that_the_rules_refuse_as_a_whole_is_not_authorised() {
+        let mut tally = Tally::new(0);
+        let refusal = crate::policy::Refusal::NotThese { peer: "ws".to_owned() };
+        tally.refused(&uid("1.2"), &refusal.clone().into());
+        assert_eq!(tally.status(), Status::NOT_AUTHORIZED);
+        tally.refused(&uid("1.3"), &Refused::BrokenOff);
+        assert_eq!(tally.status(), Status::SUB_OPERATIONS_REFUSED);
+        tally.completed();
+        assert_eq!(tally.status(), Status::INCOMPLETE);
     }
 
     #[test]

@@ -100,7 +100,7 @@ pub fn open_file<E>(
             let syntax = original.transfer_syntax.as_str();
             out.write_all(&part10::write(&binding.sop_class, &binding.sop_instance, syntax))
         }
-        Opened::Begin(..) => Ok(()),
+        Opened::Begin(..) | Opened::Header(..) => Ok(()),
         Opened::Front(bytes) | Opened::Data(bytes) => out.write_all(bytes),
     };
     let mut open = || {

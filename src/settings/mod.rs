@@ -15,7 +15,7 @@ use crate::policy::{
 };
 use crate::seal::Suite;
 use crate::tls::{self, ClientCertificates, LoadError, Profile, Profiles};
-use crate::{app, association, flow, identity, keygen, keys, probe, scu, spool, telemetry};
+use crate::{app, association, flow, grants, identity, keygen, keys, probe, scu, spool, telemetry};
 
 pub use error::SettingsError;
 pub use load::{Source, load};
@@ -48,6 +48,8 @@ pub struct Settings {
     pub commitment: flow::commitment::Config,
     /// How images come back.
     pub release: flow::release::Config,
+    /// Emergency accesses.
+    pub grants: grants::Config,
     /// The log.
     pub log: telemetry::Config,
     /// Key encryption keys, and where wrapped keys are kept.
@@ -81,6 +83,7 @@ impl Default for Settings {
             forward: flow::Config::default(),
             commitment: flow::commitment::Config::default(),
             release: flow::release::Config::default(),
+            grants: grants::Config::default(),
             log: telemetry::Config::default(),
             keys: keys::Config::default(),
             keygen: keygen::Config::default(),
@@ -106,6 +109,7 @@ impl Settings {
         self.forward.check().map_err(SettingsError::value)?;
         self.commitment.check().map_err(SettingsError::value)?;
         self.release.check().map_err(SettingsError::value)?;
+        self.grants.check().map_err(SettingsError::value)?;
         self.log.check().map_err(SettingsError::value)?;
         self.keys.check().map_err(SettingsError::value)?;
         self.keygen.check().map_err(SettingsError::value)?;

@@ -106,7 +106,7 @@ fn the_examples_in_comments_of_the_shipped_file_are_accepted_too() {
         .collect();
     assert_eq!(names, ["CN=gateway,O=Clinic", "CN=Test CA", "CN=Test CA"]);
     assert_eq!(result["routes"][0]["destinations"], serde_json::json!(["archive"]));
-    assert_eq!(result["peers"].as_array().map(Vec::len), Some(2));
+    assert_eq!(result["peers"].as_array().map(Vec::len), Some(3));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use super::delivery::Refused;
 use crate::dicom::Uid;
 use crate::flow::AUDIT;
 use crate::keys::Source;
+use crate::policy::Grant;
 use crate::seal::{OpenError, OpenedInstance};
 
 /// Between whom something goes on.
@@ -22,21 +23,26 @@ pub(crate) struct Parties {
 }
 
 /// A sealed instance was opened and its end has verified.
-pub(super) fn opened(parties: &Parties, opened: &OpenedInstance, key_from: Option<Source>) {
+pub(super) fn opened(
+    parties: &Parties,
+    opened: &OpenedInstance,
+    key_from: Option<Source>,
+    grant: Option<&str>,
+) {
     let Parties { caller, receiver, pacs } = parties;
     let (binding, changes) = (&opened.binding, &opened.changes);
     info!(
         target: AUDIT, %caller, %receiver, %pacs,
-        instance = %binding.sop_instance, key_id = %binding.key_id, key_from = key_from.map(Source::name),
+        instance = %binding.sop_instance, key_id = %binding.key_id, key_from = key_from.map(Source::name), grant,
         changed = changes.changed.len(), added = changes.added.len(), removed = changes.removed.len(),
         "instance opened"
     );
 }
 
 /// An instance is passed on as the PACS has it.
-pub(super) fn passed(parties: &Parties, instance: &Uid, sealed: bool) {
+pub(super) fn passed(parties: &Parties, instance: &Uid, sealed: bool, grant: Option<&str>) {
     let Parties { caller, receiver, pacs } = parties;
-    info!(target: AUDIT, %caller, %receiver, %pacs, %instance, sealed, "instance passed on as the archive has it");
+    info!(target: AUDIT, %caller, %receiver, %pacs, %instance, sealed, grant, "instance passed on as the archive has it");
 }
 
 /// An instance does not go out.
@@ -44,13 +50,33 @@ pub(super) fn failed(parties: &Parties, instance: &Uid, refused: &Refused) {
     let Parties { caller, receiver, pacs } = parties;
     match refused {
         // Altered, truncated or mixed up, or a key that is gone: somebody has to look.
-        Refused::Open { error: OpenError::Sink(_), .. } | Refused::BrokenOff | Refused::Unsealed => {
+        Refused::Open { error: OpenError::Sink(_), .. }
+        | Refused::BrokenOff
+        | Refused::Unsealed
+        | Refused::Policy(_) => {
             warn!(target: AUDIT, %caller, %receiver, %pacs, %instance, reason = %refused, "instance not released");
         }
         _ => {
             error!(target: AUDIT, %caller, %receiver, %pacs, %instance, reason = %refused, alarm = true, "instance not released");
         }
     }
+}
+
+/// An instance was ready, and its receiver has not got it.
+pub(crate) fn undelivered(caller: &str, receiver: &str, instance: &Uid, reason: &dyn std::fmt::Display) {
+    warn!(target: AUDIT, %caller, %receiver, %instance, %reason, "instance not delivered");
+}
+
+/// An emergency access is open.
+pub(crate) fn grant_began(grant: &Grant) {
+    let Grant { id, peer, by, reason, until, .. } = grant;
+    warn!(target: AUDIT, grant = %id, %peer, %by, %reason, until, alarm = true, "emergency access opened");
+}
+
+/// An emergency access is over.
+pub(crate) fn grant_over(grant: &Grant) {
+    let Grant { id, peer, by, ended, .. } = grant;
+    warn!(target: AUDIT, grant = %id, %peer, %by, ended_early = ended.is_some(), "emergency access over");
 }
 
 /// A request is refused as a whole.

@@ -9,6 +9,8 @@ pub struct Config {
     /// Bytes of an opened instance that are held back until its end has verified; larger ones go out while they arrive,
     /// and their transfer is broken off when the end does not verify.
     pub held_bytes_max: usize,
+    /// Bytes of pixels that an image may have when it is decompressed for a viewer that takes no other form of it.
+    pub transcoded_bytes_max: u64,
     /// Instances of one retrieval that wait to go out.
     pub waiting_max: usize,
     /// Bytes of an identifier that a caller sends.
@@ -34,6 +36,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             held_bytes_max: 32 * 1024 * 1024,
+            transcoded_bytes_max: 256 * 1024 * 1024,
             waiting_max: 2,
             identifier_bytes_max: 256 * 1024,
             pending_milliseconds: 250,
@@ -58,6 +61,7 @@ impl Config {
         let count = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
         let rows = [
             ("held_bytes_max", count(self.held_bytes_max), 65_536, 4 << 30),
+            ("transcoded_bytes_max", self.transcoded_bytes_max, 65_536, u64::from(u32::MAX)),
             ("waiting_max", count(self.waiting_max), 1, 1000),
             ("identifier_bytes_max", count(self.identifier_bytes_max), 1024, 64 << 20),
             ("pending_milliseconds", self.pending_milliseconds, 0, 60_000),

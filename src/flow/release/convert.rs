@@ -25,8 +25,8 @@ const LIMITS: Limits = Limits {
     meta_bytes_max: 256 * 1024,
 };
 
-/// Whether an instance in one syntax can be given in another; `whole` is whether it is in memory.
-pub(super) fn can_convert(from: TransferSyntax, to: TransferSyntax, _whole: bool) -> bool {
+/// Whether an instance in one syntax can be given in another without touching its pixels.
+pub(super) fn can_convert(from: TransferSyntax, to: TransferSyntax) -> bool {
     let target = matches!(to.encoding, Encoding::ImplicitLittle | Encoding::ExplicitLittle);
     let native = from.encoding != Encoding::Encapsulated;
     from == to || (native && target)

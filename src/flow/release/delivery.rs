@@ -6,10 +6,13 @@ use std::io;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use super::Release;
 use super::convert::{Converter, can_convert};
-use crate::dicom::{TransferSyntax, Uid};
+use crate::dicom::{Encoding, TransferSyntax, Uid};
+use crate::policy::Refusal;
 use crate::scu::Source;
 use crate::seal::OpenError;
+use crate::transcode::{TranscodeError, can_decompress, decompress};
 
 /// Why an instance does not go out. It becomes a failed sub-operation.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +25,9 @@ pub enum Refused {
         /// Why there is no key, where that is it.
         key: Option<String>,
     },
+    /// The rules do not let these people have it.
+    #[error(transparent)]
+    Policy(#[from] Refusal),
     /// It was never sealed, and this receiver does not get such images.
     #[error("it is not sealed, and images in clear are not passed on here")]
     Unsealed,
@@ -34,6 +40,9 @@ pub enum Refused {
     /// The receiver takes it in no transfer syntax that it can be given in.
     #[error("the receiver takes no transfer syntax that it can be given in, it is in {0}")]
     TransferSyntax(&'static str),
+    /// It could not be decompressed.
+    #[error("it cannot be decompressed: {0}")]
+    Transcode(#[from] TranscodeError),
     /// It could not be given in another transfer syntax.
     #[error("it cannot be converted: {0}")]
     Convert(String),
@@ -82,21 +91,35 @@ impl Delivery {
         }
     }
 
-    /// Of the syntaxes that the receiver takes the one it goes out in: its own, or one that it can be given in.
+    /// Of the syntaxes that the receiver takes the one it goes out in: its own, or one that it can be given in without
+    /// touching its pixels, or, where it may be decompressed, a native one.
     #[must_use]
-    pub fn choose(&self, taken: &[TransferSyntax]) -> Option<TransferSyntax> {
-        if taken.contains(&self.transfer_syntax) {
-            return Some(self.transfer_syntax);
+    pub fn choose(&self, taken: &[TransferSyntax], may_decompress: bool) -> Option<TransferSyntax> {
+        let own = self.transfer_syntax;
+        if taken.contains(&own) {
+            return Some(own);
         }
-        taken.iter().copied().find(|target| can_convert(self.transfer_syntax, *target, self.is_whole()))
+        let passes = |target: &TransferSyntax| can_convert(own, *target);
+        if let Some(target) = taken.iter().copied().find(passes) {
+            return Some(target);
+        }
+        if !may_decompress || !can_decompress(own) {
+            return None;
+        }
+        let native = [TransferSyntax::EXPLICIT_LITTLE, TransferSyntax::IMPLICIT_LITTLE];
+        native.into_iter().filter_map(TransferSyntax::by_uid).find(|target| taken.contains(target))
     }
 
     /// The same instance in another transfer syntax.
-    pub async fn into_syntax(self, target: TransferSyntax) -> Result<Self, Refused> {
+    pub async fn into_syntax(self, target: TransferSyntax, release: &Release) -> Result<Self, Refused> {
         if target == self.transfer_syntax {
             return Ok(self);
         }
-        if !can_convert(self.transfer_syntax, target, self.is_whole()) {
+        if self.transfer_syntax.encoding == Encoding::Encapsulated {
+            let native = self.decompressed(release).await?;
+            return Box::pin(native.into_syntax(target, release)).await;
+        }
+        if !can_convert(self.transfer_syntax, target) {
             return Err(Refused::TransferSyntax(self.transfer_syntax.keyword));
         }
         let converter = Converter::new(self.transfer_syntax.encoding, target.encoding);
@@ -112,6 +135,41 @@ impl Delivery {
                 Ok(Self { transfer_syntax: target, data: Data::Whole(pieces), ..self })
             }
         }
+    }
+
+    /// The same in Explicit VR Little Endian with native pixels. One that arrives as a stream is first taken in whole, as
+    /// long as it is not larger than its pixels may be, so that nothing is decoded that has not verified.
+    async fn decompressed(self, release: &Release) -> Result<Self, Refused> {
+        let native = TransferSyntax::by_uid(TransferSyntax::EXPLICIT_LITTLE);
+        let syntax = self.transfer_syntax;
+        let native =
+            native.filter(|_| can_decompress(syntax)).ok_or(Refused::TransferSyntax(syntax.keyword))?;
+        // A semaphore that nobody closes always gives.
+        let _permit = release.decoding.acquire().await;
+        let bytes_max = release.config.transcoded_bytes_max;
+        let pieces = self.data.gathered(bytes_max).await?;
+        let decoding = tokio::task::spawn_blocking(move || decompress(pieces, syntax, bytes_max)).await;
+        let pieces = decoding.map_err(|_| Refused::Task)??;
+        Ok(Self::new(self.class, self.instance, native, Data::Whole(pieces)))
+    }
+}
+
+impl Data {
+    /// All of it, once its end has verified.
+    async fn gathered(self, bytes_max: u64) -> Result<VecDeque<Bytes>, Refused> {
+        let mut stream = match self {
+            Self::Whole(pieces) => return Ok(pieces),
+            Self::Stream(stream) => stream,
+        };
+        let (mut pieces, mut bytes) = (VecDeque::new(), 0_u64);
+        while let Some(piece) = stream.next().await.map_err(|error| Refused::Convert(error.to_string()))? {
+            bytes = bytes.saturating_add(piece.len() as u64);
+            if bytes > bytes_max {
+                return Err(TranscodeError::TooLarge { bytes, max: bytes_max }.into());
+            }
+            pieces.push_back(piece);
+        }
+        Ok(pieces)
     }
 }
 

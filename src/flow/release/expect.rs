@@ -119,7 +119,7 @@ impl Expectations {
         }
         let job = Job {
             gateway: Arc::clone(&expectation.gateway),
-            access: expectation.access,
+            access: expectation.access.clone(),
             parties: expectation.parties.clone(),
             class: offer.class.clone(),
             instance: offer.instance.clone(),

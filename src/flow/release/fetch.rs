@@ -281,7 +281,7 @@ impl Work {
         let Incoming { class, instance, context } = incoming;
         let job = Job {
             gateway: Arc::clone(&self.gateway),
-            access: self.request.access,
+            access: self.request.access.clone(),
             parties: self.parties(source),
             class: class.clone(),
             instance: instance.clone(),
@@ -334,7 +334,7 @@ impl Work {
             own: own.clone(),
             message_id,
             study: self.study.clone(),
-            access: self.request.access,
+            access: self.request.access.clone(),
             parties: self.parties(source),
             events: self.events.clone(),
             came: std::sync::atomic::AtomicU16::new(0),

@@ -19,7 +19,7 @@ const FAILED_INSTANCES: Tag = Tag(0x0008, 0x0058);
 const FAILED_BYTES_MAX: usize = 65_534;
 
 /// The values of one level that were asked for by their tags.
-pub(in crate::flow) type Values = BTreeMap<Tag, Vec<u8>>;
+pub(crate) type Values = BTreeMap<Tag, Vec<u8>>;
 
 /// Limits for a data set that is in memory already.
 fn limits(length: usize) -> Limits {
@@ -47,7 +47,7 @@ fn walk(
 }
 
 /// The values of the elements that are asked for, as they are, with their padding.
-pub(in crate::flow) fn values(bytes: &[u8], encoding: Encoding, tags: &[Tag]) -> Result<Values, ScanError> {
+pub(crate) fn values(bytes: &[u8], encoding: Encoding, tags: &[Tag]) -> Result<Values, ScanError> {
     let mut found = Values::new();
     walk(bytes, encoding, &mut |element| {
         if tags.contains(&element.tag) {
@@ -56,6 +56,16 @@ pub(in crate::flow) fn values(bytes: &[u8], encoding: Encoding, tags: &[Tag]) ->
         Ok(())
     })?;
     Ok(found)
+}
+
+/// An identifier of these elements, which stand in the order of their tags.
+pub(crate) fn identifier_of(elements: &[(Tag, VR, String)], encoding: Encoding) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (tag, vr, text) in elements {
+        let padding = if *vr == VR::UI { 0 } else { b' ' };
+        put(&mut out, Layout::from(plain(encoding)), *tag, *vr, &even(text.as_bytes(), padding));
+    }
+    out
 }
 
 /// A value without its padding.

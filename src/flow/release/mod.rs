@@ -10,6 +10,7 @@ mod config;
 mod convert;
 mod delivery;
 mod expect;
+mod facts;
 mod fetch;
 mod identifier;
 mod open;
@@ -17,38 +18,53 @@ mod originals;
 mod search;
 mod send;
 
-pub(crate) use audit::{ended as audit_ended, refused as audit_refused};
+pub(crate) use audit::{
+    ended as audit_ended, grant_began, grant_over, refused as audit_refused, undelivered,
+};
 pub use config::{Config, ConfigError, Unsealed};
 pub use delivery::{Delivery, Refused};
 pub use expect::{Expectations, Expected, Offer};
 pub use fetch::{Arrival, Asked, Event, Request, Retrieval};
-pub(crate) use identifier::failed_list;
 pub(super) use identifier::{convert as convert_data_set, put_element, values as element_values};
+pub(crate) use identifier::{failed_list, identifier_of, values as values_of};
 pub use search::{Found, Query, Search};
 pub use send::{NotSent, send_to};
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::gateway::{Gateway, Visitor};
-use crate::policy::{Destination, Fetch, Ris, Serves};
+use crate::grants::GrantFile;
+use crate::policy::{Access, Destination, Fetch, Refusal, Ris, Serves};
 use crate::scu;
 
 /// What all retrievals share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Release {
     /// The limits.
     pub config: Config,
     /// What is expected at our own door.
     pub expectations: Expectations,
+    /// Emergency accesses.
+    pub grants: GrantFile,
+    /// Who may decompress an image: as many as there are cores.
+    decoding: Semaphore,
 }
 
 impl Release {
     /// Nothing under way yet.
     #[must_use]
-    pub fn new(config: Config) -> Self {
-        Self { config, expectations: Expectations::default() }
+    pub fn new(config: Config, grants: GrantFile) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { config, expectations: Expectations::default(), grants, decoding: Semaphore::new(cores) }
+    }
+}
+
+impl Release {
+    /// Why somebody is given nothing at all now, if that is so.
+    pub fn check(&self, access: &Access) -> Result<(), Refusal> {
+        access.check(super::moment(), &self.grants.now())
     }
 }
 

@@ -15,10 +15,11 @@ use super::audit::{self, Parties};
 use super::compressed::Compressed;
 use super::config::Unsealed;
 use super::delivery::{Data, Delivery, Refused};
+use super::facts;
 use crate::dicom::{Encoding, TransferSyntax, Uid};
-use crate::flow::Gateway;
+use crate::flow::{Gateway, moment};
 use crate::keys::{Binding, Source};
-use crate::policy::Access;
+use crate::policy::{Access, Answer, Facts};
 use crate::seal::{Claim, ContentKey, HeaderMode, OpenError, Opened, OpenedInstance, Opener};
 
 /// Bytes that go out in one piece.
@@ -60,6 +61,7 @@ pub(super) fn start(job: Job, reply: Reply) -> mpsc::Sender<Piece> {
             limit,
             stream: None,
             piece: Zeroizing::default(),
+            gate: Gate::new(&job),
         };
         match run(&job, pieces, &mut out) {
             Ok(()) => out.finish(),
@@ -88,12 +90,14 @@ enum State {
 /// Where a key came from, and why there was none.
 #[derive(Default)]
 struct KeySearch {
+    may_open: bool,
     found: Option<Source>,
     problem: Option<String>,
 }
 
 fn run(job: &Job, mut pieces: mpsc::Receiver<Piece>, out: &mut Out) -> Result<(), Refused> {
-    let mut search = KeySearch::default();
+    let may_open = job.may_open();
+    let mut search = KeySearch { may_open, ..KeySearch::default() };
     let mut judge = Judge::new(job, &mut search)?;
     let mut state = State::Undecided;
     let mut kept: Vec<Bytes> = Vec::new();
@@ -115,27 +119,35 @@ fn run(job: &Job, mut pieces: mpsc::Receiver<Piece>, out: &mut Out) -> Result<()
         match pushed {
             Ok(()) if began || state == State::Opening => {
                 state = State::Opening;
-                kept.clear();
+                // Until it is decided who gets it opened, it may still have to go out as it came.
+                if out.gate.is_decided() { kept.clear() } else { kept.push(piece) }
             }
             Ok(()) if state == State::Watched => out.pass(piece)?,
             Ok(()) => {
                 kept.push(piece);
                 let bytes: usize = kept.iter().map(Bytes::len).sum();
-                if bytes > out.limit && job.access.is_opened() {
+                if bytes > out.limit {
+                    job.may_watch(&kept)?;
                     state = State::Watched;
                     kept.drain(..).try_for_each(|piece| out.pass(piece))?;
-                } else if bytes > out.limit {
-                    return Err(Refused::LatePixels);
                 }
             }
             Err(error) => {
-                let sealed = job.may_pass(error, judge.problem(), true)?;
-                if state == State::Opening {
+                kept.push(piece);
+                let (sealed, grant) = match out.gate.denied.take() {
+                    Some(answer) => (sealed_or_refused(answer)?, None),
+                    None => {
+                        if state == State::Opening {
+                            return Err(Refused::Open { error, key: judge.problem() });
+                        }
+                        job.may_pass(error, judge.problem(), true, &kept)?
+                    }
+                };
+                if state == State::Watched {
                     return Err(Refused::LatePixels);
                 }
-                audit::passed(&job.parties, &job.instance, sealed);
+                audit::passed(&job.parties, &job.instance, sealed, grant.as_deref());
                 state = State::Passing;
-                kept.push(piece);
                 kept.drain(..).try_for_each(|piece| out.pass(piece))?;
             }
         }
@@ -145,35 +157,81 @@ fn run(job: &Job, mut pieces: mpsc::Receiver<Piece>, out: &mut Out) -> Result<()
     }
     match judge.finish(out) {
         Ok((opened, found)) => {
-            audit::opened(&job.parties, &opened, found);
+            audit::opened(&job.parties, &opened, found, out.gate.grant.as_deref());
             Ok(())
         }
         Err((error, problem)) => {
-            let sealed = job.may_pass(error, problem, false)?;
-            audit::passed(&job.parties, &job.instance, sealed);
+            let (sealed, grant) = match out.gate.denied.take() {
+                Some(answer) => (sealed_or_refused(answer)?, None),
+                None => job.may_pass(error, problem, false, &kept)?,
+            };
+            audit::passed(&job.parties, &job.instance, sealed, grant.as_deref());
             kept.drain(..).try_for_each(|piece| out.pass(piece))
         }
     }
 }
 
+/// What is not opened goes out sealed, or not at all.
+fn sealed_or_refused(answer: Answer) -> Result<bool, Refused> {
+    match answer {
+        Answer::Refused(refusal) => Err(refusal.into()),
+        Answer::Sealed | Answer::Opened(_) => Ok(true),
+    }
+}
+
 impl Job {
-    /// Whether an instance that does not open may go out as it is, and whether it is sealed; or why it may not.
-    fn may_pass(&self, error: OpenError, key: Option<String>, has_pixels: bool) -> Result<bool, Refused> {
+    /// Whether anything may be opened for these people now.
+    fn may_open(&self) -> bool {
+        self.access.may_open(moment(), &self.gateway.release.grants.now())
+    }
+
+    fn decide(&self, facts: &Facts) -> Answer {
+        self.access.decide(facts, moment(), &self.gateway.release.grants.now())
+    }
+
+    /// What becomes of an instance that was never sealed, by the header that the PACS has of it.
+    fn decide_unsealed(&self, kept: &[Bytes]) -> Answer {
+        let mut facts = facts::begin(&self.parties.pacs, &self.class);
+        facts::read(&mut facts, kept, self.transfer_syntax.encoding);
+        self.decide(&facts)
+    }
+
+    /// Whether an instance with a large header, and no pixels by now, may go out while it is looked at.
+    fn may_watch(&self, kept: &[Bytes]) -> Result<(), Refused> {
+        match self.decide_unsealed(kept) {
+            Answer::Opened(_) => Ok(()),
+            Answer::Sealed => Err(Refused::LatePixels),
+            Answer::Refused(refusal) => Err(refusal.into()),
+        }
+    }
+
+    /// Whether an instance that does not open may go out as it is; whether it is sealed, and by which emergency access.
+    fn may_pass(
+        &self,
+        error: OpenError,
+        key: Option<String>,
+        has_pixels: bool,
+        kept: &[Bytes],
+    ) -> Result<(bool, Option<String>), Refused> {
         match error {
             // Nobody was asked for a key: it begins as a sealed one does.
-            OpenError::NoKey(_) if !self.access.is_opened() => Ok(true),
-            OpenError::NotSealed if !has_pixels => Ok(false),
-            OpenError::NotSealed => {
-                let passes = self.gateway.release.config.unsealed == Unsealed::Pass;
-                if passes && self.access.is_opened() { Ok(false) } else { Err(Refused::Unsealed) }
-            }
+            OpenError::NoKey(_) if key.is_none() => Ok((true, None)),
+            OpenError::NotSealed => match self.decide_unsealed(kept) {
+                Answer::Refused(refusal) => Err(refusal.into()),
+                Answer::Opened(grant) => {
+                    let passes = !has_pixels || self.gateway.release.config.unsealed == Unsealed::Pass;
+                    if passes { Ok((false, grant)) } else { Err(Refused::Unsealed) }
+                }
+                Answer::Sealed if has_pixels => Err(Refused::Unsealed),
+                Answer::Sealed => Ok((false, None)),
+            },
             error => Err(Refused::Open { error, key }),
         }
     }
 
     /// The content key of what an instance claims to be; none for those who get it sealed.
     fn find_key(&self, claim: &Claim, search: &mut KeySearch) -> Option<ContentKey> {
-        if !self.access.is_opened() {
+        if !search.may_open {
             return None;
         }
         let binding = Binding::from(&claim.binding);
@@ -263,6 +321,44 @@ struct Out {
     stream: Option<mpsc::Sender<io::Result<Option<Bytes>>>>,
     /// What is gathered for the next piece; erased when it is sent or dropped.
     piece: Zeroizing<Vec<u8>>,
+    gate: Gate,
+}
+
+/// Nothing of an opened instance gets past it before its header has shown that these people may have it.
+struct Gate {
+    facts: Facts,
+    decide: Option<Box<dyn FnOnce(&Facts) -> Answer + Send>>,
+    grant: Option<String>,
+    /// What was decided, if it is not that it may be opened.
+    denied: Option<Answer>,
+}
+
+impl Gate {
+    fn new(job: &Job) -> Self {
+        let (access, gateway) = (job.access.clone(), Arc::clone(&job.gateway));
+        let decide = move |facts: &Facts| access.decide(facts, moment(), &gateway.release.grants.now());
+        let facts = facts::begin(&job.parties.pacs, &job.class);
+        Self { facts, decide: Some(Box::new(decide)), grant: None, denied: None }
+    }
+
+    fn is_decided(&self) -> bool {
+        self.decide.is_none()
+    }
+
+    /// The header is complete: whether what follows may go out.
+    fn pass(&mut self) -> io::Result<()> {
+        let Some(decide) = self.decide.take() else { return Ok(()) };
+        match decide(&self.facts) {
+            Answer::Opened(grant) => {
+                self.grant = grant;
+                Ok(())
+            }
+            denied => {
+                self.denied = Some(denied);
+                Err(io::Error::other("it may not be opened for these people"))
+            }
+        }
+    }
 }
 
 impl Out {
@@ -277,7 +373,14 @@ impl Out {
             }
             // What stood before the data set in a file has no place on the network.
             Opened::Front(_) => Ok(()),
-            Opened::Data(bytes) => self.write(bytes),
+            Opened::Header(tag, value) => {
+                facts::take(&mut self.gate.facts, *tag, value);
+                Ok(())
+            }
+            Opened::Data(bytes) => {
+                self.gate.pass()?;
+                self.write(bytes)
+            }
         }
     }
 

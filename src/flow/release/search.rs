@@ -16,7 +16,7 @@ use super::{Source, sources, until, worklists};
 use crate::association::{Context, Proposal};
 use crate::dicom::{Encoding, Model, Status, query_retrieve};
 use crate::flow::procedure::proposals;
-use crate::flow::{Gateway, Visitor};
+use crate::flow::{Gateway, Visitor, moment};
 use crate::scu::{Caller, Failure, Match, find};
 use crate::seal::scan::ScanError;
 
@@ -82,7 +82,8 @@ impl Search {
     pub fn begin(gateway: &Arc<Gateway>, visitor: &Visitor, query: Query) -> Result<Self, ScanError> {
         let encoding = query.context.transfer_syntax.encoding;
         let is_worklist = is_worklist(&query);
-        let may_open = !is_worklist && visitor.permit.access().is_ok_and(crate::policy::Access::is_opened);
+        let access = visitor.permit.access(&(gateway.rules)());
+        let may_open = !is_worklist && access.may_open(moment(), &gateway.release.grants.now());
         let wanted = if may_open { Wanted::read(&query.identifier, encoding)? } else { Wanted::default() };
         let request = wanted.request(&query.identifier, encoding)?;
         let key = merge_key(&query)?;

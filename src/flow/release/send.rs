@@ -24,13 +24,14 @@ pub async fn send_to(
     to: &Destination,
     delivery: Delivery,
     originator: (AeTitle, u16),
+    may_decompress: bool,
 ) -> Result<Status, NotSent> {
     let syntaxes = [Some(delivery.transfer_syntax)].into_iter().chain(
         [TransferSyntax::EXPLICIT_LITTLE, TransferSyntax::IMPLICIT_LITTLE].map(TransferSyntax::by_uid),
     );
     let mut refused = None;
     for syntax in syntaxes.flatten() {
-        if delivery.choose(&[syntax]).is_none() {
+        if delivery.choose(&[syntax], may_decompress).is_none() {
             continue;
         }
         let mut lease = match gateway.pool.lease(to, &Need::new(delivery.class.clone(), syntax)).await {
@@ -41,7 +42,7 @@ pub async fn send_to(
             }
             Err(failure) => return Err(failure.into()),
         };
-        let mut delivery = delivery.into_syntax(syntax).await?;
+        let mut delivery = delivery.into_syntax(syntax, &gateway.release).await?;
         let instance = Instance {
             length: delivery.length(),
             originator: Some(originator),

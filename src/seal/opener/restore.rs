@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use dicom_core::Tag;
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
 
@@ -22,6 +23,9 @@ const WAITING_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub enum Opened<'a> {
     /// What the original was, and what its key is bound to; always first.
     Begin(&'a Original, &'a Binding),
+    /// An element of the original's header as it was sealed, whatever the PACS made of it since. Told where the two are
+    /// compared ([`super::HeaderMode::Current`]), before the first bytes of the data set.
+    Header(Tag, &'a [u8]),
     /// The next bytes of what stood before the data set in a file.
     Front(&'a [u8]),
     /// The next bytes of the data set.
@@ -120,11 +124,12 @@ impl Merged {
         }
         // What the merged data set inflates to is gathered, and goes out as a whole.
         let mut inflated = Vec::new();
-        self.scan(bytes, &mut |opened| {
-            if let Opened::Data(bytes) = opened {
+        self.scan(bytes, &mut |opened| match opened {
+            Opened::Data(bytes) => {
                 inflated.extend_from_slice(bytes);
+                Ok(())
             }
-            Ok(())
+            other => on(other),
         })?;
         if let (Some(Deflated::Waiting(waiting)), false) = (&mut self.deflated, self.in_header) {
             let waiting = std::mem::take(waiting);
@@ -174,7 +179,7 @@ fn take(
     match event {
         Event::Element(element) if *in_header => {
             merge.take(element);
-            Ok(())
+            Ok(on(Opened::Header(element.tag, element.value))?)
         }
         Event::Element(element) => Ok(on(Opened::Data(element.raw))?),
         Event::Begin(head) => {

@@ -139,7 +139,7 @@ fn open_stream(sealed: &[u8], mode: HeaderMode, piece: usize) -> (Result<(), Str
     let mut opener = Opener::new(&uid(EXPLICIT_LITTLE), mode, &Layers::none(), None, key).expect("a native syntax");
     let mut out = Start::default();
     let mut on = |opened: Opened<'_>| match opened {
-        Opened::Begin(..) => Ok(()),
+        Opened::Begin(..) | Opened::Header(..) => Ok(()),
         Opened::Front(bytes) | Opened::Data(bytes) => out.write_all(bytes),
     };
     let pushed = sealed.chunks(piece).try_for_each(|piece| opener.push(piece, &mut on));

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use dicom_dictionary_std::uids;
 use sealgate::association::{self, Proposal};
-use sealgate::dicom::{AeAddress, AeTitle, Status, TransferSyntax, never_has_pixels};
+use sealgate::dicom::{AeAddress, AeTitle, Status, TransferSyntax};
 use sealgate::scu::{
-    Caller, Config, Destination, Got, Need, Retrieved, Tcp, for_getting, for_storing, get, store,
+    Caller, Config, Destination, Got, Instance, Need, Retrieved, Tcp, for_getting, for_storing, get, store,
 };
 use std::sync::Arc;
 
@@ -35,6 +35,17 @@ fn title(text: &str) -> AeTitle {
     AeTitle::parse(text).expect("a title")
 }
 
+const OPENS: &str = "\"find\", \"move\", \"get\", \"open\"";
+
+/// A time window that is not now, in any time zone.
+fn other_day() -> String {
+    let seconds = std::time::UNIX_EPOCH.elapsed().expect("a clock").as_secs();
+    let days = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+    // 1970-01-01 was a Thursday.
+    let day = days[usize::try_from(seconds / 86_400 + 3 + 3).expect("few") % 7];
+    format!("opens = [{{ hours = [\"{day} 00:00-24:00\"] }}]\n")
+}
+
 fn config(site: &Site, port: u16, archives: &[Archive<'_>], viewer: u16) -> String {
     let mut config = fs::read_to_string(site.path("gateway.toml")).expect("its configuration");
     // One association: of two instances that dcmqrscp takes at once, it may keep one under the name of the other.
@@ -43,14 +54,23 @@ fn config(site: &Site, port: u16, archives: &[Archive<'_>], viewer: u16) -> Stri
         "[[listeners]]\naddress = \"127.0.0.1:{port}\"\n[spool]\nfolder = {:?}\nrefuse_stores_free_bytes = 1048576\n\
          refuse_associations_free_bytes = 1048576\n[release]\npending_milliseconds = 0\nheld_bytes_max = 1048576\n\
          [forward]\nretry_seconds_min = 1\nretry_seconds_max = 2\n[scu]\npending_seconds = 20\n\
-         associations_per_destination_max = 1\n",
+         associations_per_destination_max = 1\n[grants]\nfile = {:?}\n",
         site.path("spool"),
+        site.path("grants.json"),
     );
+    let not_today = other_day();
     let rights = [
         ("CT", "\"store\"", ""),
         ("VIEWER", "\"find\", \"move\", \"get\", \"open\"", ""),
         ("BACKUP", "\"find\", \"move\", \"get\"", "without_open = \"sealed\"\n"),
         ("NOSY", "\"find\", \"move\", \"get\"", ""),
+        ("ER", "\"echo\"", ""),
+        ("WARD", OPENS, "opens = [{ modality = [\"CT\"], institution = [\"JFK IMAGING CENTER\"] }]\n"),
+        ("MRONLY", OPENS, "opens = [{ modality = [\"MR\"] }]\nwithout_open = \"sealed\"\n"),
+        ("RECENT", OPENS, "opens = [{ study_days_max = 30 }]\n"),
+        ("LATER", OPENS, not_today.as_str()),
+        ("ROUTED", OPENS, "opens = [{ routes = [\"all\"] }]\n"),
+        ("PLAIN", OPENS, "transcode = false\n"),
     ];
     for (peer, may, more) in rights {
         let _ = write!(
@@ -59,6 +79,10 @@ fn config(site: &Site, port: u16, archives: &[Archive<'_>], viewer: u16) -> Stri
              receives = \"{peer}-IN@127.0.0.1:{viewer}\"\n{more}"
         );
     }
+    // Known under its title, from another address.
+    config.push_str(
+        "[[peers]]\nname = \"FAR\"\ntitle = \"FAR\"\naddresses = [\"127.0.0.9\"]\nmay = [\"find\", \"get\", \"open\"]\n",
+    );
     for (name, address, retrieve) in archives {
         let title = &address.title;
         let _ = write!(
@@ -76,15 +100,48 @@ fn config(site: &Site, port: u16, archives: &[Archive<'_>], viewer: u16) -> Stri
 impl Front {
     /// Starts one that listens on `port`, with viewers that receive on `viewer`.
     pub(crate) fn start(port: u16, archives: &[Archive<'_>], viewer: u16) -> Self {
+        Self::begin(port, archives, viewer, |config| config)
+    }
+
+    /// The same where nobody has to know its port, with another text in its configuration.
+    pub(crate) fn with(archives: &[Archive<'_>], old: &str, new: &str) -> Self {
+        Self::begin(free_port(), archives, free_port(), |config| {
+            assert_eq!(config.matches(old).count(), 1, "{old}");
+            config.replace(old, new)
+        })
+    }
+
+    fn begin(port: u16, archives: &[Archive<'_>], viewer: u16, edit: impl FnOnce(String) -> String) -> Self {
         let site = Site::new();
         assert!(site.sealgate(&["keys", "init"]).status.success());
-        let gateway = Gateway::start(&config(&site, port, archives, viewer));
+        let config = edit(config(&site, port, archives, viewer));
+        fs::write(site.path("gateway.toml"), &config).expect("for commands beside it");
+        let gateway = Gateway::start(&config);
         Self { gateway, site }
     }
 
     /// The same where nobody has to know its port.
     pub(crate) fn over(archives: &[Archive<'_>]) -> Self {
         Self::start(free_port(), archives, free_port())
+    }
+
+    /// Ends the gateway as an operator does.
+    pub(crate) fn stop(&mut self) {
+        self.gateway.signal("TERM");
+        self.gateway.wait();
+    }
+
+    /// Kills it in the middle of whatever it does, and starts it again.
+    pub(crate) fn crash(&mut self) {
+        self.gateway.signal("KILL");
+        self.gateway.wait();
+        self.restart();
+    }
+
+    /// Starts it again where it was, with the same configuration.
+    pub(crate) fn restart(&mut self) {
+        let config = fs::read_to_string(self.site.path("gateway.toml")).expect("its configuration");
+        self.gateway = Gateway::start(&config);
     }
 
     fn to(&self, calling: &str) -> Destination {
@@ -100,6 +157,12 @@ impl Front {
 
     /// Stores instances as CT, and waits until the archives have them.
     pub(crate) async fn store(&self, samples: &[Sample]) {
+        self.send(samples).await;
+        self.drain().await;
+    }
+
+    /// Stores instances as CT.
+    pub(crate) async fn send(&self, samples: &[Sample]) {
         let needs: BTreeSet<_> = samples.iter().map(|one| key_of(&one.instance.need())).collect();
         for key in needs {
             let own: Vec<&Sample> =
@@ -111,6 +174,10 @@ impl Front {
             }
             caller.release().await;
         }
+    }
+
+    /// Waits until nothing is on its way to the archives.
+    pub(crate) async fn drain(&self) {
         let end = Instant::now() + Duration::from_secs(120);
         let waits = || fs::read_dir(self.site.path("spool/entries")).is_ok_and(|entries| entries.count() > 0);
         while waits() {
@@ -195,34 +262,49 @@ pub(crate) fn studies() -> BTreeMap<String, Vec<Sample>> {
     studies
 }
 
-/// The study with the most images, with siblings of its largest up to a dozen; what has no pixels is left out.
+/// A study of several images: one real CT slice, under SOP Instance UIDs of their own.
 pub(crate) fn one_study() -> (String, Vec<Sample>) {
-    let has_pixels = |one: &Sample| {
-        let plain = one.instance.transfer_syntax.uid == TransferSyntax::EXPLICIT_LITTLE;
-        plain && one.data_set.len() > 8192 && !never_has_pixels(one.instance.class.as_str())
-    };
-    let images = studies().into_iter().map(|(study, mut samples)| {
-        samples.retain(has_pixels);
-        (study, samples)
-    });
-    let (study, mut samples) = images.max_by_key(|(_, samples)| samples.len()).expect("a study");
-    let largest = samples.iter().max_by_key(|one| one.data_set.len()).expect("an image").clone();
-    samples.extend((10..).map(|number| sibling(&largest, number)).take(12 - samples.len()));
-    (study, samples)
+    slices(8)
 }
 
-/// The same image as another instance: the last two digits of its UID are the number.
-fn sibling(sample: &Sample, number: u8) -> Sample {
-    let old = sample.instance.instance.as_str();
+/// The same with so many images, up to 90.
+pub(crate) fn slices(count: u32) -> (String, Vec<Sample>) {
+    let is_slice = |one: &Sample| {
+        let plain = one.instance.transfer_syntax.uid == TransferSyntax::EXPLICIT_LITTLE;
+        plain && one.instance.class.as_str() == uids::CT_IMAGE_STORAGE && one.data_set.len() > 8192
+    };
+    let slice = samples().into_iter().find(|one| is_slice(one)).expect("a CT slice");
+    let study = study_of(&slice).expect("it is of a study");
+    (study, (10..10 + count).map(|number| numbered(&slice, number)).collect())
+}
+
+/// The same image under a UID of the same length that ends in this number.
+fn numbered(sample: &Sample, number: u32) -> Sample {
+    let old = sample.instance.instance.to_string();
     let new = format!("{}{number}", &old[..old.len() - 2]);
-    assert!(number > 9 && new != old, "a UID of its own");
-    let at =
-        sample.data_set.windows(old.len()).position(|window| window == old.as_bytes()).expect("(0008,0018)");
     let mut data_set = sample.data_set.to_vec();
-    data_set[at..at + new.len()].copy_from_slice(new.as_bytes());
-    let mut other = sample.clone();
-    (other.instance.instance, other.data_set) = (uid(&new), data_set.into());
-    other
+    let at = data_set.windows(old.len()).position(|window| window == old.as_bytes()).expect("its UID");
+    data_set[at..at + old.len()].copy_from_slice(new.as_bytes());
+    let instance = Instance { instance: uid(&new), ..sample.instance.clone() };
+    Sample { instance, data_set: data_set.into(), path: sample.path.clone() }
+}
+
+/// So many images of so many rows, of the same slice again and again: each of 256 bytes a row.
+pub(crate) fn tall(count: u32, rows: u16) -> (String, Vec<Sample>) {
+    let (study, samples) = slices(count);
+    let samples = samples.into_iter().map(|sample| {
+        let data = &sample.data_set;
+        let find = |text: &[u8]| data.windows(text.len()).position(|window| window == text).expect("there");
+        let (rows_at, pixels_at) = (find(b"\x28\0\x10\0US\x02\0") + 8, find(b"\xE0\x7F\x10\0OW\0\0"));
+        let mut header = data[..pixels_at + 8].to_vec();
+        header[rows_at..rows_at + 2].copy_from_slice(&rows.to_le_bytes());
+        let slice = &data[pixels_at + 12..pixels_at + 12 + 128 * 256];
+        let length = usize::from(rows) * 256;
+        header.extend_from_slice(&u32::try_from(length).expect("small").to_le_bytes());
+        header.extend(slice.iter().copied().cycle().take(length));
+        Sample { data_set: header.into(), ..sample }
+    });
+    (study, samples.collect())
 }
 
 /// Where the bytes of a file are that belong to its pixels, for tampering: the last quarter.

@@ -65,7 +65,7 @@ fn open(
     let mut on = |part: Opened<'_>| {
         match part {
             Opened::Data(bytes) => out.extend_from_slice(bytes),
-            Opened::Begin(..) => {}
+            Opened::Begin(..) | Opened::Header(..) => {}
             Opened::Front(_) => panic!("what came over a network has nothing before its data set"),
         }
         Ok(())

@@ -1,0 +1,296 @@
+//! `sealgate migrate`: an archive that is there already, sealed study by study, or opened again: no way leads only in.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::{Value, json};
+
+use super::{ConfigArgs, Exit, complain, open_archive};
+use crate::association::Transport;
+use crate::dicom::{AeAddress, Uid};
+use crate::flow::Generators;
+use crate::flow::migrate::{Direction, Entry, Found, Journal, Migration, Plan, Summary, Target};
+use crate::scu::{Destination, Dialer, Dialing, Failure, Pool};
+use crate::seal::Suite;
+use crate::settings::Settings;
+use crate::tls::Profiles;
+
+/// Seal the images that an archive has in clear, study by study, or open sealed ones again
+#[derive(Debug, Args)]
+#[command(after_help = "Examples: sealgate migrate --from archive --dry-run\n          \
+    sealgate migrate --from archive --dates 20200101-20201231 --per-second 20\n          \
+    sealgate migrate --from archive --open --out /mnt/originals\n\n\
+    Every image is read back before its study is called done. Run it again to go on where it stopped.\n\
+    The journal says what is done; its studies are left out, unless another journal is named.")]
+pub(super) struct Migrate {
+    /// The destination to read from, by its name in the configuration
+    #[arg(long, value_name = "NAME")]
+    from: String,
+    /// The destination to store to; by default back where they come from
+    #[arg(long, value_name = "NAME", conflicts_with = "out")]
+    to: Option<String>,
+    /// Open sealed images instead, to another destination or into a folder
+    #[arg(long)]
+    open: bool,
+    /// Folder that opened images go to, a file for each
+    #[arg(long, value_name = "FOLDER", requires = "open")]
+    out: Option<PathBuf>,
+    /// Only studies of these dates: 20200101, or 20200101-20201231
+    #[arg(long, value_name = "DATES", default_value = "")]
+    dates: String,
+    /// Only this study; may be given more than once
+    #[arg(long = "study", value_name = "UID")]
+    studies: Vec<Uid>,
+    /// Images stored in a second, at most
+    #[arg(long, value_name = "N")]
+    per_second: Option<f64>,
+    /// Where it is written down what is done; by default migrate-FROM.journal here
+    #[arg(long, value_name = "FILE")]
+    journal: Option<PathBuf>,
+    /// Folder for sealed images on their way; by default the system's for temporary files
+    #[arg(long, value_name = "FOLDER")]
+    scratch: Option<PathBuf>,
+    /// How images are sealed
+    #[arg(long, default_value_t = Suite::DeepKeyGen, value_parser = super::seal::suite)]
+    suite: Suite,
+    /// Say what there is to do, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Print one JSON object for each study, and one for all
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+/// Bytes of an opened image that is held in memory on its way to another archive.
+const HELD_BYTES_MAX: usize = 2 << 30;
+
+/// What became of all studies.
+#[derive(Default)]
+struct Totals {
+    done: usize,
+    failed: usize,
+    before: usize,
+    images: u64,
+}
+
+impl Migrate {
+    pub(super) fn run(self) -> Exit {
+        let (settings, archive) = match open_archive(&self.config) {
+            Ok(opened) => opened,
+            Err(exit) => return exit,
+        };
+        let plan = match self.plan(&settings) {
+            Ok(plan) => plan,
+            Err(error) => {
+                complain(error);
+                return Exit::Failed;
+            }
+        };
+        let ran = pool(&settings).and_then(|pool| {
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+            let runtime = runtime.map_err(|error| error.to_string())?;
+            let generators = Generators::start(&settings.keygen);
+            runtime.block_on(self.migrate(Migration::new(plan, Arc::new(archive), generators, pool)))
+        });
+        ran.unwrap_or_else(|error| {
+            complain(error);
+            Exit::Failed
+        })
+    }
+
+    fn plan(&self, settings: &Settings) -> Result<Plan, String> {
+        let from = destination(settings, &self.from)?;
+        let to = match (&self.out, &self.to) {
+            (Some(folder), _) if folder.is_dir() => Target::Folder(folder.clone()),
+            (Some(folder), _) => return Err(format!("{} is no folder", folder.display())),
+            (None, Some(name)) => Target::Archive(destination(settings, name)?),
+            (None, None) if self.open => {
+                return Err("say where opened images go: --out FOLDER or --to NAME".to_owned());
+            }
+            (None, None) => Target::Archive(from.clone()),
+        };
+        if self.open && to == Target::Archive(from.clone()) {
+            return Err("opened images would go back into the archive that holds them sealed; name another"
+                .to_owned());
+        }
+        Ok(Plan {
+            from,
+            to,
+            direction: if self.open { Direction::Open } else { Direction::Seal },
+            suite: self.suite,
+            per_second: self.per_second,
+            scratch: self.scratch.clone().unwrap_or_else(std::env::temp_dir),
+            held_bytes_max: HELD_BYTES_MAX,
+        })
+    }
+
+    async fn migrate(&self, mut migration: Migration) -> Result<Exit, String> {
+        let mut studies = migration.studies(&self.dates).await.map_err(|error| error.to_string())?;
+        if !self.studies.is_empty() {
+            studies.retain(|found| self.studies.contains(&found.study));
+        }
+        if self.dry_run {
+            return Ok(self.preview(&studies));
+        }
+        let path = self.journal.clone().unwrap_or_else(|| format!("migrate-{}.journal", self.from).into());
+        let mut journal = Journal::open(&path, &self.title()).map_err(|error| error.to_string())?;
+        let bar = progress(studies.len());
+        let mut totals = Totals::default();
+        for found in &studies {
+            if journal.is_done(&found.study) {
+                totals.before += 1;
+                bar.inc(1);
+                continue;
+            }
+            let migrated = migration.migrate(&found.study).await.map_err(|error| error.to_string());
+            match &migrated {
+                Ok(summary) => {
+                    totals.done += 1;
+                    totals.images += summary.changed;
+                }
+                Err(_) => totals.failed += 1,
+            }
+            journal.write(entry(found, &migrated)).map_err(|error| error.to_string())?;
+            bar.suspend(|| self.say(found, &migrated));
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        Ok(self.end(studies.len(), &totals))
+    }
+
+    /// What the journal is of.
+    fn title(&self) -> String {
+        let mut title = format!("{} {}", if self.open { "open" } else { "seal" }, self.from);
+        if let Some(to) = &self.to {
+            let _ = write!(title, " to {to}");
+        }
+        if let Some(out) = &self.out {
+            let _ = write!(title, " into {}", out.display());
+        }
+        title
+    }
+
+    fn preview(&self, studies: &[Found]) -> Exit {
+        for found in studies {
+            let Found { study, date, instances } = found;
+            if self.json {
+                println!("{}", json!({ "study": study, "date": date, "instances": instances }));
+            } else {
+                let count = instances.map_or_else(|| "?".to_owned(), |count| count.to_string());
+                println!("{study}: of {date}, {count} instances");
+            }
+        }
+        if !self.json {
+            println!("{} studies; nothing was done.", studies.len());
+        }
+        Exit::Done
+    }
+
+    fn say(&self, found: &Found, migrated: &Result<Summary, String>) {
+        let study = &found.study;
+        match migrated {
+            Ok(summary) if self.json => println!("{}", as_json(found, summary)),
+            Err(error) if self.json => {
+                println!("{}", json!({ "study": study, "done": false, "error": error }))
+            }
+            Ok(Summary { changed, unchanged, without_pixels, .. }) => {
+                let verb = if self.open { "opened" } else { "sealed" };
+                println!(
+                    "{study}: {changed} {verb} and read back, {unchanged} as they should be, {without_pixels} without pixels"
+                );
+            }
+            Err(error) => complain(format_args!("{study}: {error}")),
+        }
+    }
+
+    fn end(&self, studies: usize, totals: &Totals) -> Exit {
+        let Totals { done, failed, before, images } = *totals;
+        if self.json {
+            println!(
+                "{}",
+                json!({ "studies": studies, "done": done, "done_before": before, "failed": failed, "images": images })
+            );
+        } else {
+            println!(
+                "{done} of {studies} studies done, {before} were before, {failed} failed; {images} images."
+            );
+        }
+        if failed > 0 {
+            complain(
+                "some studies are not done: what is wrong stands above and in the journal; run it again",
+            );
+            return Exit::Unfinished;
+        }
+        Exit::Done
+    }
+}
+
+fn as_json(found: &Found, summary: &Summary) -> Value {
+    let Summary { changed, unchanged, without_pixels, bytes } = summary;
+    json!({
+        "study": found.study, "done": true, "changed": changed, "unchanged": unchanged,
+        "without_pixels": without_pixels, "bytes": bytes,
+    })
+}
+
+fn entry(found: &Found, migrated: &Result<Summary, String>) -> Entry {
+    let summary = migrated.clone().unwrap_or_default();
+    Entry {
+        study: found.study.clone(),
+        done: migrated.is_ok(),
+        changed: summary.changed,
+        unchanged: summary.unchanged,
+        without_pixels: summary.without_pixels,
+        error: migrated.clone().err(),
+    }
+}
+
+fn destination(settings: &Settings, name: &str) -> Result<Destination, String> {
+    let found = settings.destinations.iter().find(|destination| destination.name == name);
+    let names = || settings.destinations.iter().map(|one| one.name.as_str()).collect::<Vec<_>>().join(", ");
+    let found =
+        found.ok_or_else(|| format!("there is no destination {name:?} in the configuration: {}", names()))?;
+    let own = found.calling.clone().or_else(|| settings.titles.first().cloned());
+    let calling = own.ok_or("the gateway has no AE title: set titles")?;
+    Ok(Destination { address: found.address.clone(), calling })
+}
+
+/// Associations as the configuration wants them.
+fn pool(settings: &Settings) -> Result<Pool, String> {
+    let profiles = Profiles::load(&settings.tls, &Profiles::default()).map_err(|error| error.to_string())?;
+    let ways = settings.ways(&profiles).map_err(|error| error.to_string())?;
+    let scu = Arc::new(settings.scu.clone());
+    let door = Arc::new(scu.limits(&settings.association));
+    Ok(Pool::new(Arc::new(Ways(ways)), door, scu))
+}
+
+/// How each destination is reached.
+struct Ways(HashMap<AeAddress, Transport>);
+
+impl Dialer for Ways {
+    fn dial<'a>(&'a self, target: &'a AeAddress, seconds: u64) -> Dialing<'a> {
+        Box::pin(async move {
+            let way = self.0.get(target);
+            let way = way.ok_or_else(|| Failure::Tls(format!("no destination has the address {target}")))?;
+            way.dial(target, seconds).await
+        })
+    }
+}
+
+fn progress(studies: usize) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{msg} [{wide_bar}] {pos}/{len} studies {eta}");
+    let bar = ProgressBar::with_draw_target(Some(studies as u64), ProgressDrawTarget::stderr());
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_message("migrating");
+    bar
+}

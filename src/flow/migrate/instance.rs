@@ -1,0 +1,436 @@
+//! One instance on its way: sealed or opened on a thread of its own while it arrives; what comes of it waits to be stored.
+
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tempfile::NamedTempFile;
+use tokio::sync::mpsc;
+use zeroize::Zeroizing;
+
+use super::{Direction, Migration, Target};
+use crate::cipher::Layers;
+use crate::dicom::{Encoding, TransferSyntax, Uid, never_has_pixels};
+use crate::keys::store::{Facts, OriginalAttributes};
+use crate::keys::{Archive, Binding as KeyBinding, KeysError};
+use crate::seal::scan::part10;
+use crate::seal::scan::{Event, Limits, ScanError, Scanner};
+use crate::seal::{
+    Binding, Claim, ContentKey, DataDigest, HeaderMode, KeyId, KeySource, NewSeal, NoEntropy, OpenError,
+    Opened, Opener, Original, SealError, Sealed, Sealer, Sink, Suite, random,
+};
+
+/// What of an instance may be held until it is clear what it is.
+const HEAD_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes that go out in one piece.
+const PIECE_BYTES: usize = 128 * 1024;
+
+/// Of an instance that comes in; its end is told, so that one that breaks off is not taken for whole.
+pub(super) enum Piece {
+    Data(Bytes),
+    End,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Sealed; the digest of the original data set.
+    Sealed([u8; 32]),
+    /// Opened; the digest of its pixels.
+    Opened([u8; 32]),
+    /// It was as it should be.
+    Unchanged,
+    /// There is nothing to seal or open in it.
+    WithoutPixels,
+}
+
+/// Where it waits.
+pub(super) enum Body {
+    /// In a file: sealed, or without pixels, or in the folder that opened ones go to.
+    File(NamedTempFile),
+    /// In memory that is erased.
+    Memory(VecDeque<Bytes>),
+}
+
+/// An instance that is ready to be stored.
+pub(super) struct Prepared {
+    pub(super) class: Uid,
+    pub(super) instance: Uid,
+    pub(super) syntax: TransferSyntax,
+    pub(super) kind: Kind,
+    pub(super) body: Body,
+    pub(super) bytes: u64,
+}
+
+/// Why an instance cannot be prepared.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unprepared {
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    #[error(transparent)]
+    Scan(#[from] ScanError),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error("it was sealed, and the archive has compressed its pixels: only a copy from before opens")]
+    Compressed,
+    #[error("it is still undecided after {HEAD_BYTES_MAX} bytes whether it has pixels")]
+    Undecided,
+    #[error("it broke off in the middle")]
+    BrokenOff,
+}
+
+impl From<NoEntropy> for Unprepared {
+    fn from(error: NoEntropy) -> Self {
+        Self::Keys(error.into())
+    }
+}
+
+/// What the thread works with.
+pub(super) struct Job {
+    archive: Arc<Archive>,
+    keys: Arc<dyn KeySource>,
+    layers: Layers,
+    direction: Direction,
+    suite: Suite,
+    /// Where files are made: of sealed ones the scratch folder, of opened ones the target.
+    folder: PathBuf,
+    /// Whether opened ones are files.
+    to_folder: bool,
+    held_bytes_max: usize,
+    class: Uid,
+    instance: Uid,
+    syntax: TransferSyntax,
+}
+
+impl Job {
+    pub(super) fn new(migration: &Migration, class: &Uid, instance: &Uid, syntax: TransferSyntax) -> Self {
+        let plan = &migration.plan;
+        let folder = match &plan.to {
+            Target::Folder(folder) => folder.clone(),
+            Target::Archive(_) => plan.scratch.clone(),
+        };
+        Self {
+            archive: Arc::clone(&migration.archive),
+            keys: Arc::clone(&migration.generators.key_source),
+            layers: migration.generators.layers.clone(),
+            direction: plan.direction,
+            suite: plan.suite,
+            folder,
+            to_folder: matches!(plan.to, Target::Folder(_)),
+            held_bytes_max: plan.held_bytes_max,
+            class: class.clone(),
+            instance: instance.clone(),
+            syntax,
+        }
+    }
+
+    /// Takes the pieces as they come; runs on a thread that may wait.
+    pub(super) fn run(self, mut pieces: mpsc::Receiver<Piece>) -> Result<Prepared, Unprepared> {
+        if never_has_pixels(self.class.as_str()) {
+            return self.pass(&[], &mut pieces, Kind::WithoutPixels);
+        }
+        match self.direction {
+            Direction::Seal => self.seal(&mut pieces),
+            Direction::Open => self.open(&mut pieces),
+        }
+    }
+
+    fn seal(self, pieces: &mut mpsc::Receiver<Piece>) -> Result<Prepared, Unprepared> {
+        let key_id = KeyId::new(random()?);
+        let (sop_class, sop_instance) = (self.class.clone(), self.instance.clone());
+        let binding = Binding { suite: self.suite, key_id, sop_class, sop_instance };
+        let key = self.keys.draw(&binding)?;
+        let record = self.archive.wrap(&key, &KeyBinding::from(&binding))?;
+        let transfer_syntax = Uid::parse(self.syntax.uid).expect("the table has good UIDs");
+        let original = Original { transfer_syntax, front_bytes: 0 };
+        let in_tag = self.archive.in_tag(&record).map(<[u8]>::to_vec);
+        let sink = FileSink(self.file()?);
+        let known = |claim: &Claim| find(&self.archive, claim).ok();
+        let new = NewSeal { binding: binding.clone(), key, key_record: in_tag };
+        let mut sealer = Sealer::new(&original, new, &self.layers, None, sink, known)?;
+        let mut head = Head::default();
+        while let Some(piece) = next(pieces)? {
+            if sealer.described().is_none() {
+                head.keep(&piece)?;
+            }
+            match sealer.push(&piece) {
+                Ok(()) => {}
+                Err(SealError::AlreadySealed(_)) => return self.pass(&head.0, pieces, Kind::Unchanged),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let (sealed, sink) = match sealer.finish() {
+            Ok(sealed) => sealed,
+            Err(SealError::NoPixels) => return self.whole(&head.0),
+            Err(error) => return Err(error.into()),
+        };
+        // First the key: what is stored can be opened.
+        self.archive.keep(record, KeyBinding::from(&binding), facts(&sealed))?;
+        let syntax = TransferSyntax::by_uid(sealed.transfer_syntax).expect("a syntax of carriers");
+        let (kind, bytes) = (Kind::Sealed(sealed.digest), sealed.bytes);
+        let Self { class, instance, .. } = self;
+        Ok(Prepared { class, instance, syntax, kind, body: Body::File(sink.0), bytes })
+    }
+
+    fn open(self, pieces: &mut mpsc::Receiver<Piece>) -> Result<Prepared, Unprepared> {
+        if matches!(self.syntax.encoding, Encoding::Encapsulated | Encoding::ExplicitBig) {
+            if self.archive.original(&self.instance)?.is_some() {
+                return Err(Unprepared::Compressed);
+            }
+            return self.pass(&[], pieces, Kind::Unchanged);
+        }
+        let transfer_syntax = Uid::parse(self.syntax.uid).expect("the table has good UIDs");
+        let mut problem = None;
+        let finder = |claim: &Claim| find(&self.archive, claim).map_err(|error| problem = Some(error)).ok();
+        let mut opener = Opener::new(&transfer_syntax, HeaderMode::Current, &self.layers, None, finder)?;
+        let mut out = self.out()?;
+        let mut head = Head::default();
+        let failed = loop {
+            let Some(piece) = next(pieces)? else { break None };
+            if out.syntax.is_none() {
+                head.keep(&piece)?;
+            }
+            if let Err(error) = opener.push(&piece, &mut |opened| out.take(&opened)) {
+                break Some(error);
+            }
+        };
+        let finished = match failed {
+            Some(error) => Err(error),
+            None => opener.finish(&mut |opened| out.take(&opened)).map(|_| ()),
+        };
+        match (finished, problem) {
+            (Ok(()), _) => out.prepared(self),
+            (Err(OpenError::NotSealed), _) if out.syntax.is_none() => {
+                self.pass(&head.0, pieces, Kind::Unchanged)
+            }
+            (Err(OpenError::NoKey(_)), Some(error)) => Err(error.into()),
+            (Err(error), _) => Err(error.into()),
+        }
+    }
+
+    /// Goes on with the bytes as they come, behind what has come.
+    fn pass(
+        self,
+        head: &[u8],
+        pieces: &mut mpsc::Receiver<Piece>,
+        kind: Kind,
+    ) -> Result<Prepared, Unprepared> {
+        let mut file = self.file()?;
+        let mut bytes = self.front(&mut file)?;
+        file.write_all(head)?;
+        bytes += head.len() as u64;
+        // The piece that said that it is so is in the head; one whose end has come already sends none.
+        while let Some(piece) = pieces.blocking_recv() {
+            match piece {
+                Piece::End => return Ok(self.as_it_is(file, kind, bytes)),
+                Piece::Data(piece) => {
+                    file.write_all(&piece)?;
+                    bytes += piece.len() as u64;
+                }
+            }
+        }
+        Err(Unprepared::BrokenOff)
+    }
+
+    /// All of it came, and it has no pixels.
+    fn whole(self, head: &[u8]) -> Result<Prepared, Unprepared> {
+        let mut file = self.file()?;
+        let front = self.front(&mut file)?;
+        file.write_all(head)?;
+        Ok(self.as_it_is(file, Kind::WithoutPixels, front + head.len() as u64))
+    }
+
+    fn as_it_is(self, file: NamedTempFile, kind: Kind, bytes: u64) -> Prepared {
+        let Self { class, instance, syntax, .. } = self;
+        Prepared { class, instance, syntax, kind, body: Body::File(file), bytes }
+    }
+
+    /// What stands before the data set in a file that stays one.
+    fn front(&self, file: &mut NamedTempFile) -> io::Result<u64> {
+        if !self.to_folder {
+            return Ok(0);
+        }
+        let meta = part10::write(&self.class, &self.instance, self.syntax.uid);
+        file.write_all(&meta)?;
+        Ok(0)
+    }
+
+    fn file(&self) -> io::Result<NamedTempFile> {
+        tempfile::Builder::new().prefix(".sealgate-").tempfile_in(&self.folder)
+    }
+
+    fn out(&self) -> io::Result<Out> {
+        let file = if self.to_folder { Some(self.file()?) } else { None };
+        let scanner = None;
+        Ok(Out {
+            file,
+            held: VecDeque::new(),
+            piece: Zeroizing::default(),
+            bytes: 0,
+            bytes_max: self.held_bytes_max as u64,
+            syntax: None,
+            scanner,
+            digest: DataDigest::default(),
+        })
+    }
+}
+
+/// The start of an instance while it may still be needed.
+#[derive(Default)]
+struct Head(Zeroizing<Vec<u8>>);
+
+impl Head {
+    fn keep(&mut self, piece: &[u8]) -> Result<(), Unprepared> {
+        self.0.extend_from_slice(piece);
+        if self.0.len() > HEAD_BYTES_MAX { Err(Unprepared::Undecided) } else { Ok(()) }
+    }
+}
+
+/// Takes what opens: into a file, or into memory as far as that goes; and digests its pixels.
+struct Out {
+    file: Option<NamedTempFile>,
+    held: VecDeque<Bytes>,
+    piece: Zeroizing<Vec<u8>>,
+    bytes: u64,
+    bytes_max: u64,
+    syntax: Option<TransferSyntax>,
+    scanner: Option<Scanner>,
+    digest: DataDigest,
+}
+
+impl Out {
+    fn take(&mut self, opened: &Opened<'_>) -> io::Result<()> {
+        match opened {
+            Opened::Begin(original, binding) => {
+                let syntax = TransferSyntax::by_uid(original.transfer_syntax.as_str());
+                let syntax =
+                    syntax.ok_or_else(|| io::Error::other("the original's transfer syntax is not known"))?;
+                self.scanner = Some(Scanner::new(syntax.encoding, Limits::default(), None));
+                self.syntax = Some(syntax);
+                match &mut self.file {
+                    Some(file) => {
+                        file.write_all(&part10::write(&binding.sop_class, &binding.sop_instance, syntax.uid))
+                    }
+                    None => Ok(()),
+                }
+            }
+            Opened::Header(..) | Opened::Front(_) => Ok(()),
+            Opened::Data(bytes) => {
+                if let Some(scanner) = &mut self.scanner {
+                    digest_pixels(scanner, &mut self.digest, bytes).map_err(io::Error::other)?;
+                }
+                self.bytes += bytes.len() as u64;
+                self.write(bytes)
+            }
+        }
+    }
+
+    fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        if let Some(file) = &mut self.file {
+            return file.write_all(bytes);
+        }
+        if self.bytes > self.bytes_max {
+            return Err(io::Error::other(format!(
+                "it has more than {} bytes, which is more than is held",
+                self.bytes_max
+            )));
+        }
+        while !bytes.is_empty() {
+            if self.piece.capacity() == 0 {
+                // It must not grow: what it leaves behind would not be erased.
+                self.piece.reserve_exact(PIECE_BYTES);
+            }
+            let room = (PIECE_BYTES - self.piece.len()).min(bytes.len());
+            let (now, later) = bytes.split_at(room);
+            self.piece.extend_from_slice(now);
+            bytes = later;
+            if self.piece.len() == PIECE_BYTES {
+                self.held.push_back(Bytes::from_owner(std::mem::take(&mut self.piece)));
+            }
+        }
+        Ok(())
+    }
+
+    fn prepared(mut self, job: Job) -> Result<Prepared, Unprepared> {
+        let syntax = self.syntax.ok_or(Unprepared::BrokenOff)?;
+        if !self.piece.is_empty() {
+            self.held.push_back(Bytes::from_owner(std::mem::take(&mut self.piece)));
+        }
+        let kind = Kind::Opened(self.digest.finish());
+        let body = match self.file {
+            Some(file) => Body::File(file),
+            None => Body::Memory(self.held),
+        };
+        let Job { class, instance, .. } = job;
+        Ok(Prepared { class, instance, syntax, kind, body, bytes: self.bytes })
+    }
+}
+
+/// Goes on with the digest of the pixels of a data set.
+pub(super) fn digest_pixels(
+    scanner: &mut Scanner,
+    digest: &mut DataDigest,
+    bytes: &[u8],
+) -> Result<(), ScanError> {
+    scanner.push(bytes, &mut |event| {
+        // What streams is pixels, and in the rarest of headers an element that is as large: it counts too.
+        if let Event::Bytes(bytes) = event {
+            digest.update(bytes);
+        }
+        Ok::<(), ScanError>(())
+    })
+}
+
+fn next(pieces: &mut mpsc::Receiver<Piece>) -> Result<Option<Bytes>, Unprepared> {
+    match pieces.blocking_recv() {
+        Some(Piece::Data(piece)) => Ok(Some(piece)),
+        Some(Piece::End) => Ok(None),
+        None => Err(Unprepared::BrokenOff),
+    }
+}
+
+/// The content key of what an instance claims to be.
+pub(super) fn find(archive: &Archive, claim: &Claim) -> Result<ContentKey, KeysError> {
+    let binding = KeyBinding::from(&claim.binding);
+    archive.find(binding.key_id, claim.key_record.as_deref(), &binding).map(|found| found.content_key)
+}
+
+/// A file as what a sealer writes to.
+struct FileSink(NamedTempFile);
+
+impl Sink for FileSink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all(bytes)
+    }
+
+    fn patch(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        std::os::unix::fs::FileExt::write_all_at(self.0.as_file(), bytes, at)
+    }
+}
+
+/// What the key store keeps beside the key.
+fn facts(sealed: &Sealed) -> Facts {
+    let image = &sealed.image;
+    Facts {
+        study: sealed.study.clone(),
+        series: sealed.series.clone(),
+        calling: None,
+        sealed_unix_millis: i64::try_from(crate::flow::now_unix_millis()).unwrap_or(i64::MAX),
+        attributes: OriginalAttributes {
+            rows: Some(image.rows),
+            columns: Some(image.columns),
+            bits_allocated: Some(image.bits_allocated),
+            bits_stored: Some(image.bits_stored),
+            samples_per_pixel: Some(image.samples),
+            photometric_interpretation: Some(image.photometric.clone()),
+            frames: Some(image.frames),
+            transfer_syntax: Some(sealed.original_syntax.clone()),
+        },
+    }
+}

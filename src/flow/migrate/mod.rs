@@ -1,0 +1,178 @@
+//! Migration: an existing archive sealed study by study, or opened again; nothing is called done before it was read back.
+//!
+//! A study is asked for instance by instance, fetched by C-GET, sealed or opened while it arrives, stored, and read back
+//! from where it went. Then, and only then, it is written to the journal, which is what a second run goes by.
+
+mod identify;
+mod instance;
+mod journal;
+mod settle;
+mod study;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::dicom::Uid;
+use crate::flow::Generators;
+use crate::keys::Archive;
+use crate::scu::{Destination, Failure, Pool};
+use crate::seal::Suite;
+
+pub use identify::Found;
+pub use journal::{Entry, Journal, JournalError};
+
+/// What is to become of the images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// Clear ones are sealed.
+    Seal,
+    /// Sealed ones are opened.
+    Open,
+}
+
+/// Where they go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// To an archive, perhaps the one that they come from.
+    Archive(Destination),
+    /// Into a folder, a file for each.
+    Folder(PathBuf),
+}
+
+/// What a migration is to do.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The archive that they come from.
+    pub from: Destination,
+    /// Where they go.
+    pub to: Target,
+    /// What becomes of them.
+    pub direction: Direction,
+    /// Sealed how.
+    pub suite: Suite,
+    /// Instances stored in a second, at most.
+    pub per_second: Option<f64>,
+    /// Where sealed instances wait until their study has come; they are sealed there too.
+    pub scratch: PathBuf,
+    /// Bytes of an opened instance on its way to an archive, which is held in memory.
+    pub held_bytes_max: usize,
+}
+
+/// Why a study is not done. What is there already stays; nothing is deleted anywhere.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    /// A peer.
+    #[error("{what}: {failure}")]
+    Peer {
+        /// What was asked.
+        what: &'static str,
+        /// What came of it.
+        failure: Failure,
+    },
+    /// The archive has not answered with a list that can be read.
+    #[error("the archive's answer cannot be read: {0}")]
+    Answer(String),
+    /// Some of its instances.
+    #[error("{failed} of {of} instances failed, the first is {first}: {why}")]
+    Instances {
+        /// How many.
+        failed: usize,
+        /// Of how many.
+        of: usize,
+        /// One of them.
+        first: Uid,
+        /// Why that one.
+        why: String,
+    },
+    /// The file system.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// What became of a study.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Instances that were sealed or opened.
+    pub changed: u64,
+    /// Instances that were as they should be, sealed already or never sealed.
+    pub unchanged: u64,
+    /// Instances without pixels, which go as they are.
+    pub without_pixels: u64,
+    /// Bytes that went out.
+    pub bytes: u64,
+}
+
+/// A migration under way.
+pub struct Migration {
+    plan: Plan,
+    archive: Arc<Archive>,
+    generators: Generators,
+    pool: Pool,
+    next: Instant,
+}
+
+impl Migration {
+    /// Nothing is asked yet.
+    #[must_use]
+    pub fn new(plan: Plan, archive: Arc<Archive>, generators: Generators, pool: Pool) -> Self {
+        Self { plan, archive, generators, pool, next: Instant::now() }
+    }
+
+    /// The studies of the archive, in the order of their UIDs; `dates` as a query has them, such as `20200101-20201231`.
+    pub async fn studies(&self, dates: &str) -> Result<Vec<Found>, MigrateError> {
+        identify::studies(&self.pool, &self.plan.from, dates).await
+    }
+
+    /// The instances of a study, each with its class where the archive says so.
+    pub async fn instances(&self, study: &Uid) -> Result<Vec<(Uid, Option<Uid>)>, MigrateError> {
+        identify::instances(&self.pool, &self.plan.from, study).await
+    }
+
+    /// Fetches a study, stores what it is to become, and reads it back.
+    pub async fn migrate(&mut self, study: &Uid) -> Result<Summary, MigrateError> {
+        let expected = self.instances(study).await?;
+        let fetched = self.fetch(study, &expected).await?;
+        let settled = self.settle(fetched).await?;
+        self.read_back(study, &expected, settled).await
+    }
+
+    /// Waits until the next instance may be stored.
+    async fn pace(&mut self) {
+        let Some(per_second) = self.plan.per_second.filter(|rate| *rate > 0.0) else { return };
+        let now = Instant::now();
+        if self.next > now {
+            tokio::time::sleep(self.next - now).await;
+        }
+        self.next = self.next.max(now) + Duration::from_secs_f64(1.0 / per_second);
+    }
+
+    fn is_back(&self) -> bool {
+        matches!(&self.plan.to, Target::Archive(to) if *to == self.plan.from)
+    }
+}
+
+/// Instances that failed, and why.
+#[derive(Debug, Default)]
+struct Failures {
+    first: Option<(Uid, String)>,
+    instances: BTreeSet<Uid>,
+}
+
+impl Failures {
+    fn add(&mut self, instance: &Uid, why: impl std::fmt::Display) {
+        tracing::warn!(%instance, reason = %why, "an instance is not migrated");
+        self.first.get_or_insert_with(|| (instance.clone(), why.to_string()));
+        self.instances.insert(instance.clone());
+    }
+
+    fn check(self, of: usize) -> Result<(), MigrateError> {
+        match self.first {
+            Some((first, why)) => {
+                Err(MigrateError::Instances { failed: self.instances.len(), of, first, why })
+            }
+            None => Ok(()),
+        }
+    }
+}

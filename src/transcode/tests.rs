@@ -1,0 +1,106 @@
+//! Small images made up by hand, and what may not come of broken ones.
+
+use super::*;
+
+fn element(tag: (u16, u16), vr: &[u8; 2], value: &[u8]) -> Vec<u8> {
+    let Tag(group, number) = Tag(tag.0, tag.1);
+    let length = u16::try_from(value.len()).unwrap();
+    [&group.to_le_bytes()[..], &number.to_le_bytes(), vr, &length.to_le_bytes(), value].concat()
+}
+
+fn item(bytes: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(bytes.len()).unwrap();
+    [&b"\xFE\xFF\x00\xE0"[..], &length.to_le_bytes(), bytes].concat()
+}
+
+/// Two by one pixels of 8 bits, `samples` of each, in so many frames.
+fn header(samples: u16, photometric: &[u8], frames: &[u8]) -> Vec<u8> {
+    let number = |number: u16| number.to_le_bytes();
+    [
+        element((0x0028, 0x0002), b"US", &number(samples)),
+        element((0x0028, 0x0004), b"CS", photometric),
+        element((0x0028, 0x0008), b"IS", frames),
+        element((0x0028, 0x0010), b"US", &number(1)),
+        element((0x0028, 0x0011), b"US", &number(2)),
+        element((0x0028, 0x0100), b"US", &number(8)),
+    ]
+    .concat()
+}
+
+fn pixels(items: &[Vec<u8>]) -> Vec<u8> {
+    [b"\xE0\x7F\x10\x00OB\0\0\xFF\xFF\xFF\xFF".to_vec(), items.concat(), b"\xFE\xFF\xDD\xE0\0\0\0\0".to_vec()]
+        .concat()
+}
+
+fn rle(segments: &[&[u8]]) -> Vec<u8> {
+    let mut numbers = vec![u32::try_from(segments.len()).unwrap()];
+    let mut at = 64;
+    for segment in segments {
+        numbers.push(at);
+        at += u32::try_from(segment.len()).unwrap();
+    }
+    numbers.resize(16, 0);
+    numbers.into_iter().flat_map(u32::to_le_bytes).chain(segments.concat()).collect()
+}
+
+fn run_on(bytes: &[u8], keyword: &str, max: u64) -> Result<Vec<u8>, TranscodeError> {
+    let syntax = TransferSyntax::all().find(|syntax| syntax.keyword == keyword).unwrap();
+    let pieces = bytes.chunks(13).map(Bytes::copy_from_slice).collect();
+    decompress(pieces, syntax, max).map(|pieces| pieces.into_iter().flatten().collect())
+}
+
+#[test]
+fn frames_become_native_and_attributes_follow() {
+    let frames =
+        [rle(&[&[1, 1, 2], &[1, 3, 4], &[1, 5, 6]]), rle(&[&[255, 7, 0, 0], &[1, 8, 9], &[1, 9, 8]])];
+    let image =
+        [header(3, b"RGB ", b"2 "), pixels(&[item(b""), item(&frames[0]), item(&frames[1])])].concat();
+    let native = run_on(&image, "RLELossless", 100).unwrap();
+    let expected = [
+        element((0x0028, 0x0002), b"US", &[3, 0]),
+        element((0x0028, 0x0004), b"CS", b"RGB "),
+        // It was not there, and has to be where there are several samples.
+        element((0x0028, 0x0006), b"US", &[0, 0]),
+        header(3, b"RGB ", b"2 ")[22..].to_vec(),
+        b"\xE0\x7F\x10\x00OB\0\0\x0C\0\0\0".to_vec(),
+        vec![1, 3, 5, 2, 4, 6, 7, 8, 9, 7, 9, 8],
+    ]
+    .concat();
+    assert_eq!(native, expected);
+    let refused = run_on(&image, "RLELossless", 11).unwrap_err();
+    assert!(refused.to_string().contains("12 bytes of pixels, the limit is 11"), "{refused}");
+}
+
+#[test]
+fn frames_of_several_fragments_are_found_by_the_table() {
+    let (one, two) = (b"\x01\x02".as_slice(), b"\x03\x04".as_slice());
+    let items = |table: &[u8]| [item(table), item(&one[..1]), item(&one[1..]), item(two)];
+    let image = |table: &[u8]| [header(1, b"MONOCHROME2 ", b"2 "), pixels(&items(table))].concat();
+    let syntax = "EncapsulatedUncompressedExplicitVRLittleEndian";
+    let native = run_on(&image(b"\0\0\0\0\x12\0\0\0"), syntax, 100).unwrap();
+    assert!(native.ends_with(b"\x04\0\0\0\x01\x02\x03\x04"), "{native:?}");
+    for table in [&b""[..], b"\0\0\0\0\x13\0\0\0", b"\x12\0\0\0\0\0\0\0", b"\0\0\0\0"] {
+        let refused = run_on(&image(table), syntax, 100).unwrap_err();
+        assert!(matches!(refused, TranscodeError::Fragments { fragments: 3, frames: 2 }), "{refused}");
+    }
+}
+
+#[test]
+fn what_is_not_what_the_header_says_is_no_image() {
+    let small = [header(1, b"MONOCHROME2 ", b"1 "), pixels(&[item(b""), item(&rle(&[&[0, 1]]))])].concat();
+    assert!(run_on(&small, "RLELossless", 100).is_err());
+    for keyword in ["JPEGBaseline8Bit", "JPEGLosslessSV1", "JPEGLSLossless", "JPEG2000Lossless"] {
+        for frame in [
+            &b""[..],
+            b"\xFF\xD8",
+            b"\xFF\xD8\xFF\xC0\0\x0B\x08\0\x09\0\x02\x01\x01\x11\0",
+            b"\xFF\x4F\xFF\x51\0\0",
+        ] {
+            let image = [header(1, b"MONOCHROME2 ", b"1 "), pixels(&[item(b""), item(frame)])].concat();
+            assert!(run_on(&image, keyword, 100).is_err(), "{keyword} {frame:?}");
+        }
+    }
+    assert!(matches!(run_on(&small, "MPEG2MPML", 100), Err(TranscodeError::Syntax(_))));
+    let cut = &small[..small.len() - 9];
+    assert!(matches!(run_on(cut, "RLELossless", 100), Err(TranscodeError::Scan(_))));
+}
