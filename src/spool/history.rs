@@ -43,6 +43,7 @@ impl History {
     pub fn open_on(disk: Arc<dyn Disk>, spool_folder: &Path, days: u64) -> Result<Self, SpoolError> {
         let folder = spool_folder.join("history");
         disk.make_folder(&folder).map_err(SpoolError::disk("making", &folder))?;
+        disk.sync_folder(spool_folder).map_err(SpoolError::disk("syncing", spool_folder))?;
         Ok(Self { disk, folder, days, failed: OnceLock::new(), today: Mutex::new(None) })
     }
 

@@ -52,6 +52,7 @@ impl Papers {
     pub fn open_on(disk: Arc<dyn Disk>, spool_folder: &Path) -> Result<(Self, PapersFound), SpoolError> {
         let folder = spool_folder.join("papers");
         disk.make_folder(&folder).map_err(SpoolError::disk("making", &folder))?;
+        disk.sync_folder(spool_folder).map_err(SpoolError::disk("syncing", spool_folder))?;
         let papers = Self { disk, folder, failed: OnceLock::new(), writing: Mutex::new(()) };
         let mut found = PapersFound::default();
         let names = papers.disk.list(&papers.folder).map_err(SpoolError::disk("listing", &papers.folder))?;
@@ -89,12 +90,14 @@ impl Papers {
         let _one = locked(&self.writing);
         self.check_running()?;
         let (new, path) = (self.path(id, "new"), self.path(id, "paper"));
-        let written = self.write(&new, content);
+        let written = self
+            .write(&new, content)
+            .and_then(|()| self.disk.rename(&new, &path).map_err(SpoolError::disk("renaming", &new)));
         if let Err(error) = written {
+            // Or the next one of this name could not be made.
             let _gone = self.disk.remove(&new);
             return Err(error);
         }
-        self.disk.rename(&new, &path).map_err(SpoolError::disk("renaming", &new))?;
         self.sync_folder()
     }
 

@@ -319,7 +319,7 @@ async fn find_out(
     items: &[Item],
 ) -> Result<Vec<Said>, String> {
     let to = gateway.target(destination).ok_or("the gateway has no AE title of its own")?;
-    let _place = gateway.commitments.places.acquire().await;
+    let place = gateway.commitments.places.acquire().await;
     let in_words = |failure: crate::scu::Failure| format!("{failure}. {}", failure.advice());
     match destination.confirmation() {
         None | Some(Commitment::Trust) => Ok(vec![Said::Has; items.len()]),
@@ -338,6 +338,8 @@ async fn find_out(
             let mut heard = receiver.clone();
             let reported = async move { _ = heard.wait_for(Option::is_some).await };
             let sent = by_request(gateway, &to, &request, reports, reported).await;
+            // Waiting for a report takes nobody's place.
+            drop(place);
             let patience = Duration::from_secs(gateway.commitments.config.report_seconds_max);
             let came = match sent {
                 Ok(()) => timeout(patience, receiver.wait_for(Option::is_some)).await.is_ok(),
