@@ -7,7 +7,10 @@ use tracing::{debug, error, info};
 
 use super::live::{Live, State};
 use crate::association::{Admission, Gatekeeper, Knock, Offer, Rejection, Roles, Verifying};
-use crate::dicom::{Model, Retrieve, Uid, VERIFICATION, is_storage, query_retrieve};
+use crate::dicom::{
+    Model, PERFORMED_PROCEDURE_STEP, Retrieve, STORAGE_COMMITMENT, Uid, VERIFICATION, is_storage,
+    query_retrieve,
+};
 use crate::flow::{Gateway, Visitor};
 use crate::policy::{Caller, Permit, Refusal, Right};
 use crate::spool::Pressure;
@@ -122,6 +125,14 @@ impl Offer for Services {
     fn roles(&self, abstract_syntax: &Uid) -> Option<Roles> {
         if abstract_syntax.as_str() == VERIFICATION {
             return self.permit.covers(Right::Echo).then_some(Roles::DEFAULT);
+        }
+        if abstract_syntax.as_str() == STORAGE_COMMITMENT {
+            let (asks, reports) = (self.permit.covers(Right::Commit), self.permit.covers(Right::Report));
+            // A PACS that reports is the SCP (PS3.4 J.3.3); some forget to say so, and are heard all the same.
+            return (asks || reports).then_some(Roles { scu: true, scp: reports });
+        }
+        if abstract_syntax.as_str() == PERFORMED_PROCEDURE_STEP {
+            return self.permit.covers(Right::Mpps).then_some(Roles::DEFAULT);
         }
         if let Some((model, service)) = query_retrieve(abstract_syntax.as_str()) {
             let right = match (model, service) {

@@ -8,6 +8,7 @@ use super::live::Live;
 use super::serve::ServeError;
 use crate::cipher::Layers;
 use crate::dicom::AeAddress;
+use crate::flow::commitment::Commitments;
 use crate::flow::release::Release;
 use crate::flow::{Gateway, Generators};
 use crate::policy::Route;
@@ -39,7 +40,8 @@ pub(super) fn gateway(settings: &Settings, live: &Live) -> Result<Option<Arc<Gat
     let generators = Generators::start(&settings.keygen);
     prepare(settings, &generators.layers);
     let gateway = Gateway::new(archive, generators, spool, pool, forward, rules, release);
-    Ok(Some(Arc::new(gateway)))
+    let commitments = Commitments::open(&settings.commitment, &settings.spool.folder)?;
+    Ok(Some(Arc::new(gateway.with_commitments(commitments))))
 }
 
 /// What the spool is kept on. Tests have it fail.

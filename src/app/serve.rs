@@ -104,6 +104,7 @@ async fn run(mut gateway: Gateway, rules: Rules) -> Result<Ended, ServeError> {
     let rooms = rooms::gateway(&gateway.settings, &live)?;
     let doors = Doors::open(&gateway.settings.listeners, &live, rooms.as_ref()).await?;
     let forwarder = rooms.as_ref().map(flow::forward);
+    let _commitments = rooms.as_ref().map(flow::commitment::work);
     if let Some(rooms) = &rooms {
         tokio::spawn(rooms::verify(Arc::clone(rooms)));
         let mailbox = Mailbox::of(&gateway.settings.spool.folder);
@@ -188,6 +189,7 @@ async fn reload(gateway: &mut Gateway, live: &Live) {
         ("listeners", addresses(&fresh) == addresses(started)),
         ("app.resolve_seconds", fresh.app.resolve_seconds == started.app.resolve_seconds),
         ("app.tls_files_seconds", fresh.app.tls_files_seconds == started.app.tls_files_seconds),
+        ("commitment", fresh.commitment == started.commitment),
         ("log.format", fresh.log.format == started.log.format),
     ];
     for (key, _) in unchanged.iter().filter(|(_, same)| !same) {

@@ -39,6 +39,8 @@ pub mod element {
     pub const REQUESTED_SOP_INSTANCE: u16 = 0x1001;
     /// Event Type ID.
     pub const EVENT_TYPE: u16 = 0x1002;
+    /// Attribute Identifier List.
+    pub const ATTRIBUTE_LIST: u16 = 0x1005;
     /// Action Type ID.
     pub const ACTION_TYPE: u16 = 0x1008;
     /// Number of Remaining Sub-operations.

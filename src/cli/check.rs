@@ -143,6 +143,7 @@ fn as_json(
         "peers": rules.peers().collect::<Vec<_>>(),
         "destinations": rules.destinations(),
         "routes": rules.routes(),
+        "ris": rules.ris(),
         "association": settings.association,
         "certificates": certificates.collect::<Vec<_>>(),
         "warnings": warnings,
@@ -175,6 +176,14 @@ fn in_words(source: &Source, settings: &Settings, rules: &Rules, warnings: &[Str
     }
     if rules.routes().is_empty() {
         say("  nowhere: there are no routes, so nothing can be stored".to_owned());
+    }
+    if !rules.ris().is_empty() {
+        say("\nWhere worklists come from and procedure steps go:".to_owned());
+    }
+    for ris in rules.ris() {
+        let called =
+            if ris.called.is_empty() { String::new() } else { format!(" for {}", list(&ris.called)) };
+        say(format!("  {} ({}): {}{called}.", ris.name, ris.address, list(&ris.serves)));
     }
     let limits = &settings.association;
     say(format!(

@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 use super::time::now_unix_millis;
 use super::{ConfigArgs, Exit, complain};
 use crate::flow::Ticket;
+use crate::flow::commitment::kept_until;
+use crate::policy::Destination;
 use crate::settings;
 use crate::spool::{
     Config, EntryId, Listing, Mailbox, Reply, Request, Spool, SpoolError, State, Summary, Wish, look, look_at,
@@ -118,17 +120,18 @@ impl SpoolCommand {
             Action::Drop(drop) => &drop.common,
             Action::Drain(drain) => &drain.common,
         };
-        let config = match settings::load(&common.config.source()) {
-            Ok(settings) => settings.spool,
+        let settings = match settings::load(&common.config.source()) {
+            Ok(settings) => settings,
             Err(error) => {
                 complain(error);
                 return Exit::Configuration;
             }
         };
+        let (config, places) = (settings.spool, settings.destinations);
         let as_json = common.json;
         let answer = match &self.action {
-            Action::List(list) => list.run(&config),
-            Action::Show(show) => show.run(&config),
+            Action::List(list) => list.run(&config, &places),
+            Action::Show(show) => show.run(&config, &places),
             Action::Retry(decide) => decide.run(&config),
             Action::Drop(drop) => drop.run(&config),
             Action::Drain(drain) => drain.run(&config),
@@ -158,7 +161,7 @@ fn now() -> u64 {
 }
 
 impl List {
-    fn run(&self, config: &Config) -> Answer {
+    fn run(&self, config: &Config, places: &[Destination]) -> Answer {
         let Listing { entries, damaged, unreadable } = look(&config.folder)?;
         let wanted = |entry: &&Summary| {
             entry.deliveries.iter().any(|delivery| {
@@ -167,26 +170,38 @@ impl List {
             })
         };
         let found: Vec<&Summary> = entries.iter().filter(wanted).collect();
-        let mut lines: Vec<String> = found.iter().map(|entry| in_words(entry)).collect();
+        let mut lines: Vec<String> = found.iter().map(|entry| in_words(entry, places)).collect();
         lines.extend(damaged.iter().map(|entry| format!("{}  damaged: {}", entry.id, entry.reason)));
         lines.extend(unreadable.iter().map(|entry| format!("{}  does not read: {}", entry.id, entry.reason)));
         if lines.is_empty() {
             lines.push("Nothing waits.".to_owned());
         }
-        let found: Vec<Value> = found.into_iter().map(as_json).collect();
+        let found: Vec<Value> = found.into_iter().map(|entry| as_json(entry, places)).collect();
         let fields = json!({ "entries": found, "damaged": damaged, "unreadable": unreadable });
         Ok((fields, lines.join("\n"), Exit::Done))
     }
 }
 
-fn as_json(entry: &Summary) -> Value {
+/// What an entry still waits for at a place that has it.
+fn until(entry: &Summary, index: usize, places: &[Destination]) -> Option<&'static str> {
+    let delivery = entry.deliveries.get(index)?;
+    let place = places.iter().find(|place| place.name == delivery.destination);
+    kept_until(entry.holds, index, place).filter(|_| delivery.delivery.state == State::Done)
+}
+
+fn as_json(entry: &Summary, places: &[Destination]) -> Value {
+    let deliveries = entry.deliveries.iter().enumerate().map(|(index, delivery)| {
+        let mut fields = json!(delivery);
+        fields["kept_until"] = json!(until(entry, index, places));
+        fields
+    });
     json!({
         "entry": entry.id, "instance": String::from_utf8_lossy(&entry.key), "bytes": entry.content_bytes,
-        "committed_unix_millis": entry.committed_unix_millis, "deliveries": entry.deliveries,
+        "committed_unix_millis": entry.committed_unix_millis, "deliveries": deliveries.collect::<Vec<_>>(),
     })
 }
 
-fn in_words(entry: &Summary) -> String {
+fn in_words(entry: &Summary, places: &[Destination]) -> String {
     let seconds = entry.age_millis(now()) / 1000;
     let age = match seconds {
         0..120 => format!("{seconds} s"),
@@ -197,7 +212,8 @@ fn in_words(entry: &Summary) -> String {
     let deliveries: Vec<String> = entry
         .deliveries
         .iter()
-        .map(|found| {
+        .enumerate()
+        .map(|(index, found)| {
             let delivery = &found.delivery;
             let state = format!("{:?}", delivery.state).to_lowercase();
             let tries = if delivery.attempts > 0 {
@@ -207,7 +223,9 @@ fn in_words(entry: &Summary) -> String {
             };
             let why =
                 if delivery.reason.is_empty() { String::new() } else { format!(" ({})", delivery.reason) };
-            format!("{}: {state}{tries}{why}", found.destination)
+            let kept =
+                until(entry, index, places).map_or_else(String::new, |word| format!(", kept until {word}"));
+            format!("{}: {state}{tries}{why}{kept}", found.destination)
         })
         .collect();
     let instance = String::from_utf8_lossy(&entry.key);
@@ -220,13 +238,13 @@ fn in_words(entry: &Summary) -> String {
 }
 
 impl Show {
-    fn run(&self, config: &Config) -> Answer {
+    fn run(&self, config: &Config, places: &[Destination]) -> Answer {
         let meta = look_at(&config.folder, self.entry)?;
         let listing = look(&config.folder)?;
         let summary = listing.entries.iter().find(|entry| entry.id == self.entry);
         let ticket = Ticket::read(&meta.bytes).ok();
-        let fields = json!({ "entry": summary.map(as_json), "ticket": ticket });
-        let mut text = summary.map_or_else(|| self.entry.to_string(), in_words);
+        let fields = json!({ "entry": summary.map(|entry| as_json(entry, places)), "ticket": ticket });
+        let mut text = summary.map_or_else(|| self.entry.to_string(), |entry| in_words(entry, places));
         if let Some(Ticket { sop_class, study, transfer_syntax, calling, called, route, seal, .. }) = ticket {
             let study = study.map_or("unknown".to_owned(), |study| study.to_string());
             text = format!(
@@ -331,15 +349,24 @@ impl Drain {
             bar.set_position(most - open);
             if open == 0 {
                 bar.finish_and_clear();
-                let left = look(&config.folder)?.entries.len();
-                let text = if left == 0 {
-                    "Nothing waits.".to_owned()
-                } else {
-                    format!(
-                        "Nothing is on its way; {left} instances were set aside: see `sealgate spool list --aside`."
-                    )
+                let entries = look(&config.folder)?.entries;
+                let is_aside = |entry: &&Summary| {
+                    entry.deliveries.iter().any(|delivery| delivery.delivery.state == State::Aside)
                 };
-                return Ok((json!({ "waiting": 0, "aside": left }), text, Exit::Done));
+                let left = entries.iter().filter(is_aside).count();
+                let held = entries.len() - left;
+                let text = match left {
+                    0 => "Nothing waits.".to_owned(),
+                    _ => format!(
+                        "Nothing is on its way; {left} instances were set aside: see `sealgate spool list --aside`."
+                    ),
+                };
+                let kept = match held {
+                    0 => String::new(),
+                    _ => format!(" {held} are delivered, and kept until the PACS is known to have them."),
+                };
+                let text = format!("{text}{kept}");
+                return Ok((json!({ "waiting": 0, "aside": left, "held": held }), text, Exit::Done));
             }
             if end.is_some_and(|end| now() >= end) {
                 bar.finish_and_clear();

@@ -19,7 +19,9 @@ pub use certificate::{Certificate, Fingerprint, FingerprintError};
 pub use identity::{Identity, IdentityKind};
 pub use implementation::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME};
 pub use query_retrieve::{Model, Retrieve, query_retrieve, query_retrieve_class};
-pub use sop_class::{STORAGE_COMMITMENT, VERIFICATION, common_storage, is_storage, never_has_pixels};
+pub use sop_class::{
+    PERFORMED_PROCEDURE_STEP, STORAGE_COMMITMENT, VERIFICATION, common_storage, is_storage, never_has_pixels,
+};
 pub use status::Status;
 pub use transfer_syntax::{Encoding, TransferSyntax};
 pub use uid::{Uid, UidError};

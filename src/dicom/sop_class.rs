@@ -11,6 +11,9 @@ pub const VERIFICATION: &str = "1.2.840.10008.1.1";
 /// Storage Commitment Push Model SOP Class.
 pub const STORAGE_COMMITMENT: &str = "1.2.840.10008.1.20.1";
 
+/// Modality Performed Procedure Step SOP Class.
+pub const PERFORMED_PROCEDURE_STEP: &str = "1.2.840.10008.3.1.2.3.3";
+
 /// Whether the dictionary knows `uid` as a class whose instances are stored with C-STORE, retired ones included.
 #[must_use]
 pub fn is_storage(uid: &str) -> bool {

@@ -11,16 +11,28 @@ impl Status {
     pub const SUCCESS: Self = Self(0x0000);
     /// 0110H, PS3.7 C.5.12: Processing failure.
     pub const PROCESSING_FAILURE: Self = Self(0x0110);
+    /// 0112H, PS3.7 C.5.20: No such SOP Instance.
+    pub const NO_SUCH_INSTANCE: Self = Self(0x0112);
+    /// 0113H, PS3.7 C.5.18: No such event type.
+    pub const NO_SUCH_EVENT_TYPE: Self = Self(0x0113);
+    /// 0115H, PS3.7 C.5.9: Invalid argument value.
+    pub const INVALID_ARGUMENT: Self = Self(0x0115);
     /// 0117H, PS3.7 C.5.10: Invalid SOP Instance.
     pub const INVALID_SOP_INSTANCE: Self = Self(0x0117);
     /// 0122H, PS3.7 C.5.6: Refused: SOP Class not supported.
     pub const SOP_CLASS_NOT_SUPPORTED: Self = Self(0x0122);
+    /// 0123H, PS3.7 C.5.15: No such action type.
+    pub const NO_SUCH_ACTION_TYPE: Self = Self(0x0123);
+    /// 0131H, PS3.3 C.14.1.1: Duplicate transaction UID.
+    pub const DUPLICATE_TRANSACTION: Self = Self(0x0131);
     /// 0124H, PS3.7 C.5.25: Refused: Not authorized.
     pub const NOT_AUTHORIZED: Self = Self(0x0124);
     /// 0211H, PS3.7 C.5.24: Unrecognized operation.
     pub const UNRECOGNIZED_OPERATION: Self = Self(0x0211);
     /// 0212H, PS3.7 C.5.13: Mistyped argument.
     pub const MISTYPED_ARGUMENT: Self = Self(0x0212);
+    /// 0213H, PS3.7 C.5.26: Resource limitation.
+    pub const RESOURCE_LIMITATION: Self = Self(0x0213);
     /// A700H, PS3.4 B.2.3: Refused: Out of Resources.
     pub const OUT_OF_RESOURCES: Self = Self(0xA700);
     /// A701H, PS3.4 C.4.2.1.5: Refused: Out of Resources - Unable to calculate number of matches.

@@ -3,13 +3,14 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::commitment::Commitments;
 use super::config::Config;
 use super::forward::Ways;
 use super::key_source::Generators;
 use super::release::Release;
 use super::waiting::Waiting;
 use crate::cipher::Layers;
-use crate::dicom::{AeTitle, Uid};
+use crate::dicom::{AeAddress, AeTitle, Uid};
 use crate::keys::Archive;
 use crate::policy::{Destination, Permit, Rules};
 use crate::scu::{self, Pool};
@@ -45,6 +46,8 @@ pub struct Gateway {
     pub rules: Box<dyn Fn() -> Arc<Rules> + Send + Sync>,
     /// What retrievals share.
     pub release: Release,
+    /// Requests for storage commitment, and what is remembered for them.
+    pub commitments: Commitments,
     pub(super) waiting: Waiting,
     /// Which destinations are down.
     pub(super) ways: Ways,
@@ -66,15 +69,39 @@ impl Gateway {
     ) -> Self {
         let (waiting, ways, committing) = (Waiting::default(), Ways::default(), Committing::default());
         let Generators { key_source, layers } = generators;
-        Self { archive, key_source, layers, spool, pool, config, rules, release, waiting, ways, committing }
+        Self {
+            archive,
+            key_source,
+            layers,
+            spool,
+            pool,
+            config,
+            rules,
+            release,
+            commitments: Commitments::none(),
+            waiting,
+            ways,
+            committing,
+        }
+    }
+
+    /// The same with storage commitment.
+    #[must_use]
+    pub fn with_commitments(self, commitments: Commitments) -> Self {
+        Self { commitments, ..self }
     }
 
     /// Whom we call for a destination, and as whom.
     #[must_use]
     pub fn target(&self, destination: &Destination) -> Option<scu::Destination> {
-        let rules = (self.rules)();
-        let calling = destination.calling.clone().or_else(|| rules.titles().first().cloned())?;
-        Some(scu::Destination { address: destination.address.clone(), calling })
+        self.calling(&destination.address, destination.calling.as_ref())
+    }
+
+    /// Whom we call at an address, and as whom: this title, or the first of ours.
+    #[must_use]
+    pub fn calling(&self, address: &AeAddress, title: Option<&AeTitle>) -> Option<scu::Destination> {
+        let calling = title.cloned().or_else(|| (self.rules)().titles().first().cloned())?;
+        Some(scu::Destination { address: address.clone(), calling })
     }
 }
 

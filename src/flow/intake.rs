@@ -5,31 +5,28 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use dicom_core::Tag;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::oneshot;
 use tokio::task::block_in_place;
-use tokio::time::timeout;
-use tracing::info;
 
+use super::commit::{End, Taken};
 use super::gateway::{Gateway, Visitor};
+use super::now_unix_millis;
 use super::refusal::Refused;
-use super::ticket::{Protection, Ticket};
-use super::waiting::Settled;
-use super::{AUDIT, now_unix_millis};
+use super::ticket::Protection;
 use crate::dicom::{TransferSyntax, Uid, never_has_pixels};
 use crate::keys::store::{Facts, OriginalAttributes};
 use crate::keys::{Binding as KeyBinding, KeysError};
-use crate::policy::{Acknowledge, Instance, Route, WithoutPixels};
+use crate::policy::{Instance, Route, WithoutPixels};
 use crate::seal::element::is_pixel_data;
 use crate::seal::scan::{Event, Limits, ScanError, Scanner};
 use crate::seal::{
     Binding, Claim, ContentKey, DataDigest, Described, KeyId, NewSeal, Original, Peek, SealError, Sealer,
     Sink, Suite, random,
 };
-use crate::spool::{Draft, EntryId, Meta, Receipt, SpoolError, Summary};
+use crate::spool::{Draft, Receipt};
 
 /// What of an instance may be held until it is clear what it is: as much as a header may have.
 const HEAD_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -37,6 +34,7 @@ const HEAD_BYTES_MAX: usize = 16 * 1024 * 1024;
 const PEEK_BYTES_MAX: usize = 256 * 1024;
 
 const STUDY: Tag = Tag(0x0020, 0x000D);
+const SERIES: Tag = Tag(0x0020, 0x000E);
 
 /// What a C-STORE request says.
 #[derive(Debug, Clone)]
@@ -95,6 +93,7 @@ struct Passing {
     may_have_pixels: bool,
     digest: DataDigest,
     study: Option<Uid>,
+    series: Option<Uid>,
 }
 
 /// An entry of the spool as what a sealer writes to.
@@ -284,6 +283,7 @@ impl Passing {
             may_have_pixels,
             digest: DataDigest::default(),
             study: None,
+            series: None,
         })
     }
 
@@ -292,7 +292,8 @@ impl Passing {
     }
 
     fn push(&mut self, bytes: &[u8], class: &Uid) -> Result<(), Refused> {
-        let (may_have_pixels, study) = (self.may_have_pixels, &mut self.study);
+        let may_have_pixels = self.may_have_pixels;
+        let (study, series) = (&mut self.study, &mut self.series);
         self.scanner.push(bytes, &mut |event| match event {
             Event::Begin(head) if is_pixel_data(head.tag) && !may_have_pixels => {
                 Err(Refused::Pixels(class.clone()))
@@ -301,19 +302,15 @@ impl Passing {
                 *study = Uid::from_wire(element.value).ok();
                 Ok(())
             }
+            Event::Element(element) if element.tag == SERIES => {
+                *series = Uid::from_wire(element.value).ok();
+                Ok(())
+            }
             _ => Ok(()),
         })?;
         self.digest.update(bytes);
         Ok(self.draft.write(bytes)?)
     }
-}
-
-/// What is known when the last byte has come.
-struct End {
-    gateway: Arc<Gateway>,
-    visitor: Arc<Visitor>,
-    offered: Offered,
-    route: Route,
 }
 
 impl End {
@@ -331,6 +328,7 @@ impl End {
             draft: sink.0,
             transfer_syntax: Uid::parse(sealed.transfer_syntax).expect("a UID of the standard's registry"),
             study: sealed.study,
+            series: sealed.series,
             protection: Protection::Sealed(binding.key_id.to_string()),
             digest: sealed.digest,
         })
@@ -352,151 +350,12 @@ impl End {
 
     async fn finish_passing(self, mut passing: Passing) -> Result<Stored, Refused> {
         passing.finish_scan()?;
-        let Passing { draft, protection, digest, study, .. } = passing;
+        let Passing { draft, protection, digest, study, series, .. } = passing;
         let transfer_syntax =
             Uid::parse(self.offered.transfer_syntax.uid).expect("a UID of the standard's registry");
-        self.commit(Taken { draft, transfer_syntax, study, protection, digest: digest.finish() }).await
+        let digest = digest.finish();
+        self.commit(Taken { draft, transfer_syntax, study, series, protection, digest }).await
     }
-
-    async fn commit(self, taken: Taken) -> Result<Stored, Refused> {
-        let gateway = &self.gateway;
-        let turn = gateway.committing.turn(&self.offered.sop_instance).await;
-        if let Some((entry, waits)) = self.same_that_waits(&taken.digest) {
-            drop(turn);
-            let instance = &self.offered.sop_instance;
-            info!(%instance, %entry, "the same instance waits already, it is kept once");
-            self.acknowledge(entry, waits).await?;
-            return Ok(Stored::Repeated);
-        }
-        let (entry, bytes) = (taken.draft.id(), taken.draft.len());
-        let meta = self.meta(&taken);
-        // Before what it has to outlive.
-        let _forgotten = Forget { gateway, entry };
-        let waits = match self.route.acknowledge {
-            Acknowledge::Spooled => Vec::new(),
-            Acknowledge::Forwarded => self.wait_at(entry, self.route.destinations.iter()),
-        };
-        let draft = taken.draft;
-        let (archive, again) = (Arc::clone(&gateway.archive), self.offered.sop_instance.clone());
-        let committed = tokio::task::spawn_blocking(move || {
-            let receipt = draft.commit(meta, now_unix_millis())?;
-            // For the log alone: what cannot be read does not undo what is safe.
-            Ok::<_, SpoolError>((receipt, archive.came_before(&again).unwrap_or(false)))
-        });
-        let committed = committed.await;
-        drop(turn);
-        let (receipt, came_before) = committed.map_err(|_| Refused::Task)??;
-        let (peer, instance) = (&self.visitor.permit.peer().name, &self.offered.sop_instance);
-        info!(
-            peer, %instance, %entry, bytes, route = self.route.name, protection = ?taken.protection,
-            "instance taken in"
-        );
-        if came_before {
-            info!(
-                target: AUDIT, peer, %instance, %entry,
-                "the instance came before, with other bytes or until it was forwarded: sealed under a further key"
-            );
-        }
-        self.acknowledge(entry, waits).await?;
-        Ok(Stored::New(receipt))
-    }
-
-    /// What the spool keeps beside the content.
-    fn meta(&self, taken: &Taken) -> Meta {
-        let Self { visitor, offered, route, .. } = self;
-        let bytes_of = |uid: &Uid| uid.as_str().as_bytes().to_vec();
-        let ticket = Ticket {
-            sop_class: offered.sop_class.clone(),
-            sop_instance: offered.sop_instance.clone(),
-            study: taken.study.clone(),
-            transfer_syntax: taken.transfer_syntax.clone(),
-            calling: visitor.calling.clone(),
-            called: visitor.called.clone(),
-            route: route.name.clone(),
-            seal: taken.protection.clone(),
-        };
-        Meta {
-            bytes: ticket.to_bytes(),
-            destinations: route.destinations.clone(),
-            key: bytes_of(&offered.sop_instance),
-            group: taken.study.as_ref().map(bytes_of).unwrap_or_default(),
-            digest: taken.digest.to_vec(),
-            holds: 0,
-        }
-    }
-
-    /// The entry with the same bytes that is still to be delivered, and on a route that waits for the PACS what there is to
-    /// wait for.
-    fn same_that_waits(&self, digest: &[u8; 32]) -> Option<(EntryId, Waits)> {
-        let spool = &self.gateway.spool;
-        let is_same = |entry: &Summary| {
-            entry.is_open() && spool.read(entry.id).is_ok_and(|content| content.meta().digest == digest)
-        };
-        let same = spool.find(self.offered.sop_instance.as_str().as_bytes()).into_iter().find(is_same)?;
-        if self.route.acknowledge == Acknowledge::Spooled {
-            return Some((same.id, Vec::new()));
-        }
-        let mut waits = self.wait_at(same.id, same.deliveries.iter().map(|delivery| &delivery.destination));
-        // Looked at again, now that nothing can be missed: gone means delivered meanwhile, and then it is kept anew.
-        let Ok(now) = spool.show(same.id) else {
-            drop(waits);
-            self.gateway.waiting.forget(same.id);
-            return None;
-        };
-        let is_final = |name: &str| {
-            now.deliveries.iter().any(|found| found.destination == name && found.delivery.state.is_final())
-        };
-        waits.retain(|(name, _)| !is_final(name));
-        Some((same.id, waits))
-    }
-
-    fn wait_at<'a>(&self, entry: EntryId, destinations: impl Iterator<Item = &'a String>) -> Waits {
-        destinations.map(|name| (name.clone(), self.gateway.waiting.expect(entry, name))).collect()
-    }
-
-    /// Waits for the PACS, where the route has it so.
-    async fn acknowledge(&self, entry: EntryId, waits: Waits) -> Result<(), Refused> {
-        let _forgotten = Forget { gateway: &self.gateway, entry };
-        let patience = Duration::from_secs(self.gateway.config.acknowledge_seconds_max);
-        let answered = timeout(patience, forwarded(waits)).await;
-        answered.map_err(|_| Refused::NotInTime(self.route.destinations.join(", ")))?
-    }
-}
-
-/// What there is to wait for, by destination.
-type Waits = Vec<(String, oneshot::Receiver<Settled>)>;
-
-/// An instance that is all there, and not yet committed.
-struct Taken {
-    draft: Draft,
-    transfer_syntax: Uid,
-    study: Option<Uid>,
-    protection: Protection,
-    digest: [u8; 32],
-}
-
-/// Nobody waits any more when the association is gone.
-struct Forget<'a> {
-    gateway: &'a Gateway,
-    entry: EntryId,
-}
-
-impl Drop for Forget<'_> {
-    fn drop(&mut self) {
-        self.gateway.waiting.forget(self.entry);
-    }
-}
-
-/// Waits until every destination has it, or one does not take it.
-async fn forwarded(waits: Waits) -> Result<(), Refused> {
-    for (destination, settled) in waits {
-        match settled.await {
-            Ok(Settled::Taken) => {}
-            Ok(Settled::Answered(status)) => return Err(Refused::Destination { destination, status }),
-            Ok(Settled::Failed) | Err(_) => return Err(Refused::NotInTime(destination)),
-        }
-    }
-    Ok(())
 }
 
 /// What the key store keeps beside the key.

@@ -2,11 +2,14 @@
 #![cfg_attr(not(test), warn(clippy::indexing_slicing))]
 
 mod attend;
+mod commit;
+pub mod commitment;
 mod config;
 mod forward;
 mod gateway;
 mod intake;
 mod key_source;
+pub mod procedure;
 mod refusal;
 pub mod release;
 mod ticket;
@@ -21,8 +24,13 @@ pub use key_source::{Generated, Generators};
 pub use refusal::Refused;
 pub use ticket::Ticket;
 
+use release::convert_data_set as convert;
+
 /// The target of events in the log that somebody may have to account for later.
 pub(crate) const AUDIT: &str = "sealgate::audit";
+
+/// How the spool says that another destination took an instance over, before its name.
+const TAKEN_OVER: &str = "taken over by";
 
 /// Now, in milliseconds since 1970. A clock before 1970 is one that is not set.
 pub(crate) fn now_unix_millis() -> u64 {

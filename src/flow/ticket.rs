@@ -13,6 +13,9 @@ pub struct Ticket {
     pub sop_instance: Uid,
     /// Study Instance UID, if there is a good one.
     pub study: Option<Uid>,
+    /// Series Instance UID, if there is a good one.
+    #[serde(default)]
+    pub series: Option<Uid>,
     /// The transfer syntax it is stored in.
     pub transfer_syntax: Uid,
     /// Who sent it.

@@ -106,6 +106,8 @@ mod tests {
             without_open,
             receives: Some(AeAddress::parse(&format!("{name}@127.0.0.1:104")).unwrap()),
             receives_tls: None,
+            reports: None,
+            reports_tls: None,
             identity: BTreeSet::new(),
         }
     }

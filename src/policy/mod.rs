@@ -2,6 +2,7 @@
 
 mod access;
 mod peer;
+mod ris;
 mod route;
 mod rules;
 
@@ -9,5 +10,8 @@ pub use access::{Access, Receiver};
 pub use peer::{
     AddressPattern, AddressPatternError, CertificateName, Identification, Peer, Right, WithoutOpen,
 };
-pub use route::{Acknowledge, Destination, Fetch, Instance, Route, Unprobed, WithoutPixels};
+pub use ris::{Ris, Serves};
+pub use route::{
+    Acknowledge, Commitment, Destination, Fetch, Instance, PurgeAfter, Route, Unprobed, WithoutPixels,
+};
 pub use rules::{Caller, HostTable, Permit, Refusal, Rules, RulesError};

@@ -29,11 +29,15 @@ pub enum Right {
     Commit,
     /// Modality worklist.
     Worklist,
+    /// Modality performed procedure step.
+    Mpps,
+    /// Report to us what was committed, as a PACS does.
+    Report,
 }
 
 impl Right {
     /// Every right there is.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Echo,
         Self::Store,
         Self::Find,
@@ -42,6 +46,8 @@ impl Right {
         Self::Open,
         Self::Commit,
         Self::Worklist,
+        Self::Mpps,
+        Self::Report,
     ];
 
     /// The word for it in the configuration.
@@ -56,6 +62,8 @@ impl Right {
             Self::Open => "open",
             Self::Commit => "commit",
             Self::Worklist => "worklist",
+            Self::Mpps => "mpps",
+            Self::Report => "report",
         }
     }
 }
@@ -109,9 +117,23 @@ pub struct Peer {
     /// The TLS profile to reach it with there; without one it is reached in clear.
     #[serde(default)]
     pub receives_tls: Option<String>,
+    /// Where it hears what was committed; by default where it receives.
+    #[serde(default)]
+    pub reports: Option<AeAddress>,
+    /// The TLS profile to reach it with there; without one it is reached in clear.
+    #[serde(default)]
+    pub reports_tls: Option<String>,
     /// How its users may identify themselves, one of which they then must; empty asks for none.
     #[serde(default)]
     pub identity: BTreeSet<Identification>,
+}
+
+impl Peer {
+    /// Where it hears what was committed, if it said so.
+    #[must_use]
+    pub fn hears_at(&self) -> Option<&AeAddress> {
+        self.reports.as_ref().or(self.receives.as_ref())
+    }
 }
 
 /// What a retrieval gives a peer that may not open.

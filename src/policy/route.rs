@@ -26,6 +26,12 @@ pub struct Destination {
     /// How instances are fetched from it.
     #[serde(default)]
     pub retrieve: Fetch,
+    /// How it is found out that it has instances for good.
+    #[serde(default)]
+    pub commitment: Commitment,
+    /// Until when an instance stays in the spool.
+    #[serde(default)]
+    pub purge_after: PurgeAfter,
     /// What is done while nobody has probed it.
     #[serde(default)]
     pub unprobed: Unprobed,
@@ -41,6 +47,52 @@ pub struct Destination {
     /// Seconds it has to be down before that.
     #[serde(default = "default_fallback_seconds")]
     pub fallback_after_seconds: u64,
+}
+
+/// How it is found out that a PACS has instances for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Commitment {
+    /// By storage commitment.
+    #[default]
+    Request,
+    /// By C-FIND for each instance.
+    Find,
+    /// By C-GET of each instance, opened and compared.
+    ReadBack,
+    /// Not at all: that it has answered the store with success is enough.
+    Trust,
+}
+
+/// Until when an instance stays in the spool after it was delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PurgeAfter {
+    /// Until the PACS has answered the store with success.
+    #[default]
+    Stored,
+    /// Until it has committed itself, in the way of [`Destination::commitment`].
+    Committed,
+    /// Until it was read back, opened and compared.
+    ReadBack,
+}
+
+impl Destination {
+    /// How it is found out, on our own account, that it has what it took; nothing where its word is enough.
+    #[must_use]
+    pub const fn confirmation(&self) -> Option<Commitment> {
+        match (self.purge_after, self.commitment) {
+            (PurgeAfter::Stored, _) | (PurgeAfter::Committed, Commitment::Trust) => None,
+            (PurgeAfter::Committed, way) => Some(way),
+            (PurgeAfter::ReadBack, _) => Some(Commitment::ReadBack),
+        }
+    }
+
+    /// Whether instances may be read back from it.
+    #[must_use]
+    pub fn reads_back(&self) -> bool {
+        self.commitment == Commitment::ReadBack || self.purge_after == PurgeAfter::ReadBack
+    }
 }
 
 /// What is done with a destination that was never probed.
@@ -134,6 +186,8 @@ impl Destination {
             tls: None,
             server_name: None,
             retrieve: Fetch::default(),
+            commitment: Commitment::default(),
+            purge_after: PurgeAfter::default(),
             unprobed: Unprobed::default(),
             allow_failed_probe: false,
             ordered: false,

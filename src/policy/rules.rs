@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::peer::{AddressPattern, CertificateName, Peer, Right};
-use super::route::{Destination, Instance, Route};
+use super::ris::{Ris, Serves};
+use super::route::{Destination, Fetch, Instance, Route};
 use crate::dicom::{AeTitle, Certificate, Identity, IdentityKind, User};
 
 /// The addresses that host names of the rules stood for when they were last resolved.
@@ -18,6 +19,7 @@ pub struct Rules {
     peers: Vec<Arc<Peer>>,
     destinations: Vec<Destination>,
     routes: Vec<Route>,
+    ris: Vec<Ris>,
     hosts: HostTable,
 }
 
@@ -99,6 +101,38 @@ pub enum RulesError {
     /// TLS towards a peer that nothing is sent to.
     #[error("peer {0:?} has receives_tls without receives: say where it listens, or leave it out")]
     TlsWithoutReceiver(String),
+    /// A RIS for a title that nobody answers to.
+    #[error("ris {ris:?} is for {title}, which is none of the gateway's AE titles")]
+    UnknownRisCalled {
+        /// The RIS.
+        ris: String,
+        /// The title.
+        title: AeTitle,
+    },
+    /// A RIS that is asked for nothing.
+    #[error("ris {0:?} serves nothing: set serves = [\"worklist\", \"mpps\"], or one of the two")]
+    ServesNothing(String),
+    /// Two systems that would hold the steps of one modality.
+    #[error(
+        "ris {first:?} and {second:?} both take procedure steps: a step has one place, so give each its own called titles"
+    )]
+    StepsOverlap {
+        /// One system.
+        first: String,
+        /// The other.
+        second: String,
+    },
+    /// A name for the certificate of a RIS that is called in clear.
+    #[error("ris {0:?} has server_name without tls: name a tls profile, or leave it out")]
+    RisNameWithoutTls(String),
+    /// Reports through TLS to a peer that has no place of its own for them.
+    #[error("peer {0:?} has reports_tls without reports: say where it listens, or leave it out")]
+    TlsWithoutReports(String),
+    /// Reading back is done by C-GET.
+    #[error(
+        "destination {0:?} is to be read back from and has retrieve = \"move\": set retrieve = \"get\", or use \"find\""
+    )]
+    ReadBackByMove(String),
     /// A route to nowhere.
     #[error("route {0:?} has no destinations: name at least one")]
     NoDestination(String),
@@ -266,8 +300,17 @@ impl Rules {
             peers: peers.iter().cloned().map(Arc::new).collect(),
             destinations: destinations.to_vec(),
             routes: routes.to_vec(),
+            ris: Vec::new(),
             hosts: HostTable::new(),
         })
+    }
+
+    /// The same rules with these systems for worklists and procedure steps.
+    pub fn with_ris(mut self, ris: &[Ris]) -> Result<Self, RulesError> {
+        check_names("ris", ris.iter().map(|one| &one.name))?;
+        check_ris(&self.titles, ris)?;
+        self.ris = ris.to_vec();
+        Ok(self)
     }
 
     /// The same rules with host names resolved to these addresses.
@@ -318,6 +361,17 @@ impl Rules {
     #[must_use]
     pub fn routes(&self) -> &[Route] {
         &self.routes
+    }
+
+    /// The systems for worklists and procedure steps, in the order of the configuration.
+    #[must_use]
+    pub fn ris(&self) -> &[Ris] {
+        &self.ris
+    }
+
+    /// Those that are asked for a service on behalf of those who called this title.
+    pub fn serving<'a>(&'a self, service: Serves, called: &'a AeTitle) -> impl Iterator<Item = &'a Ris> {
+        self.ris.iter().filter(move |ris| ris.is_for(service, called))
     }
 
     /// Lets a caller in, or says why not.
@@ -426,6 +480,9 @@ fn check_peers(titles: &[AeTitle], peers: &[Peer]) -> Result<(), RulesError> {
         if peer.receives.is_none() && peer.receives_tls.is_some() {
             return Err(RulesError::TlsWithoutReceiver(peer.name.clone()));
         }
+        if peer.reports.is_none() && peer.reports_tls.is_some() {
+            return Err(RulesError::TlsWithoutReports(peer.name.clone()));
+        }
         let title = |peer: &Peer| peer.receives.as_ref().map(|address| address.title.clone());
         if let Some(own) = title(peer)
             && let Some(other) = peers.iter().take(index).find(|other| title(other).as_ref() == Some(&own))
@@ -462,6 +519,10 @@ fn check_routes(destinations: &[Destination], routes: &[Route]) -> Result<(), Ru
     if let Some(named) = destinations.iter().find(|d| d.server_name.is_some() && d.tls.is_none()) {
         return Err(RulesError::NameWithoutTls(named.name.clone()));
     }
+    let by_move = |one: &&Destination| one.retrieve == Fetch::Move && one.reads_back();
+    if let Some(one) = destinations.iter().find(by_move) {
+        return Err(RulesError::ReadBackByMove(one.name.clone()));
+    }
     for route in routes {
         if route.destinations.is_empty() {
             return Err(RulesError::NoDestination(route.name.clone()));
@@ -481,6 +542,28 @@ fn check_routes(destinations: &[Destination], routes: &[Route]) -> Result<(), Ru
                 name: name.clone(),
                 hint,
             });
+        }
+    }
+    Ok(())
+}
+
+fn check_ris(titles: &[AeTitle], all: &[Ris]) -> Result<(), RulesError> {
+    for (index, ris) in all.iter().enumerate() {
+        if ris.serves.is_empty() {
+            return Err(RulesError::ServesNothing(ris.name.clone()));
+        }
+        if ris.server_name.is_some() && ris.tls.is_none() {
+            return Err(RulesError::RisNameWithoutTls(ris.name.clone()));
+        }
+        if let Some(title) = ris.called.iter().find(|title| !titles.contains(title)) {
+            return Err(RulesError::UnknownRisCalled { ris: ris.name.clone(), title: title.clone() });
+        }
+        let both = |other: &&Ris| {
+            let takes_steps = |one: &Ris, title| one.is_for(Serves::Mpps, title);
+            titles.iter().any(|title| takes_steps(other, title) && takes_steps(ris, title))
+        };
+        if let Some(other) = all.iter().take(index).find(both) {
+            return Err(RulesError::StepsOverlap { first: other.name.clone(), second: ris.name.clone() });
         }
     }
     Ok(())
@@ -527,6 +610,8 @@ mod tests {
             without_open: crate::policy::WithoutOpen::Refuse,
             receives: None,
             receives_tls: None,
+            reports: None,
+            reports_tls: None,
             identity: BTreeSet::new(),
         }
     }
@@ -772,6 +857,36 @@ mod tests {
         assert_eq!(rules.route(&instance).map(|r| r.name.as_str()), Some("research"));
         instance.modality = Some("MR");
         assert!(rules.route(&instance).is_none());
+    }
+
+    #[test]
+    fn a_procedure_step_has_one_place_and_a_worklist_may_have_several() {
+        let ris = |name: &str, called: &[&str], serves: &[Serves]| Ris {
+            name: name.into(),
+            address: "RIS@ris:104".parse().expect("good"),
+            calling: None,
+            tls: None,
+            server_name: None,
+            called: called.iter().map(|text| title(text)).collect(),
+            serves: serves.iter().copied().collect(),
+        };
+        let titles = [title("CTGATE"), title("MRGATE")];
+        let with = |all: &[Ris]| Rules::new(&titles, &[], &[], &[]).expect("good").with_ris(all);
+        let both = [Serves::Worklist, Serves::Mpps];
+        let (ct, mr) = (ris("ct", &["CTGATE"], &both), ris("mr", &["MRGATE"], &both));
+        let more = ris("more", &[], &[Serves::Worklist]);
+        let rules = with(&[ct.clone(), mr, more]).expect("each has its own");
+        let serving = |service| -> Vec<String> {
+            rules.serving(service, &titles[0]).map(|one| one.name.clone()).collect()
+        };
+        assert_eq!(
+            (serving(Serves::Mpps), serving(Serves::Worklist)),
+            (vec!["ct".into()], vec!["ct".into(), "more".into()])
+        );
+        let overlap = with(&[ct, ris("all", &[], &both)]);
+        assert!(matches!(overlap, Err(RulesError::StepsOverlap { .. })), "{overlap:?}");
+        assert!(matches!(with(&[ris("none", &[], &[])]), Err(RulesError::ServesNothing(_))));
+        assert!(matches!(with(&[ris("x", &["OTHER"], &both)]), Err(RulesError::UnknownRisCalled { .. })));
     }
 
     #[test]

@@ -6,6 +6,11 @@ mod c_get;
 mod c_move;
 mod c_store;
 mod identifier;
+mod n_action;
+mod n_create;
+mod n_event_report;
+mod n_set;
+mod outbox;
 mod tally;
 
 use std::sync::Arc;
@@ -14,8 +19,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::{debug, error, info};
 
 use crate::association::{Association, Command, Error, Message, element, field};
-use crate::dicom::{Retrieve, Status, VERIFICATION, query_retrieve};
+use crate::dicom::{
+    PERFORMED_PROCEDURE_STEP, Retrieve, STORAGE_COMMITMENT, Status, VERIFICATION, query_retrieve,
+};
+use crate::flow::commitment::Mailbox;
 use crate::flow::{Gateway, Visitor};
+
+use self::outbox::Outbox;
 
 /// Answers messages until the association ends. Whatever the peer sends, the process goes on.
 ///
@@ -24,8 +34,17 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send>(
     mut association: Association<S>,
     gateway: Option<Arc<Gateway>>,
 ) {
+    let mut outbox = Outbox::new();
     loop {
-        let message = match association.receive().await {
+        let received = tokio::select! {
+            biased;
+            letter = outbox.next() => match outbox.send(&mut association, letter).await {
+                Ok(()) => continue,
+                Err(error) => Err(error),
+            },
+            received = association.receive() => received,
+        };
+        let message = match received {
             Ok(Some(message)) => message,
             Ok(None) => {
                 debug!(peer = association.peer(), "association released");
@@ -33,7 +52,10 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send>(
             }
             Err(error) => return end(association, &error).await,
         };
-        if let Err(error) = answer(&mut association, &message, gateway.as_ref()).await {
+        if outbox.takes(&message) {
+            continue;
+        }
+        if let Err(error) = answer(&mut association, &message, gateway.as_ref(), outbox.mailbox()).await {
             return end(association, &error).await;
         }
     }
@@ -53,6 +75,7 @@ async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
     association: &mut Association<S>,
     message: &Message,
     gateway: Option<&Arc<Gateway>>,
+    mailbox: &Mailbox,
 ) -> Result<(), Error> {
     let command = &message.command;
     if command.field() & field::RESPONSE != 0 {
@@ -62,11 +85,7 @@ async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
     }
     match Service::of(message).and_then(|service| addressed(message).map(|()| service)) {
         Ok(Service::Echo) => c_echo::answer(association, message).await,
-        Ok(Service::Store) => match (gateway, association.pass::<Visitor>()) {
-            (Some(gateway), Some(visitor)) => c_store::answer(association, message, gateway, &visitor).await,
-            _ => refuse(association, message, Status::OUT_OF_RESOURCES, "the gateway has no route yet").await,
-        },
-        Ok(service @ (Service::Find | Service::Get | Service::Move)) => {
+        Ok(service) => {
             let (Some(gateway), Some(visitor)) = (gateway, association.pass::<Visitor>()) else {
                 return refuse(
                     association,
@@ -79,7 +98,13 @@ async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
             match service {
                 Service::Find => c_find::answer(association, message, gateway, &visitor).await,
                 Service::Get => c_get::answer(association, message, gateway, &visitor).await,
-                _ => c_move::answer(association, message, gateway, &visitor).await,
+                Service::Move => c_move::answer(association, message, gateway, &visitor).await,
+                Service::Commit => n_action::answer(association, message, gateway, &visitor, mailbox).await,
+                Service::Report => n_event_report::answer(association, message, gateway, &visitor).await,
+                Service::Create => n_create::answer(association, message, gateway, &visitor).await,
+                Service::Set => n_set::answer(association, message, gateway, &visitor).await,
+                Service::Store => c_store::answer(association, message, gateway, &visitor).await,
+                Service::Echo => c_echo::answer(association, message).await,
             }
         }
         Err((status, comment)) => refuse(association, message, status, comment).await,
@@ -97,6 +122,10 @@ enum Service {
     Find,
     Get,
     Move,
+    Create,
+    Set,
+    Commit,
+    Report,
 }
 
 impl Service {
@@ -108,8 +137,12 @@ impl Service {
             field::C_FIND if service(class) == Some(Retrieve::Find) => Ok(Self::Find),
             field::C_GET if service(class) == Some(Retrieve::Get) => Ok(Self::Get),
             field::C_MOVE if service(class) == Some(Retrieve::Move) => Ok(Self::Move),
+            field::N_CREATE if class == PERFORMED_PROCEDURE_STEP => Ok(Self::Create),
+            field::N_ACTION if class == STORAGE_COMMITMENT => Ok(Self::Commit),
+            field::N_EVENT_REPORT if class == STORAGE_COMMITMENT => Ok(Self::Report),
+            field::N_SET if class == PERFORMED_PROCEDURE_STEP => Ok(Self::Set),
             // Whatever is no other service's context was accepted as a storage class.
-            field::C_STORE if class != VERIFICATION && service(class).is_none() => Ok(Self::Store),
+            field::C_STORE if !is_other(class) => Ok(Self::Store),
             known if is_operation(known) => {
                 Err((Status::SOP_CLASS_NOT_SUPPORTED, "no such operation on this context"))
             }
@@ -120,6 +153,11 @@ impl Service {
 
 fn service(class: &str) -> Option<Retrieve> {
     query_retrieve(class).map(|(_, service)| service)
+}
+
+/// Whether this is the context of a service that is no storage.
+fn is_other(class: &str) -> bool {
+    matches!(class, VERIFICATION | PERFORMED_PROCEDURE_STEP | STORAGE_COMMITMENT) || service(class).is_some()
 }
 
 /// The requests of PS3.7 table E.1-1, whether we offer them or not.
@@ -153,11 +191,20 @@ fn addressed(message: &Message) -> Result<(), Refusal> {
             Err((Status::SOP_CLASS_NOT_SUPPORTED, "the SOP class is not that of the context"))
         }
         // PS3.7 D.3.3.4: the requestor took this context for the other role only.
-        Some(Ok(_)) if !context.roles.scu => {
+        // An event is reported by the SCP, in whichever role it believes to be (see the gate).
+        Some(Ok(_)) if !context.roles.scu && command.field() != field::N_EVENT_REPORT => {
             Err((Status::SOP_CLASS_NOT_SUPPORTED, "the SCU role was not agreed on"))
         }
         Some(Ok(_)) => Ok(()),
         Some(Err(_)) | None => Err((Status::MISTYPED_ARGUMENT, "the SOP class UID is missing or no UID")),
+    }
+}
+
+/// Whether a request is about the one SOP instance that its service has.
+fn is_well_known(message: &Message, element: u16, instance: &str) -> Result<(), Refusal> {
+    match message.command.uid(element) {
+        Some(Ok(found)) if found.as_str() == instance => Ok(()),
+        _ => Err((Status::NO_SUCH_INSTANCE, "the SOP instance is not the well-known one of the service")),
     }
 }
 

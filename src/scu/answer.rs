@@ -51,7 +51,8 @@ impl Answer {
     }
 
     /// The same as a result: an answer that says the operation was done, if perhaps with a warning.
-    pub(super) fn is_done(&self) -> bool {
+    #[must_use]
+    pub fn is_done(&self) -> bool {
         matches!(Meaning::of(self.status), Meaning::Success | Meaning::Warning)
     }
 }

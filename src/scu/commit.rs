@@ -1,6 +1,7 @@
 //! Storage commitment (PS3.4 annex J): the request, the report, and both as data sets.
 
 use dicom_core::Tag;
+use serde::{Deserialize, Serialize};
 
 use super::answer::Answer;
 use super::caller::{Caller, Report};
@@ -26,7 +27,7 @@ const FAILED_SEQUENCE: Tag = Tag(0x0008, 0x1198);
 const REFERENCED_SEQUENCE: Tag = Tag(0x0008, 0x1199);
 
 /// An instance that is to be kept.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Reference {
     /// SOP Class UID.
     pub class: Uid,

@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::association::Transport;
 use crate::dicom::{AeAddress, AeTitle, Uid};
 use crate::identity::{IdentityError, Verifier};
-use crate::policy::{Destination, Fetch, Identification, Peer, Right, Route, Rules};
+use crate::policy::{
+    Commitment, Destination, Fetch, Identification, Peer, PurgeAfter, Right, Ris, Route, Rules, Serves,
+};
 use crate::seal::Suite;
 use crate::tls::{self, ClientCertificates, LoadError, Profile, Profiles};
 use crate::{app, association, flow, identity, keygen, keys, probe, scu, spool, telemetry};
@@ -42,6 +44,8 @@ pub struct Settings {
     pub spool: spool::Config,
     /// How it is forwarded and acknowledged.
     pub forward: flow::Config,
+    /// How it is made sure that the PACS has them for good.
+    pub commitment: flow::commitment::Config,
     /// How images come back.
     pub release: flow::release::Config,
     /// The log.
@@ -58,6 +62,8 @@ pub struct Settings {
     pub destinations: Vec<Destination>,
     /// Which instances go where.
     pub routes: Vec<Route>,
+    /// Where worklists come from and procedure steps go.
+    pub ris: Vec<Ris>,
 }
 
 impl Default for Settings {
@@ -73,6 +79,7 @@ impl Default for Settings {
             tls: Vec::new(),
             spool: spool::Config::default(),
             forward: flow::Config::default(),
+            commitment: flow::commitment::Config::default(),
             release: flow::release::Config::default(),
             log: telemetry::Config::default(),
             keys: keys::Config::default(),
@@ -81,6 +88,7 @@ impl Default for Settings {
             peers: Vec::new(),
             destinations: Vec::new(),
             routes: Vec::new(),
+            ris: Vec::new(),
         }
     }
 }
@@ -96,6 +104,7 @@ impl Settings {
         self.scu.check().map_err(SettingsError::value)?;
         self.spool.check().map_err(SettingsError::value)?;
         self.forward.check().map_err(SettingsError::value)?;
+        self.commitment.check().map_err(SettingsError::value)?;
         self.release.check().map_err(SettingsError::value)?;
         self.log.check().map_err(SettingsError::value)?;
         self.keys.check().map_err(SettingsError::value)?;
@@ -111,7 +120,8 @@ impl Settings {
                 )));
             }
         }
-        Rules::new(&self.titles, &self.peers, &self.destinations, &self.routes).map_err(SettingsError::value)
+        let rules = Rules::new(&self.titles, &self.peers, &self.destinations, &self.routes);
+        rules.and_then(|rules| rules.with_ris(&self.ris)).map_err(SettingsError::value)
     }
 
     /// Whether every use of a TLS profile has one that fits.
@@ -129,9 +139,21 @@ impl Settings {
                 Profile::find(&self.tls, name, &user)?.check_for_calls(&user)?;
             }
         }
+        for peer in &self.peers {
+            if let Some(name) = &peer.reports_tls {
+                let user = format!("peer {}", peer.name);
+                Profile::find(&self.tls, name, &user)?.check_for_calls(&user)?;
+            }
+        }
         for destination in &self.destinations {
             if let Some(name) = &destination.tls {
                 let user = format!("destination {}", destination.name);
+                Profile::find(&self.tls, name, &user)?.check_for_calls(&user)?;
+            }
+        }
+        for ris in &self.ris {
+            if let Some(name) = &ris.tls {
+                let user = format!("ris {}", ris.name);
                 Profile::find(&self.tls, name, &user)?.check_for_calls(&user)?;
             }
         }
@@ -166,33 +188,32 @@ impl Settings {
         Ok(verifier)
     }
 
-    /// How each destination is reached. `profiles` are those of these settings, loaded.
+    /// How each node that we call is reached. `profiles` are those of these settings, loaded.
     pub fn ways(&self, profiles: &Profiles) -> Result<HashMap<AeAddress, Transport>, LoadError> {
         let mut ways = HashMap::new();
-        for Destination { name, address, tls, server_name, .. } in &self.destinations {
-            let transport = match tls {
-                None => Transport::Plain,
-                Some(profile) => {
-                    let client = profiles.client(profile, server_name.as_deref());
-                    let client = client.expect("a profile that passed the check for calls makes a client");
-                    let wrong = |error| LoadError::Setup(format!("destination {name}: {error}"));
-                    Transport::Tls(client.map_err(wrong)?)
-                }
-            };
-            ways.insert(address.clone(), transport);
-        }
-        for Peer { name, receives, receives_tls, .. } in &self.peers {
-            let Some(address) = receives else { continue };
-            let transport = match receives_tls {
-                None => Transport::Plain,
-                Some(profile) => {
-                    let client = profiles.client(profile, None);
-                    let client = client.expect("a profile that passed the check for calls makes a client");
-                    let wrong = |error| LoadError::Setup(format!("peer {name}: {error}"));
-                    Transport::Tls(client.map_err(wrong)?)
-                }
-            };
-            ways.entry(address.clone()).or_insert(transport);
+        let called = self.destinations.iter().map(|one| {
+            (
+                format!("destination {}", one.name),
+                &one.address,
+                one.tls.as_deref(),
+                one.server_name.as_deref(),
+            )
+        });
+        let asked = self.ris.iter().map(|one| {
+            (format!("ris {}", one.name), &one.address, one.tls.as_deref(), one.server_name.as_deref())
+        });
+        let sent_to = self.peers.iter().filter_map(|one| {
+            let address = one.receives.as_ref()?;
+            Some((format!("peer {}", one.name), address, one.receives_tls.as_deref(), None))
+        });
+        let told = self.peers.iter().filter_map(|one| {
+            let address = one.reports.as_ref()?;
+            Some((format!("peer {}", one.name), address, one.reports_tls.as_deref(), None))
+        });
+        for (user, address, profile, server_name) in called.chain(asked).chain(sent_to).chain(told) {
+            if !ways.contains_key(address) {
+                ways.insert(address.clone(), way(profiles, &user, profile, server_name)?);
+            }
         }
         Ok(ways)
     }
@@ -237,12 +258,54 @@ impl Settings {
             }
         }
         found.extend(self.tls_warnings());
+        found.extend(self.commitment_warnings());
+        for (right, service) in [(Right::Worklist, Serves::Worklist), (Right::Mpps, Serves::Mpps)] {
+            let asks = |peer: &&Peer| peer.may.contains(&right);
+            let served = self.ris.iter().any(|ris| ris.serves.contains(&service));
+            for peer in self.peers.iter().filter(|_| !served).filter(asks) {
+                let name = &peer.name;
+                found.push(format!(
+                    "Peer {name} may {right}, and no ris serves it: add one with serves = [\"{service}\"]."
+                ));
+            }
+        }
         for destination in &self.destinations {
             let takes_over = |other: &Destination| other.fallback.as_ref() == Some(&destination.name);
             let is_used = self.routes.iter().any(|route| route.destinations.contains(&destination.name));
             if !is_used && !self.destinations.iter().any(takes_over) {
                 found
                     .push(format!("Destination {} is in no route: nothing will go there.", destination.name));
+            }
+        }
+        found
+    }
+
+    /// What would keep a commitment from being told, or asked for.
+    fn commitment_warnings(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        let commits = |peer: &&Peer| peer.may.contains(&Right::Commit);
+        for peer in self.peers.iter().filter(commits).filter(|peer| peer.hears_at().is_none()) {
+            found.push(format!(
+                "Peer {} may ask for storage commitment and hears of it only on the same association: set reports.",
+                peer.name
+            ));
+        }
+        let any_commits = self.peers.iter().any(|peer| commits(&peer));
+        for destination in &self.destinations {
+            let (name, title) = (&destination.name, &destination.address.title);
+            let own = destination.confirmation() == Some(Commitment::Request);
+            let asked = own || (any_commits && destination.commitment == Commitment::Request);
+            let reports = |peer: &Peer| peer.title == *title && peer.may.contains(&Right::Report);
+            if asked && !self.peers.iter().any(reports) {
+                found.push(format!(
+                    "Destination {name} is asked for storage commitment, and no peer {title} may report: add it to peers, or \
+                     set commitment = \"find\", \"read-back\" or \"trust\"."
+                ));
+            }
+            if destination.purge_after == PurgeAfter::Committed && destination.confirmation().is_none() {
+                found.push(format!(
+                    "Destination {name} has purge_after = \"committed\" and commitment = \"trust\", so its word for a store is enough."
+                ));
             }
         }
         found
@@ -284,6 +347,9 @@ impl Settings {
                 peer.name
             ));
         }
+        for ris in self.ris.iter().filter(|ris| ris.tls.is_none() && !is_this_machine(&ris.address.host)) {
+            found.push(format!("Ris {} is called without TLS: give it a tls profile.", ris.name));
+        }
         for destination in self.destinations.iter().filter(|destination| destination.tls.is_none()) {
             if !is_this_machine(&destination.address.host) {
                 found.push(format!(
@@ -294,6 +360,19 @@ impl Settings {
         }
         found
     }
+}
+
+/// How a node is reached, by its TLS profile or in clear.
+fn way(
+    profiles: &Profiles,
+    user: &str,
+    profile: Option<&str>,
+    server_name: Option<&str>,
+) -> Result<Transport, LoadError> {
+    let Some(profile) = profile else { return Ok(Transport::Plain) };
+    let client = profiles.client(profile, server_name);
+    let client = client.expect("a profile that passed the check for calls makes a client");
+    client.map(Transport::Tls).map_err(|error| LoadError::Setup(format!("{user}: {error}")))
 }
 
 fn is_this_machine(host: &str) -> bool {

@@ -42,6 +42,11 @@ impl Entry {
         self.holds == 0 && self.deliveries.iter().all(|(_, delivery)| delivery.state.is_final())
     }
 
+    /// Whether it is delivered or dropped everywhere, and only its flags hold it.
+    pub(crate) fn is_held(&self) -> bool {
+        self.holds != 0 && self.deliveries.iter().all(|(_, delivery)| delivery.state.is_final())
+    }
+
     /// What the journal has to say about it.
     fn changes(&self, out: &mut Vec<Change>) {
         let id = self.id;

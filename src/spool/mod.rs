@@ -16,6 +16,7 @@
 //! damaged/ID.entry       did not verify; never deleted
 //! damaged/ID.reason      why
 //! damaged/journal.ID     a copy of a journal with damage in the middle
+//! papers/, history/      see `papers.rs` and `history.rs`; only where somebody has use for them
 //! ```
 #![warn(clippy::indexing_slicing)]
 #![cfg_attr(test, allow(clippy::indexing_slicing))]
@@ -28,11 +29,13 @@ mod disk;
 mod draft;
 mod error;
 mod fields;
+mod history;
 mod id;
 mod index;
 mod job;
 mod journal;
 mod mailbox;
+mod papers;
 mod queue;
 mod record;
 mod recover;
@@ -50,9 +53,11 @@ pub use damage::Damaged;
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use draft::{Draft, Receipt};
 pub use error::SpoolError;
+pub use history::History;
 pub use id::EntryId;
 pub use job::Job;
 pub use mailbox::{Mailbox, Reply, Request, Wish};
+pub use papers::{Papers, PapersFound};
 pub use queue::{Counts, Order};
 pub use record::Meta;
 pub use recover::{JournalFound, Recovery};

@@ -20,6 +20,9 @@ use crate::spool::space::{Reservation, Space};
 /// Called with the name of a destination that has something new to do.
 pub(crate) type OnWork = Box<dyn Fn(&str) + Send + Sync>;
 
+/// Called with an entry that nothing but its flags keeps.
+pub(crate) type OnHeld = Box<dyn Fn(EntryId) + Send + Sync>;
+
 /// Where things are in the folder of a spool.
 #[derive(Debug, Clone)]
 pub(crate) struct Paths {
@@ -53,6 +56,7 @@ pub(crate) struct Shared {
     /// Entries whose content has not been read since the start.
     pub(crate) unverified: Mutex<Vec<EntryId>>,
     pub(crate) on_work: OnceLock<OnWork>,
+    pub(crate) on_held: OnceLock<OnHeld>,
     names: Rounds,
     failed: OnceLock<String>,
     sequence: AtomicU64,
@@ -79,6 +83,7 @@ impl Shared {
             space: Space::new(config, entries, bytes),
             unverified: Mutex::new(Vec::new()),
             on_work: OnceLock::new(),
+            on_held: OnceLock::new(),
             names: Rounds::default(),
             failed: OnceLock::new(),
             _lock: lock,
@@ -191,6 +196,10 @@ impl Shared {
     /// a file that comes back after a crash is removed again.
     fn purge_if_complete(&self, id: EntryId) {
         let mut index = locked(&self.index);
+        if index.get(id).is_ok_and(Entry::is_held) {
+            drop(index);
+            return self.on_held.get().map(|call| call(id)).unwrap_or_default();
+        }
         let is_complete = index.get(id).is_ok_and(Entry::is_complete);
         let Some(bytes) = is_complete.then(|| index.leave(id)).flatten() else { return };
         drop(index);

@@ -17,7 +17,7 @@ use crate::spool::queue::{Counts, Order};
 use crate::spool::record::{Unreadable, check_destination};
 use crate::spool::recover::{self, Recovery, verify_content};
 use crate::spool::rounds::locked;
-use crate::spool::shared::{OnWork, Shared};
+use crate::spool::shared::{OnHeld, OnWork, Shared};
 use crate::spool::space::{Pressure, Usage};
 use crate::spool::state::{Delivery, State, reason};
 use crate::spool::view::Summary;
@@ -49,6 +49,20 @@ impl Spool {
     pub fn on_work(&self, call: impl Fn(&str) + Send + Sync + 'static) {
         let call: OnWork = Box::new(call);
         let _ = self.shared.on_work.set(call);
+    }
+
+    /// Has `call` called with every entry that is delivered or dropped everywhere from now on and is held by flags; once
+    /// for a spool. It is called from the thread that made the change, and shall only wake a worker.
+    pub fn on_held(&self, call: impl Fn(EntryId) + Send + Sync + 'static) {
+        let call: OnHeld = Box::new(call);
+        let _ = self.shared.on_held.set(call);
+    }
+
+    /// Entries that nothing but their flags keeps, the oldest first.
+    #[must_use]
+    pub fn held(&self) -> Vec<EntryId> {
+        let index = locked(&self.shared.index);
+        index.after(0).filter(|entry| entry.is_held()).map(|entry| entry.id).collect()
     }
 
     /// Begins an entry. `expected_bytes`, if known, are set apart for it at once.
@@ -245,6 +259,36 @@ impl Spool {
     /// Takes flags away; an entry that is delivered and has none left goes.
     pub fn release(&self, id: EntryId, flags: u32) -> Result<(), SpoolError> {
         self.set_holds(id, |holds| holds & !flags)
+    }
+
+    /// The same for many at once, in one step; what is not here any more is passed over.
+    pub fn release_all(&self, entries: &[(EntryId, u32)]) -> Result<(), SpoolError> {
+        let changed = self.shared.change(|index| {
+            let change = |(id, flags): &(EntryId, u32)| {
+                let old = index.get(*id).ok()?.holds;
+                (old & flags != 0).then_some(Change::Holds { id: *id, holds: old & !flags })
+            };
+            Ok(entries.iter().filter_map(change).collect())
+        });
+        changed.map(|_| ())
+    }
+
+    /// Has an entry delivered once more to a destination that said it has it, and has lost it; whether it will be.
+    pub fn send_again(
+        &self,
+        id: EntryId,
+        destination: &str,
+        why: &str,
+        now_unix_millis: u64,
+    ) -> Result<bool, SpoolError> {
+        let changed = self.shared.change(|index| {
+            changes(index.get(id)?, Some(destination), |_, old| {
+                let again = || Delivery { reason: reason(why), ..Delivery::waiting(now_unix_millis) };
+                Ok((old.state == State::Done).then(again))
+            })
+        })?;
+        self.shared.call(destination);
+        Ok(changed > 0)
     }
 
     fn set_holds(&self, id: EntryId, change: impl FnOnce(u32) -> u32) -> Result<(), SpoolError> {

@@ -41,6 +41,10 @@ mod tls;
 mod wire;
 
 #[cfg(feature = "peers")]
+mod commitment;
+#[cfg(feature = "peers")]
+mod mpps;
+#[cfg(feature = "peers")]
 mod peers;
 #[cfg(feature = "peers")]
 mod peers_commit;
@@ -70,3 +74,5 @@ mod retrieve;
 mod seal_command;
 #[cfg(feature = "peers")]
 mod store;
+#[cfg(feature = "peers")]
+mod worklist;

@@ -95,7 +95,7 @@ impl Offer for Everybody {
 }
 
 /// The report that comes to `listener` on an association of its own.
-async fn reported(listener: &TcpListener) -> CommitmentReport {
+pub(crate) async fn reported(listener: &TcpListener) -> CommitmentReport {
     let (stream, from) = listener.accept().await.expect("a connection");
     let acceptor = Acceptor::new(Arc::new(Everybody), Ending::never());
     let association = acceptor.accept(stream, from, Arc::new(Config::default())).await;

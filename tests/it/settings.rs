@@ -59,7 +59,7 @@ fn the_shipped_file_has_every_key_with_its_default() {
     let mut defaults =
         serde_json::to_value(sealgate::settings::Settings::default()).expect("it can be shown");
     let tables = defaults.as_object_mut().expect("a table");
-    for examples in ["tls", "peers", "destinations", "routes"] {
+    for examples in ["tls", "peers", "destinations", "routes", "ris"] {
         tables.remove(examples).expect("a list of tables");
     }
     let file = config::Config::builder()

@@ -116,7 +116,7 @@ impl Lane {
         if down_for < Duration::from_secs(destination.fallback_after_seconds) {
             return;
         }
-        let why = format!("taken over by {fallback}");
+        let why = format!("{} {fallback}", crate::flow::TAKEN_OVER);
         loop {
             let handed = self.gateway.spool.hand_over(
                 &self.name,

@@ -19,7 +19,7 @@ const FAILED_INSTANCES: Tag = Tag(0x0008, 0x0058);
 const FAILED_BYTES_MAX: usize = 65_534;
 
 /// The values of one level that were asked for by their tags.
-pub(super) type Values = BTreeMap<Tag, Vec<u8>>;
+pub(in crate::flow) type Values = BTreeMap<Tag, Vec<u8>>;
 
 /// Limits for a data set that is in memory already.
 fn limits(length: usize) -> Limits {
@@ -47,7 +47,7 @@ fn walk(
 }
 
 /// The values of the elements that are asked for, as they are, with their padding.
-pub(super) fn values(bytes: &[u8], encoding: Encoding, tags: &[Tag]) -> Result<Values, ScanError> {
+pub(in crate::flow) fn values(bytes: &[u8], encoding: Encoding, tags: &[Tag]) -> Result<Values, ScanError> {
     let mut found = Values::new();
     walk(bytes, encoding, &mut |element| {
         if tags.contains(&element.tag) {
@@ -111,7 +111,7 @@ impl Edit {
 }
 
 /// An identifier in another little endian encoding.
-pub(super) fn convert(bytes: &Bytes, from: Encoding, to: Encoding) -> Result<Bytes, ScanError> {
+pub(in crate::flow) fn convert(bytes: &Bytes, from: Encoding, to: Encoding) -> Result<Bytes, ScanError> {
     let (from, to) = (Layout::from(plain(from)), Layout::from(plain(to)));
     if from == to {
         return Ok(bytes.clone());
@@ -144,6 +144,11 @@ pub(super) fn even(value: &[u8], padding: u8) -> Vec<u8> {
         value.push(padding);
     }
     value
+}
+
+/// Appends an element in a little endian encoding.
+pub(in crate::flow) fn put_element(out: &mut Vec<u8>, encoding: Encoding, tag: Tag, vr: VR, value: &[u8]) {
+    put(out, Layout::from(plain(encoding)), tag, vr, value);
 }
 
 fn put(out: &mut Vec<u8>, layout: Layout, tag: Tag, vr: VR, value: &[u8]) {

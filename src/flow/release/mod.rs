@@ -23,6 +23,7 @@ pub use delivery::{Delivery, Refused};
 pub use expect::{Expectations, Expected, Offer};
 pub use fetch::{Arrival, Asked, Event, Request, Retrieval};
 pub(crate) use identifier::failed_list;
+pub(super) use identifier::{convert as convert_data_set, put_element, values as element_values};
 pub use search::{Found, Query, Search};
 pub use send::{NotSent, send_to};
 
@@ -31,7 +32,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::gateway::{Gateway, Visitor};
-use crate::policy::{Destination, Fetch};
+use crate::policy::{Destination, Fetch, Ris, Serves};
 use crate::scu;
 
 /// What all retrievals share.
@@ -69,6 +70,16 @@ fn sources(gateway: &Gateway, visitor: &Visitor) -> Vec<Source> {
         Some(Source { name: destination.name.as_str().into(), to, fetch: destination.retrieve })
     };
     rules.sources(&visitor.called).into_iter().filter_map(source).collect()
+}
+
+/// The systems that have worklists for this visitor.
+fn worklists(gateway: &Gateway, visitor: &Visitor) -> Vec<Source> {
+    let rules = (gateway.rules)();
+    let source = |ris: &Ris| {
+        let to = gateway.calling(&ris.address, ris.calling.as_ref())?;
+        Some(Source { name: ris.name.as_str().into(), to, fetch: Fetch::default() })
+    };
+    rules.serving(Serves::Worklist, &visitor.called).filter_map(source).collect()
 }
 
 /// Waits until something is cancelled, or nobody is left who could.

@@ -1,6 +1,7 @@
 //! Queries: one task for each PACS, their matches merged, counted once, and told with our own title.
 
 use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,9 +12,10 @@ use tracing::{debug, warn};
 
 use super::identifier::{self, Edit, trimmed};
 use super::originals::Wanted;
-use super::{Source, sources, until};
+use super::{Source, sources, until, worklists};
 use crate::association::{Context, Proposal};
-use crate::dicom::{Encoding, Model, Status, TransferSyntax, query_retrieve};
+use crate::dicom::{Encoding, Model, Status, query_retrieve};
+use crate::flow::procedure::proposals;
 use crate::flow::{Gateway, Visitor};
 use crate::scu::{Caller, Failure, Match, find};
 use crate::seal::scan::ScanError;
@@ -55,6 +57,8 @@ pub struct Search {
     /// None where there is but one PACS.
     seen: Option<HashSet<Vec<u8>>>,
     key: Option<Tag>,
+    is_worklist: bool,
+    hasher: RandomState,
     encoding: Encoding,
 }
 
@@ -77,12 +81,17 @@ impl Search {
     /// Asks every PACS that this visitor's title leads to.
     pub fn begin(gateway: &Arc<Gateway>, visitor: &Visitor, query: Query) -> Result<Self, ScanError> {
         let encoding = query.context.transfer_syntax.encoding;
-        let may_open = visitor.permit.access().is_ok_and(crate::policy::Access::is_opened);
+        let is_worklist = is_worklist(&query);
+        let may_open = !is_worklist && visitor.permit.access().is_ok_and(crate::policy::Access::is_opened);
         let wanted = if may_open { Wanted::read(&query.identifier, encoding)? } else { Wanted::default() };
         let request = wanted.request(&query.identifier, encoding)?;
         let key = merge_key(&query)?;
-        let sources = sources(gateway, visitor);
-        let edit = Edit::retrieve_ae(visitor.called.as_str());
+        let (sources, edit) = if is_worklist {
+            // What the RIS says of its own items is no business of ours.
+            (worklists(gateway, visitor), Edit::default())
+        } else {
+            (sources(gateway, visitor), Edit::retrieve_ae(visitor.called.as_str()))
+        };
         let work = Arc::new(Work { gateway: Arc::clone(gateway), query, request, wanted, edit });
         let (sender, events) = mpsc::channel(WAITING_MAX);
         let (cancel, cancelled) = watch::channel(false);
@@ -100,6 +109,8 @@ impl Search {
             failed: Vec::new(),
             seen,
             key,
+            is_worklist,
+            hasher: RandomState::new(),
             encoding,
         })
     }
@@ -134,7 +145,13 @@ impl Search {
     }
 
     fn is_new(&mut self, found: &Match) -> bool {
-        let (Some(seen), Some(key)) = (&mut self.seen, self.key) else { return true };
+        let Some(seen) = &mut self.seen else { return true };
+        if self.is_worklist {
+            // An item that two systems share is told once; where they differ in a byte, both are.
+            let value = self.hasher.hash_one(&found.identifier).to_ne_bytes();
+            return seen.len() >= REMEMBERED_MAX || seen.insert(value.to_vec());
+        }
+        let Some(key) = self.key else { return true };
         let Ok(values) = identifier::values(&found.identifier, self.encoding, &[key]) else { return true };
         let Some(value) = values.get(&key).map(|value| trimmed(value)).filter(|value| !value.is_empty())
         else {
@@ -152,6 +169,10 @@ impl Search {
     fn ended(&self) -> (Status, Option<String>) {
         let Some((name, failure)) = self.failed.first() else {
             return match self.sources {
+                0 if self.is_worklist => {
+                    let comment = "no worklist server is configured for this title";
+                    (Status::UNABLE_TO_PROCESS, Some(comment.to_owned()))
+                }
                 0 => (Status::UNABLE_TO_PROCESS, Some("no route leads to an archive".to_owned())),
                 _ if *self.cancel.borrow() => (Status::CANCEL, None),
                 _ => (Status::SUCCESS, None),
@@ -169,11 +190,13 @@ impl Search {
     }
 }
 
+fn is_worklist(query: &Query) -> bool {
+    matches!(query_retrieve(query.context.abstract_syntax.as_str()), Some((Model::Worklist, _)))
+}
+
 /// By what two PACS' matches are the same: the unique key of the level (PS3.4 C.6), if the level has a global one.
 fn merge_key(query: &Query) -> Result<Option<Tag>, ScanError> {
-    let is_worklist =
-        matches!(query_retrieve(query.context.abstract_syntax.as_str()), Some((Model::Worklist, _)));
-    if is_worklist {
+    if is_worklist(query) {
         return Ok(None);
     }
     let encoding = query.context.transfer_syntax.encoding;
@@ -209,19 +232,12 @@ async fn ask(work: Arc<Work>, source: Source, steps: mpsc::Sender<Step>, cancell
 }
 
 impl Work {
-    /// The syntax of the query first, so that its bytes go on as they are; the other one that every node takes behind it.
     fn proposals(&self) -> Vec<Proposal> {
-        let own = self.query.context.transfer_syntax;
-        let others = [TransferSyntax::IMPLICIT_LITTLE, TransferSyntax::EXPLICIT_LITTLE];
-        let others = others.into_iter().filter_map(TransferSyntax::by_uid).filter(|other| *other != own);
-        std::iter::once(own)
-            .chain(others)
-            .map(|syntax| {
-                let proposal = Proposal::new(self.query.context.abstract_syntax.clone(), vec![syntax]);
-                match &self.query.extended {
-                    Some(extended) => proposal.with_extended(extended.clone()),
-                    None => proposal,
-                }
+        let proposals = proposals(&self.query.context).into_iter();
+        proposals
+            .map(|proposal| match &self.query.extended {
+                Some(extended) => proposal.with_extended(extended.clone()),
+                None => proposal,
             })
             .collect()
     }

@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
+use sealgate::cipher::Layers;
 use sealgate::dicom::Uid;
 use sealgate::seal::{
     Binding, Claim, ContentKey, HeaderMode, Header, KeyId, Opened, Opener, StreamError, StreamSealer, Suite, open_file,
@@ -74,7 +75,7 @@ impl Write for Start {
 /// As it was sealed: what comes out is the beginning of a golden original, and all of it where it ends well.
 fn open_sealed(file: &[u8]) {
     let (mut out, mut original) = (Start::default(), None);
-    let opened = open_file(file, &mut out, HeaderMode::Original, |claim: &Claim| {
+    let opened = open_file(file, &mut out, HeaderMode::Original, &Layers::none(), |claim: &Claim| {
         let Some((key, known)) = GOLDEN_FILES.get(claim.binding.key_id.as_bytes()) else { return Err(()) };
         original = Some(known);
         Ok(ContentKey::new(*key))
@@ -89,7 +90,7 @@ fn open_sealed(file: &[u8]) {
         let (key, _) = GOLDEN_FILES.get(claim.binding.key_id.as_bytes()).ok_or(())?;
         Ok::<_, ()>(ContentKey::new(*key))
     };
-    let _ = open_file(file, Start::default(), HeaderMode::Current, key);
+    let _ = open_file(file, Start::default(), HeaderMode::Current, &Layers::none(), key);
 }
 
 fn uid(text: &str) -> Uid {
@@ -135,7 +136,7 @@ fn carrier(plain: &[u8]) -> Vec<u8> {
 /// In pieces of this size: how it ended, and what came out.
 fn open_stream(sealed: &[u8], mode: HeaderMode, piece: usize) -> (Result<(), String>, Start) {
     let key = |_: &Claim| Some(ContentKey::new([1; 32]));
-    let mut opener = Opener::new(&uid(EXPLICIT_LITTLE), mode, &sealgate::cipher::Layers::none(), None, key).expect("a native syntax");
+    let mut opener = Opener::new(&uid(EXPLICIT_LITTLE), mode, &Layers::none(), None, key).expect("a native syntax");
     let mut out = Start::default();
     let mut on = |opened: Opened<'_>| match opened {
         Opened::Begin(..) => Ok(()),

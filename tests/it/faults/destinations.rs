@@ -6,7 +6,7 @@ use std::time::Duration;
 use sealgate::dicom::Status;
 use sealgate::spool::State;
 
-use super::hospital::Hospital;
+use super::hospital::{Hospital, call_as, send};
 use super::image::Image;
 use super::pacs::{Behaviour, Pacs};
 use crate::gateway::SOON;
@@ -135,4 +135,23 @@ async fn a_study_arrives_in_its_order_where_that_is_asked_for() {
     for (study, numbers) in arrivals(&one) {
         assert_eq!(numbers, in_order, "study {study}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_bytes_by_two_routes_go_to_the_destinations_of_both() {
+    let (mut one, two) = (Pacs::start().await, Pacs::start().await);
+    one.leave();
+    let research = "destinations = [\"one\"]\ncalled = [\"CLINIC\"]\n\
+                    [[routes]]\nname = \"research\"\ndestinations = [\"two\"]\ncalled = [\"RESEARCH\"]";
+    let hospital = Hospital::new(&config(&one, &two, "", research));
+    let gateway = hospital.start("");
+    let image = Image::new(1, 1, 4);
+    for called in ["CLINIC", "RESEARCH"] {
+        let mut caller = call_as(hospital.address, called).await.unwrap();
+        assert_eq!(send(&mut caller, &image).await, SUCCESS);
+        caller.release().await;
+    }
+    assert!(two.keeps(1, SOON).await, "{}", gateway.log());
+    one.listen().await;
+    assert!(one.keeps(1, SOON).await, "{}", gateway.log());
 }

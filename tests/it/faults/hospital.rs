@@ -37,11 +37,13 @@ impl Hospital {
         fs::set_permissions(&credential, fs::Permissions::from_mode(0o400)).unwrap();
         let config = format!(
             "[log]\nlevel = \"info\"\n[keys]\nfolder = \"{keys}\"\nunlock = \"credential\"\narchive = \"sidecar\"\n\
-             [keygen]\ngenerator = \"lite\"\n\
+             [keygen]\ngenerator = \"{generator}\"\n\
              [spool]\nfolder = \"{spool}\"\nrefuse_stores_free_bytes = 1048576\nrefuse_associations_free_bytes = 1048576\n\
              [[listeners]]\naddress = \"{address}\"\n\
              [[peers]]\nname = \"modality\"\ntitle = \"MODALITY\"\naddresses = [\"127.0.0.1\"]\nmay = [\"echo\", \"store\"]\n\
              {rest}\n",
+            // One that is not there: its first key images would be the cost of every start too.
+            generator = "0".repeat(64),
             keys = folder.path().join("keys").display(),
             spool = folder.path().join("spool").display(),
         );
@@ -135,7 +137,12 @@ impl Hospital {
 
 /// An association of the modality with the gateway there, for images.
 pub(crate) async fn call(gateway: SocketAddr) -> Result<Caller, Failure> {
-    let address = AeAddress::parse(&format!("SEALGATE@{gateway}")).unwrap();
+    call_as(gateway, "SEALGATE").await
+}
+
+/// The same with another of the gateway's AE titles.
+pub(crate) async fn call_as(gateway: SocketAddr, called: &str) -> Result<Caller, Failure> {
+    let address = AeAddress::parse(&format!("{called}@{gateway}")).unwrap();
     let to = Destination { address, calling: AeTitle::parse("MODALITY").unwrap() };
     let need = Image::new(1, 1, 1).instance.need();
     let (door, config) = (association::Config::default(), Arc::new(Config::default()));

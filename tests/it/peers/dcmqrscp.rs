@@ -49,6 +49,15 @@ impl Dcmqrscp {
         address("QRSCP", self.port)
     }
 
+    /// The file of an instance, if it keeps it.
+    pub(crate) fn file(&self, instance: &str) -> Option<PathBuf> {
+        let holds = |path: &PathBuf| {
+            let bytes = fs::read(path).unwrap_or_default();
+            bytes.windows(instance.len()).any(|window| window == instance.as_bytes())
+        };
+        self.files().into_iter().find(holds)
+    }
+
     /// What it keeps.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(self.folder.path().join("store")).expect("its folder");

@@ -5,6 +5,7 @@ mod corpus;
 mod dcmqrscp;
 mod orthanc;
 mod pynetdicom;
+mod ris;
 mod storescp;
 
 use std::fs::{self, File};
@@ -19,6 +20,7 @@ pub(crate) use corpus::{Sample, data_set_of, samples};
 pub(crate) use dcmqrscp::Dcmqrscp;
 pub(crate) use orthanc::Orthanc;
 pub(crate) use pynetdicom::Pynetdicom;
+pub(crate) use ris::RisPeer;
 pub(crate) use storescp::StoreScp;
 
 /// How long a peer may take to start on a loaded machine.
@@ -79,6 +81,12 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// The Python that has the peers' packages.
+pub(crate) fn python() -> String {
+    let own = || format!("{}/tests/.venv/bin/python", env!("CARGO_MANIFEST_DIR"));
+    std::env::var("SEALGATE_PYTHON").unwrap_or_else(|_| own())
 }
 
 /// `TITLE@127.0.0.1:port`.

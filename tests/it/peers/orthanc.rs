@@ -29,7 +29,9 @@ impl Orthanc {
     /// The same with settings of its own over that.
     pub(crate) fn start_with(settings: &Value) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let (dicom_port, http_port, store) = (free_port(), free_port(), folder.path().join("store"));
+        let (http_port, store) = (free_port(), folder.path().join("store"));
+        let asked = settings["DicomPort"].as_u64().and_then(|port| u16::try_from(port).ok());
+        let dicom_port = asked.unwrap_or_else(free_port);
         let mut config = json!({
             "Name": "test", "StorageDirectory": store, "IndexDirectory": store,
             "DicomAet": "ORTHANC", "DicomPort": dicom_port, "HttpPort": http_port,
@@ -85,6 +87,19 @@ impl Orthanc {
         let found: Value = serde_json::from_slice(&found).expect("JSON");
         let one = found.as_array()?.iter().find(|one| one["Type"] == "Instance")?;
         Some(self.get(&format!("{}/file", one["Path"].as_str()?)))
+    }
+
+    /// Has it lose an instance.
+    pub(crate) fn delete(&self, instance: &str) {
+        let found = self.http("POST", "/tools/lookup", instance.as_bytes());
+        let found: Value = serde_json::from_slice(&found).expect("JSON");
+        let one = found
+            .as_array()
+            .expect("a list")
+            .iter()
+            .find(|one| one["Type"] == "Instance")
+            .expect("it has it");
+        self.http("DELETE", one["Path"].as_str().expect("a path"), b"");
     }
 
     /// How many instances it has.

@@ -1,0 +1,177 @@
+//! The commit: an instance that is all there goes into the spool, once, and its sender hears when it cannot be lost.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use tracing::info;
+
+use super::commitment;
+use super::gateway::{Gateway, Visitor};
+use super::intake::{Offered, Stored};
+use super::refusal::Refused;
+use super::ticket::{Protection, Ticket};
+use super::waiting::Settled;
+use super::{AUDIT, now_unix_millis};
+use crate::dicom::Uid;
+use crate::policy::{Acknowledge, Route};
+use crate::spool::{Draft, EntryId, Meta, SpoolError, Summary};
+
+/// What there is to wait for, by destination.
+type Waits = Vec<(String, oneshot::Receiver<Settled>)>;
+
+/// An instance that is all there, and not yet committed.
+pub(super) struct Taken {
+    pub(super) draft: Draft,
+    pub(super) transfer_syntax: Uid,
+    pub(super) study: Option<Uid>,
+    pub(super) series: Option<Uid>,
+    pub(super) protection: Protection,
+    pub(super) digest: [u8; 32],
+}
+
+/// What is known when the last byte has come.
+pub(super) struct End {
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) visitor: Arc<Visitor>,
+    pub(super) offered: Offered,
+    pub(super) route: Route,
+}
+
+impl End {
+    /// Has the spool keep it, unless it waits there already. Returns when it may be acknowledged.
+    pub(super) async fn commit(self, taken: Taken) -> Result<Stored, Refused> {
+        let gateway = &self.gateway;
+        let turn = gateway.committing.turn(&self.offered.sop_instance).await;
+        if let Some((entry, waits)) = self.same_that_waits(&taken.digest) {
+            drop(turn);
+            let instance = &self.offered.sop_instance;
+            info!(%instance, %entry, "the same instance waits already, it is kept once");
+            self.acknowledge(entry, waits).await?;
+            return Ok(Stored::Repeated);
+        }
+        let (entry, bytes) = (taken.draft.id(), taken.draft.len());
+        let meta = self.meta(&taken);
+        // Before what it has to outlive.
+        let _forgotten = Forget { gateway, entry };
+        let waits = match self.route.acknowledge {
+            Acknowledge::Spooled => Vec::new(),
+            Acknowledge::Forwarded => self.wait_at(entry, self.route.destinations.iter()),
+        };
+        let draft = taken.draft;
+        let (archive, again) = (Arc::clone(&gateway.archive), self.offered.sop_instance.clone());
+        let committed = tokio::task::spawn_blocking(move || {
+            let receipt = draft.commit(meta, now_unix_millis())?;
+            // For the log alone: what cannot be read does not undo what is safe.
+            Ok::<_, SpoolError>((receipt, archive.came_before(&again).unwrap_or(false)))
+        });
+        let committed = committed.await;
+        drop(turn);
+        let (receipt, came_before) = committed.map_err(|_| Refused::Task)??;
+        let (peer, instance) = (&self.visitor.permit.peer().name, &self.offered.sop_instance);
+        info!(
+            peer, %instance, %entry, bytes, route = self.route.name, protection = ?taken.protection,
+            "instance taken in"
+        );
+        if came_before {
+            info!(
+                target: AUDIT, peer, %instance, %entry,
+                "the instance came before, with other bytes or until it was forwarded: sealed under a further key"
+            );
+        }
+        self.acknowledge(entry, waits).await?;
+        Ok(Stored::New(receipt))
+    }
+
+    /// What the spool keeps beside the content.
+    fn meta(&self, taken: &Taken) -> Meta {
+        let Self { visitor, offered, route, .. } = self;
+        let bytes_of = |uid: &Uid| uid.as_str().as_bytes().to_vec();
+        let ticket = Ticket {
+            sop_class: offered.sop_class.clone(),
+            sop_instance: offered.sop_instance.clone(),
+            study: taken.study.clone(),
+            series: taken.series.clone(),
+            transfer_syntax: taken.transfer_syntax.clone(),
+            calling: visitor.calling.clone(),
+            called: visitor.called.clone(),
+            route: route.name.clone(),
+            seal: taken.protection.clone(),
+        };
+        Meta {
+            bytes: ticket.to_bytes(),
+            destinations: route.destinations.clone(),
+            key: bytes_of(&offered.sop_instance),
+            group: taken.study.as_ref().map(bytes_of).unwrap_or_default(),
+            digest: taken.digest.to_vec(),
+            holds: commitment::holds(&(self.gateway.rules)(), &route.destinations),
+        }
+    }
+
+    /// The entry with the same bytes that is still to be delivered, and on a route that waits for the PACS what there is to
+    /// wait for.
+    fn same_that_waits(&self, digest: &[u8; 32]) -> Option<(EntryId, Waits)> {
+        let spool = &self.gateway.spool;
+        // One that came by another route may not go where this one has to.
+        let goes_to =
+            |entry: &Summary, name: &String| entry.deliveries.iter().any(|one| one.destination == *name);
+        let is_same = |entry: &Summary| {
+            entry.is_open()
+                && self.route.destinations.iter().all(|name| goes_to(entry, name))
+                && spool.read(entry.id).is_ok_and(|content| content.meta().digest == digest)
+        };
+        let same = spool.find(self.offered.sop_instance.as_str().as_bytes()).into_iter().find(is_same)?;
+        if self.route.acknowledge == Acknowledge::Spooled {
+            return Some((same.id, Vec::new()));
+        }
+        let mut waits = self.wait_at(same.id, same.deliveries.iter().map(|delivery| &delivery.destination));
+        // Looked at again, now that nothing can be missed: gone means delivered meanwhile, and then it is kept anew.
+        let Ok(now) = spool.show(same.id) else {
+            drop(waits);
+            self.gateway.waiting.forget(same.id);
+            return None;
+        };
+        let is_final = |name: &str| {
+            now.deliveries.iter().any(|found| found.destination == name && found.delivery.state.is_final())
+        };
+        waits.retain(|(name, _)| !is_final(name));
+        Some((same.id, waits))
+    }
+
+    fn wait_at<'a>(&self, entry: EntryId, destinations: impl Iterator<Item = &'a String>) -> Waits {
+        destinations.map(|name| (name.clone(), self.gateway.waiting.expect(entry, name))).collect()
+    }
+
+    /// Waits for the PACS, where the route has it so.
+    async fn acknowledge(&self, entry: EntryId, waits: Waits) -> Result<(), Refused> {
+        let _forgotten = Forget { gateway: &self.gateway, entry };
+        let patience = Duration::from_secs(self.gateway.config.acknowledge_seconds_max);
+        let answered = timeout(patience, forwarded(waits)).await;
+        answered.map_err(|_| Refused::NotInTime(self.route.destinations.join(", ")))?
+    }
+}
+
+/// Nobody waits any more when the association is gone.
+struct Forget<'a> {
+    gateway: &'a Gateway,
+    entry: EntryId,
+}
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        self.gateway.waiting.forget(self.entry);
+    }
+}
+
+/// Waits until every destination has it, or one does not take it.
+async fn forwarded(waits: Waits) -> Result<(), Refused> {
+    for (destination, settled) in waits {
+        match settled.await {
+            Ok(Settled::Taken) => {}
+            Ok(Settled::Answered(status)) => return Err(Refused::Destination { destination, status }),
+            Ok(Settled::Failed) | Err(_) => return Err(Refused::NotInTime(destination)),
+        }
+    }
+    Ok(())
+}
