@@ -71,7 +71,7 @@ impl End {
         let (receipt, came_before) = committed.map_err(|_| Refused::Task)??;
         let (peer, instance) = (&self.visitor.permit.peer().name, &self.offered.sop_instance);
         info!(
-            peer, %instance, %entry, bytes, route = self.route.name, protection = ?taken.protection,
+            peer, %instance, %entry, bytes, route = self.route.name, protection = %taken.protection,
             "instance taken in"
         );
         if came_before {

@@ -1,5 +1,7 @@
 //! What the spool keeps beside a sealed instance: enough to forward it, and nothing of the patient.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::dicom::{AeTitle, Uid};
@@ -38,6 +40,16 @@ pub enum Protection {
     CameSealed(String),
     /// It has no pixels, and passes in clear.
     Clear,
+}
+
+impl fmt::Display for Protection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sealed(key) => write!(f, "sealed under {key}"),
+            Self::CameSealed(key) => write!(f, "came sealed under {key}"),
+            Self::Clear => f.write_str("in clear, without pixels"),
+        }
+    }
 }
 
 impl Ticket {
