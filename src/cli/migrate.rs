@@ -198,7 +198,7 @@ impl Migrate {
         match migrated {
             Ok(summary) if self.json => println!("{}", as_json(found, summary)),
             Err(error) if self.json => {
-                println!("{}", json!({ "study": study, "done": false, "error": error }))
+                println!("{}", json!({ "study": study, "done": false, "error": error }));
             }
             Ok(Summary { changed, unchanged, without_pixels, .. }) => {
                 let verb = if self.open { "opened" } else { "sealed" };

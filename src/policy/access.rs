@@ -88,7 +88,7 @@ impl Access {
                 refused @ Answer::Refused(_) => return refused,
                 Answer::Sealed => all = Answer::Sealed,
                 Answer::Opened(Some(grant)) if all == Answer::Opened(None) => {
-                    all = Answer::Opened(Some(grant))
+                    all = Answer::Opened(Some(grant));
                 }
                 Answer::Opened(_) => {}
             }

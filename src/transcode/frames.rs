@@ -68,8 +68,8 @@ fn items(value: &[u8]) -> (Vec<u64>, Vec<Fragment<'_>>) {
     (table.unwrap_or_default(), fragments)
 }
 
-fn joined<'a>(fragments: impl AsRef<[Fragment<'a>]>) -> Cow<'a, [u8]> {
-    match fragments.as_ref() {
+fn joined<'a>(fragments: &[Fragment<'a>]) -> Cow<'a, [u8]> {
+    match fragments {
         [one] => Cow::Borrowed(one.bytes),
         several => Cow::Owned(several.iter().flat_map(|fragment| fragment.bytes).copied().collect()),
     }

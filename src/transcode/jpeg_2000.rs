@@ -28,7 +28,9 @@ pub(super) fn decode(bytes: &[u8], image: &Image) -> Result<Vec<u8>, TranscodeEr
         for (pixel, sample) in out.chunks_exact_mut(step).zip(data) {
             let bytes = sample.to_le_bytes();
             let place = pixel.get_mut(index * width..(index + 1) * width);
-            place.into_iter().for_each(|place| place.copy_from_slice(bytes.get(..width).unwrap_or_default()));
+            if let Some(place) = place {
+                place.copy_from_slice(bytes.get(..width).unwrap_or_default());
+            }
         }
     }
     Ok(out)

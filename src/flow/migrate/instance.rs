@@ -228,7 +228,7 @@ impl Job {
         // The piece that said that it is so is in the head; one whose end has come already sends none.
         while let Some(piece) = pieces.blocking_recv() {
             match piece {
-                Piece::End => return Ok(self.as_it_is(file, kind, bytes)),
+                Piece::End => return Ok(self.unaltered(file, kind, bytes)),
                 Piece::Data(piece) => {
                     file.write_all(&piece)?;
                     bytes += piece.len() as u64;
@@ -243,10 +243,10 @@ impl Job {
         let mut file = self.file()?;
         let front = self.front(&mut file)?;
         file.write_all(head)?;
-        Ok(self.as_it_is(file, Kind::WithoutPixels, front + head.len() as u64))
+        Ok(self.unaltered(file, Kind::WithoutPixels, front + head.len() as u64))
     }
 
-    fn as_it_is(self, file: NamedTempFile, kind: Kind, bytes: u64) -> Prepared {
+    fn unaltered(self, file: NamedTempFile, kind: Kind, bytes: u64) -> Prepared {
         let Self { class, instance, syntax, .. } = self;
         Prepared { class, instance, syntax, kind, body: Body::File(file), bytes }
     }

@@ -141,6 +141,8 @@ impl Migration {
     /// Waits until the next instance may be stored.
     async fn pace(&mut self) {
         let Some(per_second) = self.plan.per_second.filter(|rate| *rate > 0.0) else { return };
+        // One in a quarter of an hour is as slow as it gets.
+        let per_second = per_second.max(0.001);
         let now = Instant::now();
         if self.next > now {
             tokio::time::sleep(self.next - now).await;

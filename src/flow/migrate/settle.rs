@@ -1,6 +1,6 @@
 //! What was fetched is stored, and read back from where it went: opened again, or compared pixel by pixel.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::{Failures, MigrateError, Migration, Summary, Target};
 use crate::cipher::Layers;
 use crate::dicom::{Status, TransferSyntax, Uid};
 use crate::keys::Archive;
-use crate::scu::{Failure, FromPieces, FromReader, Got, Instance, get};
+use crate::scu::{Failure, FromPieces, FromReader, Getting, Got, Instance, get};
 use crate::seal::scan::{Limits, Scanner};
 use crate::seal::{Claim, DataDigest, HeaderMode, Opened, Opener};
 
@@ -80,7 +80,7 @@ impl Migration {
                 let path = place(folder, &instance);
                 let named = tokio::task::spawn_blocking(move || name(file, &path)).await;
                 named.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
-                return Ok(done(Body::Memory(Default::default())));
+                return Ok(done(Body::Memory(VecDeque::new())));
             }
         };
         let store =
@@ -94,7 +94,7 @@ impl Migration {
             }
         };
         stored.map_err(|failure: Failure| failure.to_string())?;
-        Ok(done(Body::Memory(Default::default())))
+        Ok(done(Body::Memory(VecDeque::new())))
     }
 
     /// Reads everything back that was stored; a study of which an instance is not as it should be is not done.
@@ -145,20 +145,9 @@ impl Migration {
                 Got::Store(incoming) => incoming,
             };
             if let Some(wanted) = expected.get(&incoming.instance).filter(|one| one.is_stored) {
-                let mut reader = Reader::new(
-                    wanted.kind,
-                    incoming.context.transfer_syntax,
-                    &self.archive,
-                    &self.generators.layers,
-                );
-                while let Some(piece) = getting.next_data().await.map_err(fetching)? {
-                    if let Ok(reading) = &mut reader
-                        && let Err(error) = reading.push(&piece)
-                    {
-                        reader = Err(error);
-                    }
-                }
-                match reader.and_then(|reader| reader.finish(wanted.kind)) {
+                let syntax = incoming.context.transfer_syntax;
+                let read = self.read_one(&mut getting, wanted.kind, syntax).await?;
+                match read.and_then(|reader| reader.finish(wanted.kind)) {
                     Ok(()) => drop(seen.insert(incoming.instance.clone())),
                     Err(why) => failures
                         .add(&incoming.instance, format!("read back, it is not what was stored: {why}")),
@@ -175,6 +164,20 @@ impl Migration {
             }
         }
         Ok(())
+    }
+
+    /// Reads an instance to its end, whatever becomes of it.
+    async fn read_one(
+        &self,
+        getting: &mut Getting<'_>,
+        kind: Kind,
+        syntax: TransferSyntax,
+    ) -> Result<Result<Reader, String>, MigrateError> {
+        let mut reader = Reader::new(kind, syntax, &self.archive, &self.generators.layers);
+        while let Some(piece) = getting.next_data().await.map_err(fetching)? {
+            reader = reader.and_then(|mut reader| reader.push(&piece).map(|()| reader));
+        }
+        Ok(reader)
     }
 }
 
@@ -227,6 +230,7 @@ impl Reader {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the shape that the opener asks for")]
 fn take(digest: &mut DataDigest, opened: &Opened<'_>) -> io::Result<()> {
     if let Opened::Data(bytes) = opened {
         digest.update(bytes);
@@ -248,7 +252,7 @@ fn read_folder(folder: &Path, expected: &BTreeMap<Uid, Expected>, failures: &mut
 /// The file of an instance: named after a digest of its UID, for no UID is a file name.
 fn place(folder: &Path, instance: &Uid) -> PathBuf {
     let digest = DataDigest::of(instance.as_str().as_bytes());
-    let name: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let name = digest.iter().take(16).fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
     folder.join(name).with_extension("dcm")
 }
 

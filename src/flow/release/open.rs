@@ -127,25 +127,15 @@ fn run(job: &Job, mut pieces: mpsc::Receiver<Piece>, out: &mut Out) -> Result<()
                 kept.push(piece);
                 let bytes: usize = kept.iter().map(Bytes::len).sum();
                 if bytes > out.limit {
-                    job.may_watch(&kept)?;
+                    out.gate.grant = job.may_watch(&kept)?;
                     state = State::Watched;
                     kept.drain(..).try_for_each(|piece| out.pass(piece))?;
                 }
             }
             Err(error) => {
                 kept.push(piece);
-                let (sealed, grant) = match out.gate.denied.take() {
-                    Some(answer) => (sealed_or_refused(answer)?, None),
-                    None => {
-                        if state == State::Opening {
-                            return Err(Refused::Open { error, key: judge.problem() });
-                        }
-                        job.may_pass(error, judge.problem(), true, &kept)?
-                    }
-                };
-                if state == State::Watched {
-                    return Err(Refused::LatePixels);
-                }
+                let failed = (error, judge.problem());
+                let (sealed, grant) = job.instead(failed, state, true, out, &kept)?;
                 audit::passed(&job.parties, &job.instance, sealed, grant.as_deref());
                 state = State::Passing;
                 kept.drain(..).try_for_each(|piece| out.pass(piece))?;
@@ -160,22 +150,11 @@ fn run(job: &Job, mut pieces: mpsc::Receiver<Piece>, out: &mut Out) -> Result<()
             audit::opened(&job.parties, &opened, found, out.gate.grant.as_deref());
             Ok(())
         }
-        Err((error, problem)) => {
-            let (sealed, grant) = match out.gate.denied.take() {
-                Some(answer) => (sealed_or_refused(answer)?, None),
-                None => job.may_pass(error, problem, false, &kept)?,
-            };
+        Err(failed) => {
+            let (sealed, grant) = job.instead(failed, state, false, out, &kept)?;
             audit::passed(&job.parties, &job.instance, sealed, grant.as_deref());
             kept.drain(..).try_for_each(|piece| out.pass(piece))
         }
-    }
-}
-
-/// What is not opened goes out sealed, or not at all.
-fn sealed_or_refused(answer: Answer) -> Result<bool, Refused> {
-    match answer {
-        Answer::Refused(refusal) => Err(refusal.into()),
-        Answer::Sealed | Answer::Opened(_) => Ok(true),
     }
 }
 
@@ -197,11 +176,34 @@ impl Job {
     }
 
     /// Whether an instance with a large header, and no pixels by now, may go out while it is looked at.
-    fn may_watch(&self, kept: &[Bytes]) -> Result<(), Refused> {
+    /// Says by which emergency access.
+    fn may_watch(&self, kept: &[Bytes]) -> Result<Option<String>, Refused> {
         match self.decide_unsealed(kept) {
-            Answer::Opened(_) => Ok(()),
+            Answer::Opened(grant) => Ok(grant),
             Answer::Sealed => Err(Refused::LatePixels),
             Answer::Refused(refusal) => Err(refusal.into()),
+        }
+    }
+
+    /// What goes out as it came, since it does not open: whether it is sealed, and by which emergency access.
+    fn instead(
+        &self,
+        (error, key): (OpenError, Option<String>),
+        state: State,
+        has_pixels: bool,
+        out: &mut Out,
+        kept: &[Bytes],
+    ) -> Result<(bool, Option<String>), Refused> {
+        match (out.gate.denied.take(), state) {
+            (Some(Answer::Refused(refusal)), _) => Err(refusal.into()),
+            (Some(_), _) => Ok((true, None)),
+            (None, State::Opening) => Err(Refused::Open { error, key }),
+            (None, State::Watched) if has_pixels => Err(Refused::LatePixels),
+            // It was decided when the first of it went out.
+            (None, State::Watched) if matches!(error, OpenError::NotSealed) => {
+                Ok((false, out.gate.grant.take()))
+            }
+            _ => self.may_pass(error, key, has_pixels, kept),
         }
     }
 
@@ -324,10 +326,12 @@ struct Out {
     gate: Gate,
 }
 
+type Decide = Box<dyn FnOnce(&Facts) -> Answer + Send>;
+
 /// Nothing of an opened instance gets past it before its header has shown that these people may have it.
 struct Gate {
     facts: Facts,
-    decide: Option<Box<dyn FnOnce(&Facts) -> Answer + Send>>,
+    decide: Option<Decide>,
     grant: Option<String>,
     /// What was decided, if it is not that it may be opened.
     denied: Option<Answer>,

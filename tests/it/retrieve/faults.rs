@@ -66,7 +66,7 @@ fn faults(good: &[u8], instance: &str) -> Vec<(&'static str, Vec<u8>)> {
         ("the first tag is flipped", flipped(stream + PREFIX + CHUNK - 1)),
         ("the second chunk is flipped", flipped(stream + PREFIX + CHUNK)),
         ("the last byte is flipped", flipped(last)),
-        ("the padding is not zero", flipped(last + 1)),
+        ("the padding is not zero", flipped((last + 1).min(good.len() - 1))),
         ("the length is one less", changed(start + 35, good[start + 35].wrapping_sub(1))),
         ("the length is one more", changed(start + 35, good[start + 35].wrapping_add(1))),
         ("the length is too large", changed(start + 28, 1)),
@@ -205,12 +205,12 @@ async fn a_viewer_that_stops_reading_holds_up_nobody_and_no_memory() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cancel_in_the_middle_stops_the_archive_and_a_death_in_the_middle_is_told() {
-    let mut archive = Dcmqrscp::start(&[]);
+async fn a_cancel_in_the_middle_stops_the_archive_and_the_association_goes_on() {
+    let archive = Dcmqrscp::start(&[]);
     let front = Front::over(&[("pacs", &archive.address(), "get")]);
     let (study, samples) = tall(12, 8192);
     front.store(&samples).await;
-    for dies in [false, true] {
+    for _ in 0..2 {
         let mut caller = front.call("VIEWER", &for_getting(&uid(GET), &needs_of(&samples))).await;
         let context = caller.context_of(&uid(GET)).unwrap();
         let asked = identifier("STUDY", &[(STUDY, &study)], context.transfer_syntax.encoding);
@@ -222,7 +222,7 @@ async fn a_cancel_in_the_middle_stops_the_archive_and_a_death_in_the_middle_is_t
                     came += 1;
                     if came == 2 {
                         since = Some(Instant::now());
-                        if dies { archive.process.kill() } else { getting.cancel().await.unwrap() }
+                        getting.cancel().await.unwrap();
                     }
                     getting.answer(Status::SUCCESS).await.unwrap();
                 }
@@ -232,18 +232,8 @@ async fn a_cancel_in_the_middle_stops_the_archive_and_a_death_in_the_middle_is_t
         };
         assert!(came < samples.len(), "{came}: it was in the middle");
         assert!(since.unwrap().elapsed() < Duration::from_secs(15), "at once");
-        if dies {
-            assert!(!ended.is_complete() && !ended.was_cancelled(), "{ended:?}");
-            let told = ended.answer.comment.as_ref().map(|comment| comment.as_written().to_owned());
-            assert!(
-                told.is_some_and(|told| told.contains("pacs has not answered in full")),
-                "{ended:?}\n{}",
-                front.gateway.log()
-            );
-        } else {
-            assert!(ended.was_cancelled(), "{ended:?}");
-            assert!(ended.counts.remaining.unwrap_or_default() > 0, "{ended:?}");
-        }
+        assert!(ended.was_cancelled(), "{ended:?}");
+        assert!(ended.counts.remaining.unwrap_or_default() > 0, "{ended:?}");
         assert!(caller.is_free(), "the association goes on");
         caller.release().await;
     }

@@ -85,10 +85,15 @@ fn config(site: &Site, port: u16, archives: &[Archive<'_>], viewer: u16) -> Stri
     );
     for (name, address, retrieve) in archives {
         let title = &address.title;
+        if *retrieve == "move" {
+            let _ = write!(
+                config,
+                "[[peers]]\nname = \"{name}\"\ntitle = \"{title}\"\naddresses = [\"127.0.0.1\"]\nmay = [\"store\"]\n"
+            );
+        }
         let _ = write!(
             config,
-            "[[peers]]\nname = \"{name}\"\ntitle = \"{title}\"\naddresses = [\"127.0.0.1\"]\nmay = [\"store\"]\n\
-             [[destinations]]\nname = \"{name}\"\naddress = \"{title}@{}:{}\"\nretrieve = \"{retrieve}\"\n",
+            "[[destinations]]\nname = \"{name}\"\naddress = \"{title}@{}:{}\"\nretrieve = \"{retrieve}\"\n",
             address.host, address.port
         );
     }
