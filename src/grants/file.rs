@@ -282,15 +282,15 @@ mod tests {
     #[test]
     fn two_operators_at_once_lose_nothing() {
         let (_folder, operator) = file();
+        let open_five = |own: GrantFile| {
+            for _ in 0..5 {
+                own.open("er", 600, "trauma", "root", 1000).unwrap();
+            }
+        };
         std::thread::scope(|scope| {
             for _ in 0..4 {
-                let config = operator.config.clone();
-                scope.spawn(move || {
-                    let own = GrantFile::new(config);
-                    for _ in 0..5 {
-                        own.open("er", 600, "trauma", "root", 1000).unwrap();
-                    }
-                });
+                let own = GrantFile::new(operator.config.clone());
+                scope.spawn(move || open_five(own));
             }
         });
         let ids: std::collections::BTreeSet<String> =

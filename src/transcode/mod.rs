@@ -185,7 +185,9 @@ impl Out {
                 None => self.0.extend_from_slice(&one.raw),
             }
         }
-        set.into_iter().for_each(|(tag, vr, value)| self.element(tag, vr, value));
+        for (tag, vr, value) in set {
+            self.element(tag, vr, value);
+        }
         // PS3.5 A.2: OW where more than 8 bits are allocated.
         let vr = if image.bits_allocated > 8 { VR::OW } else { VR::OB };
         let even = size + size % 2;

@@ -36,7 +36,7 @@ pub(super) fn decode(bytes: &[u8], image: &Image) -> Result<Vec<u8>, TranscodeEr
     Ok(out)
 }
 
-/// PackBits (PS3.5 G.3.2) into these places; nothing where they are not all filled.
+/// `PackBits` (PS3.5 G.3.2) into these places; nothing where they are not all filled.
 fn unpack<'a>(segment: &[u8], mut places: impl ExactSizeIterator<Item = &'a mut u8>) -> Option<()> {
     let mut rest = segment;
     while places.len() > 0 {

@@ -2,10 +2,10 @@
 
 use super::*;
 
-fn element(tag: (u16, u16), vr: &[u8; 2], value: &[u8]) -> Vec<u8> {
+fn element(tag: (u16, u16), vr: [u8; 2], value: &[u8]) -> Vec<u8> {
     let Tag(group, number) = Tag(tag.0, tag.1);
     let length = u16::try_from(value.len()).unwrap();
-    [&group.to_le_bytes()[..], &number.to_le_bytes(), vr, &length.to_le_bytes(), value].concat()
+    [&group.to_le_bytes()[..], &number.to_le_bytes(), &vr, &length.to_le_bytes(), value].concat()
 }
 
 fn item(bytes: &[u8]) -> Vec<u8> {
@@ -17,12 +17,12 @@ fn item(bytes: &[u8]) -> Vec<u8> {
 fn header(samples: u16, photometric: &[u8], frames: &[u8]) -> Vec<u8> {
     let number = |number: u16| number.to_le_bytes();
     [
-        element((0x0028, 0x0002), b"US", &number(samples)),
-        element((0x0028, 0x0004), b"CS", photometric),
-        element((0x0028, 0x0008), b"IS", frames),
-        element((0x0028, 0x0010), b"US", &number(1)),
-        element((0x0028, 0x0011), b"US", &number(2)),
-        element((0x0028, 0x0100), b"US", &number(8)),
+        element((0x0028, 0x0002), *b"US", &number(samples)),
+        element((0x0028, 0x0004), *b"CS", photometric),
+        element((0x0028, 0x0008), *b"IS", frames),
+        element((0x0028, 0x0010), *b"US", &number(1)),
+        element((0x0028, 0x0011), *b"US", &number(2)),
+        element((0x0028, 0x0100), *b"US", &number(8)),
     ]
     .concat()
 }
@@ -57,10 +57,10 @@ fn frames_become_native_and_attributes_follow() {
         [header(3, b"RGB ", b"2 "), pixels(&[item(b""), item(&frames[0]), item(&frames[1])])].concat();
     let native = run_on(&image, "RLELossless", 100).unwrap();
     let expected = [
-        element((0x0028, 0x0002), b"US", &[3, 0]),
-        element((0x0028, 0x0004), b"CS", b"RGB "),
+        element((0x0028, 0x0002), *b"US", &[3, 0]),
+        element((0x0028, 0x0004), *b"CS", b"RGB "),
         // It was not there, and has to be where there are several samples.
-        element((0x0028, 0x0006), b"US", &[0, 0]),
+        element((0x0028, 0x0006), *b"US", &[0, 0]),
         header(3, b"RGB ", b"2 ")[22..].to_vec(),
         b"\xE0\x7F\x10\x00OB\0\0\x0C\0\0\0".to_vec(),
         vec![1, 3, 5, 2, 4, 6, 7, 8, 9, 7, 9, 8],

@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn the_header_says_what_an_image_is_released_by() {
         let mut facts = begin("archive", &Uid::parse("1.2").unwrap());
-        let header = b"\x08\0\x20\0DA\x08\020260105\x08\0\x60\0CS\x02\0CT\x08\0\x80\0LO\x06\0M\xFCller\
+        let header = b"\x08\0\x20\0DA\x08\x0020260105\x08\0\x60\0CS\x02\0CT\x08\0\x80\0LO\x06\0M\xFCller\
                        \x08\0\x40\x10LO\x06\0CARDIO\x32\0\x33\x10LO\x04\0ER  \xE0\x7F\x10\0OW\0\0\x02\0\0\0ab";
         let pieces: Vec<Bytes> = header.chunks(7).map(Bytes::copy_from_slice).collect();
         read(&mut facts, &pieces, Encoding::ExplicitLittle);
