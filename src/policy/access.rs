@@ -6,8 +6,9 @@ use super::criteria::Facts;
 use super::grant::Grants;
 use super::hours::Moment;
 use super::peer::{Peer, Right, WithoutOpen};
+use super::permit::{Permit, Refusal};
 use super::route::Route;
-use super::rules::{Permit, Refusal, Rules};
+use super::rules::Rules;
 use crate::dicom::{AeAddress, AeTitle};
 
 /// Under which conditions images are given to somebody, and in which form. Only this room makes it.
