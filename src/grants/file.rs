@@ -29,23 +29,34 @@ pub struct GrantFile {
 /// What was read last.
 #[derive(Debug, Default)]
 struct LastRead {
-    stamp: Option<Stamp>,
+    /// Of the file and of its folder.
+    stamps: [Option<Stamp>; 2],
     grants: Arc<Grants>,
 }
 
-/// By what a file that changed is recognised: every writing gives it another inode.
+/// By what a file or folder that changed is recognised: every writing gives a file another inode, and who may write is
+/// part of it, because the clock of a file system may stand still between two changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     device: u64,
     inode: u64,
     bytes: u64,
     changed: (i64, i64),
+    mode: u32,
+    owner: u32,
 }
 
 impl Stamp {
-    fn of(metadata: &Metadata) -> Self {
-        let changed = (metadata.ctime(), metadata.ctime_nsec());
-        Self { device: metadata.dev(), inode: metadata.ino(), bytes: metadata.len(), changed }
+    fn of(path: &Path) -> Option<Self> {
+        let metadata = fs::metadata(path).ok()?;
+        Some(Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            bytes: metadata.len(),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+            mode: metadata.mode(),
+            owner: metadata.uid(),
+        })
     }
 }
 
@@ -60,8 +71,8 @@ impl GrantFile {
     #[must_use]
     pub fn now(&self) -> Arc<Grants> {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        let stamp = fs::metadata(&self.config.file).ok().map(|metadata| Stamp::of(&metadata));
-        if stamp != read.stamp {
+        let stamps = [self.config.file.as_path(), &folder_of(&self.config.file)].map(Stamp::of);
+        if stamps != read.stamps {
             read.grants = match self.load() {
                 Ok(grants) => Arc::new(grants),
                 Err(problem) => {
@@ -69,7 +80,7 @@ impl GrantFile {
                     Arc::default()
                 }
             };
-            read.stamp = stamp;
+            read.stamps = stamps;
         }
         Arc::clone(&read.grants)
     }

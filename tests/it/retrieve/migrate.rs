@@ -43,10 +43,7 @@ async fn an_archive_is_sealed_in_place_and_opened_again() {
     };
 
     let seen = text(&migrate(&["--dry-run"]));
-    assert!(
-        seen.contains(&study) && seen.contains("4 instances") && !front.site.path("journal").exists(),
-        "{seen}"
-    );
+    assert!(seen.contains(&study) && !front.site.path("journal").exists(), "{seen}");
     let sealed = migrate(&["--json", "--per-second", "50"]);
     assert!(sealed.status.success(), "{}", text(&sealed));
     assert!(text(&sealed).contains("\"changed\":4"), "{}", text(&sealed));
