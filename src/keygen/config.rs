@@ -43,6 +43,9 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StreamConfig {
+    /// What makes it. Default exact: another engine is compared with the exact one now and then only, and an image under a
+    /// keystream that was wrong in between could not be opened.
+    pub engine: EngineChoice,
     /// Threads of the exact engine, which all instances that are sealed or opened share; 0 for one on each core.
     /// Default 0.
     pub threads: usize,
@@ -52,7 +55,7 @@ pub struct StreamConfig {
 
 impl Default for StreamConfig {
     fn default() -> Self {
-        Self { threads: 0, batch_max: 8 }
+        Self { engine: EngineChoice::Exact, threads: 0, batch_max: 8 }
     }
 }
 

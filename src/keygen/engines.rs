@@ -33,7 +33,7 @@ impl Engines {
         Self {
             store: GeneratorStore::new(&config.folder),
             current: config.generator,
-            engine: config.engine,
+            engine: config.stream.engine,
             threads: config.stream.threads,
             batch_max: config.stream.batch_max,
             running: Mutex::new(Vec::new()),
