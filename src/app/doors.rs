@@ -120,7 +120,8 @@ impl Door {
             None => self.acceptor.accept(stream, from, limits).await,
         };
         if let Some(association) = association {
-            scp::serve(association, self.gateway).await;
+            // In a box, so that who has not associated yet costs no more than the door.
+            Box::pin(scp::serve(association, self.gateway)).await;
         }
     }
 }

@@ -86,13 +86,14 @@ impl Acceptor {
         let place = match self.slots.connection(from.ip(), total, per_address) {
             Ok(place) => place,
             Err(full) => {
-                self.refuse(stream, server, from, &config, full).await;
+                Box::pin(self.refuse(stream, server, from, &config, full)).await;
                 return None;
             }
         };
         let mut knocking = self.open(stream, server, from, &config, config.artim_seconds).await?;
         match knocking.request().await {
-            Ok(Some(body)) => self.answer(knocking, body, config, Box::new(place)).await,
+            // In a box, so that a connection which says nothing costs little.
+            Ok(Some(body)) => Box::pin(self.answer(knocking, body, config, Box::new(place))).await,
             Ok(None) => None,
             Err(error) => {
                 knocking.end(&error).await;
@@ -118,7 +119,7 @@ impl Acceptor {
         let knock = |connection| Knocking::new(connection, from, config, limit, seconds, &self.ending);
         let Some(server) = server else { return Some(knock(Connection::Plain(stream))) };
         let mut ending = self.ending.clone();
-        let handshake = ending.cuts_short(limit.bound(server.accept(stream))).await;
+        let handshake = Box::pin(ending.cuts_short(limit.bound(server.accept(stream)))).await;
         let (error, stream) = match handshake {
             Some(Ok(Ok(connection))) => {
                 debug!(address = %from.ip(), tls = connection.describe(), "TLS connection");

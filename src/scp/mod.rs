@@ -55,7 +55,9 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send>(
         if outbox.takes(&message) {
             continue;
         }
-        if let Err(error) = answer(&mut association, &message, gateway.as_ref(), outbox.mailbox()).await {
+        // In a box, so that an association between two messages costs no more than its buffers.
+        let answered = Box::pin(answer(&mut association, &message, gateway.as_ref(), outbox.mailbox()));
+        if let Err(error) = answered.await {
             return end(association, &error).await;
         }
     }
