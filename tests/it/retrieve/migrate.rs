@@ -1,13 +1,12 @@
 //! An archive that was there before: sealed in place, read back, and opened again; crashed in the middle and gone on with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use dicom_core::Tag;
 use dicom_object::open_file;
 use sealgate::scu::{for_storing, store};
 
-use super::differing;
 use super::site::{Front, needs_of, one_study};
 use crate::peers::archive::call;
 use crate::peers::{Dcmqrscp, Sample, free_port};
@@ -21,7 +20,10 @@ async fn fill(archive: &Dcmqrscp, samples: &[Sample]) {
 }
 
 fn has_clear_pixels(archive: &Dcmqrscp, samples: &[Sample]) -> bool {
-    let pixels = &samples[0].data_set[samples[0].data_set.len() - 64..];
+    // A run from the middle that is no plain background.
+    let middle = &samples[0].data_set[samples[0].data_set.len() / 2..];
+    let is_telling = |run: &&[u8]| run.iter().collect::<BTreeSet<_>>().len() > 16;
+    let pixels = middle.windows(64).find(is_telling).expect("an image");
     archive.files().iter().any(|path| fs::read(path).unwrap().windows(64).any(|window| window == pixels))
 }
 
@@ -36,6 +38,7 @@ async fn an_archive_is_sealed_in_place_and_opened_again() {
     let (study, samples) = one_study();
     let samples = &samples[..4];
     fill(&archive, samples).await;
+    assert!(has_clear_pixels(&archive, samples), "as it was");
     let journal = front.site.path("journal");
     let journal = journal.to_str().unwrap();
     let migrate = |more: &[&str]| {
@@ -49,7 +52,13 @@ async fn an_archive_is_sealed_in_place_and_opened_again() {
     assert!(text(&sealed).contains("\"changed\":4"), "{}", text(&sealed));
     assert!(!has_clear_pixels(&archive, samples), "what was clear is gone");
     let (came, ended) = front.get("VIEWER", &study, &needs_of(samples)).await;
-    assert!(ended.is_complete() && differing(samples, &came).is_empty(), "{ended:?}");
+    // The archive has written headers anew before they were sealed; pixels are as they were.
+    let shows_pixels = |one: &Sample| {
+        let middle = one.data_set.len() / 2;
+        let pixels = &one.data_set[middle..middle + 1000];
+        came[one.instance.instance.as_str()].1.windows(1000).any(|window| window == pixels)
+    };
+    assert!(ended.is_complete() && samples.iter().all(shows_pixels), "{ended:?}");
     let again = migrate(&[]);
     assert!(again.status.success() && text(&again).contains("1 were before"), "{}", text(&again));
     let wrong = migrate(&["--to", "other"]);
