@@ -96,7 +96,7 @@ fn claimed_words(claimed: Option<IdentityKind>) -> &'static str {
     }
 }
 
-/// Leave for one association of one peer. Only [`Rules`] makes it.
+/// Leave for one association of one peer. Only [`Rules`](crate::policy::Rules) makes it.
 #[derive(Debug, Clone)]
 pub struct Permit {
     pub(super) peer: Arc<Peer>,

@@ -1,7 +1,7 @@
 //! A PACS tried out before it is used: synthetic sealed images of every kind go there, come back, and are held against
 //! what they were.
 //!
-//! What was found is a [`Profile`], a file for each destination; `serve` asks [`admit`] about it before it calls one.
+//! What was found is a `Profile`, a file for each destination; `serve` asks `admit` about it before it calls one.
 
 mod admit;
 mod config;

@@ -1,10 +1,10 @@
 //! Storage commitment (PS3.4 annex J) between modalities and PACS, and making sure that a PACS has what it took.
 //!
-//! A request of a modality is a paper in the spool's folder before it is acknowledged ([`transaction`]). It waits until its
-//! instances are forwarded, then every PACS that got one is asked, each in its own way ([`ask`]), the answers are combined,
-//! and the modality is told ([`tell`]). What is known of an instance comes from the spool, or from the history of what has
-//! left it ([`known`]); entries stay in the spool until they are in that history, and, where their destination says
-//! `purge_after`, until it is known to have them ([`keep`]).
+//! A request of a modality is a paper in the spool's folder before it is acknowledged (`transaction`). It waits until its
+//! instances are forwarded, then every PACS that got one is asked, each in its own way (`ask`), the answers are combined,
+//! and the modality is told (`tell`). What is known of an instance comes from the spool, or from the history of what has
+//! left it (`known`); entries stay in the spool until they are in that history, and, where their destination says
+//! `purge_after`, until it is known to have them (`keep`).
 
 mod ask;
 mod check;
