@@ -6,7 +6,9 @@ use flate2::read::DeflateDecoder;
 
 use super::error::TranscodeError;
 use super::image::Image;
-use super::{jpeg, jpeg_2000, jpeg_ls, rle};
+#[cfg(feature = "jpeg-ls")]
+use super::jpeg_ls;
+use super::{jpeg, jpeg_2000, rle};
 use crate::dicom::TransferSyntax;
 
 /// How pixels are compressed.
@@ -14,6 +16,7 @@ use crate::dicom::TransferSyntax;
 pub(super) enum Codec {
     Jpeg,
     JpegLossless,
+    #[cfg(feature = "jpeg-ls")]
     JpegLs,
     Jpeg2000,
     Rle,
@@ -27,6 +30,7 @@ impl Codec {
         Some(match syntax.keyword {
             "JPEGBaseline8Bit" | "JPEGExtended12Bit" => Self::Jpeg,
             "JPEGLossless" | "JPEGLosslessSV1" => Self::JpegLossless,
+            #[cfg(feature = "jpeg-ls")]
             "JPEGLSLossless" | "JPEGLSNearLossless" => Self::JpegLs,
             "JPEG2000Lossless" | "JPEG2000" => Self::Jpeg2000,
             "RLELossless" => Self::Rle,
@@ -39,7 +43,9 @@ impl Codec {
     /// Whether a frame begins with this fragment, where no table says so.
     pub(super) fn begins(self, fragment: &[u8]) -> bool {
         match self {
-            Self::Jpeg | Self::JpegLossless | Self::JpegLs => fragment.starts_with(&[0xFF, 0xD8]),
+            Self::Jpeg | Self::JpegLossless => fragment.starts_with(&[0xFF, 0xD8]),
+            #[cfg(feature = "jpeg-ls")]
+            Self::JpegLs => fragment.starts_with(&[0xFF, 0xD8]),
             Self::Jpeg2000 => fragment.starts_with(&[0xFF, 0x4F]),
             Self::Rle | Self::Deflated | Self::None => true,
         }
@@ -63,6 +69,7 @@ pub(super) fn decode(
             jpeg::decode(bytes, before, false)?
         }
         Codec::JpegLossless => jpeg::decode(bytes, before, true)?,
+        #[cfg(feature = "jpeg-ls")]
         Codec::JpegLs => {
             image.is_lossy |= jpeg_ls::is_lossy(bytes);
             jpeg_ls::decode(bytes, before)?

@@ -10,6 +10,7 @@ mod frames;
 mod image;
 mod jpeg;
 mod jpeg_2000;
+#[cfg(feature = "jpeg-ls")]
 mod jpeg_ls;
 mod rle;
 
