@@ -73,12 +73,13 @@ pub(super) async fn deliver(gateway: &Gateway, destination: &Destination, job: J
         Ok(answer) => {
             gateway.ways.change(name, Way::worked);
             refusals.forget(entry);
+            let done = job.done(now_unix_millis());
             if answer.status == Status::SUCCESS {
                 info!(%entry, instance, destination = name, "forwarded");
             } else {
                 warn!(%entry, instance, destination = name, status = %answer.status, "forwarded with a warning");
             }
-            job.done(now_unix_millis())
+            done
         }
         Err(undelivered) => put_off(gateway, name, job, undelivered, refusals),
     };
@@ -113,11 +114,12 @@ fn put_off(
         }
         Undelivered::Refused(failure) if refusals.count(entry) >= gateway.config.refusals_max => {
             refusals.forget(entry);
+            let set_aside = job.aside(&failure.to_string(), now);
             error!(
                 %entry, destination = name, error = %failure, advice = failure.advice(),
                 "set aside: the destination refuses this instance; see `sealgate spool list`"
             );
-            return job.aside(&failure.to_string(), now);
+            return set_aside;
         }
         Undelivered::Refused(failure) => (failure.to_string(), failure.advice(), own),
         Undelivered::Down(failure) => {

@@ -8,8 +8,8 @@ mod clear;
 mod look;
 
 pub(super) use block::BlockFinder;
+pub(super) use clear::ClearRule;
 pub(crate) use clear::is_our_creator;
-pub(super) use clear::{ClearRule, is_carrier_attribute};
 
 use dicom_core::{Tag, VR};
 

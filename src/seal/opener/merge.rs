@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use dicom_core::Tag;
 
 use super::compare::{Encoded, same};
-use crate::seal::carrier::{ClearRule, LIMITS, is_carrier_attribute};
+use crate::seal::carrier::{ClearRule, LIMITS};
 use crate::seal::element::{Conversion, Layout, PIXEL_DATA};
 use crate::seal::scan::{Element, ScanError};
 
@@ -28,11 +28,19 @@ impl Changes {
     }
 }
 
-/// The standard attributes that the PACS shows, by tag.
+/// The standard attributes that the PACS has, by tag.
 pub(super) struct PacsHeader {
     layout: Layout,
     rule: ClearRule,
-    elements: BTreeMap<Tag, Vec<u8>>,
+    elements: BTreeMap<Tag, Theirs>,
+}
+
+/// What the PACS has under a tag.
+struct Theirs {
+    raw: Vec<u8>,
+    /// Whether a sealer would show it. Lengths change with the encoding, so this is asked only of what the original
+    /// has not: what was shown in few bytes may stand here in many.
+    shown: bool,
 }
 
 impl PacsHeader {
@@ -40,11 +48,11 @@ impl PacsHeader {
         Self { layout, rule: ClearRule::default(), elements: BTreeMap::new() }
     }
 
-    /// Takes an element of the sealed instance. Private ones, and those that a sealer seals away or writes itself,
-    /// say nothing about what the PACS wants.
+    /// Takes an element of the sealed instance. Private ones say nothing about what the PACS wants.
     pub(super) fn take(&mut self, element: &Element<'_>) {
-        if element.tag.group().is_multiple_of(2) && self.rule.shows(element) {
-            self.elements.insert(element.tag, element.raw.to_vec());
+        if element.tag.group().is_multiple_of(2) && !element.holds_pixels {
+            let shown = self.rule.shows(element);
+            self.elements.insert(element.tag, Theirs { raw: element.raw.to_vec(), shown });
         }
     }
 }
@@ -111,6 +119,10 @@ impl Merge {
             }
             decided.push((entry.tag, decision));
         }
+        // Where one of an element's two was sealed away, the carrier shows the other.
+        for entry in &entries {
+            self.pacs.elements.remove(&entry.tag);
+        }
         let added = self.additions(next)?;
         changed.extend(added.iter().map(|(tag, _)| tag.group()));
         let mut added = added.into_iter().peekable();
@@ -145,7 +157,6 @@ impl Merge {
     fn decide(&mut self, entry: &Entry, raw: &[u8]) -> Result<Decision, ScanError> {
         let tag = entry.tag;
         if !entry.shown || tag.group() % 2 == 1 {
-            self.pacs.elements.remove(&tag);
             return Ok(Decision::Original);
         }
         // Of an element that came twice, the carrier showed the first one; the second goes its way.
@@ -153,7 +164,7 @@ impl Merge {
             return Ok(if *kept { Decision::Original } else { Decision::Nothing });
         }
         let pacs = self.pacs.elements.remove(&tag);
-        let theirs = pacs.as_deref().map(|raw| Encoded { raw, layout: self.pacs.layout });
+        let theirs = pacs.as_ref().map(|pacs| Encoded { raw: &pacs.raw, layout: self.pacs.layout });
         let kept = theirs.is_some_and(|theirs| same(theirs, Encoded { raw, layout: self.layout }));
         self.decided.insert(tag, kept);
         match pacs {
@@ -164,7 +175,7 @@ impl Merge {
             }
             Some(pacs) => {
                 self.changes.changed.push(tag);
-                Ok(Decision::Pacs(self.converted(&pacs)?))
+                Ok(Decision::Pacs(self.converted(&pacs.raw)?))
             }
         }
     }
@@ -174,10 +185,10 @@ impl Merge {
         let later = self.pacs.elements.split_off(&next);
         let now = std::mem::replace(&mut self.pacs.elements, later);
         let mut out = Vec::with_capacity(now.len());
-        for (tag, raw) in now {
-            if !is_carrier_attribute(tag) && tag < PIXEL_DATA {
+        for (tag, theirs) in now {
+            if theirs.shown && tag < PIXEL_DATA {
                 self.changes.added.push(tag);
-                out.push((tag, self.converted(&raw)?));
+                out.push((tag, self.converted(&theirs.raw)?));
             }
         }
         Ok(out)

@@ -6,7 +6,8 @@ use dicom_core::{Tag, VR};
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
 use proptest::prelude::*;
-use sealgate::seal::element::{Layout, PIXEL_DATA};
+use sealgate::seal::element::{Conversion, Layout, PIXEL_DATA};
+use sealgate::seal::scan::Limits;
 use sealgate::seal::{HeaderMode, SealError};
 
 use super::build::{DataSet, Pixels, element, encapsulated, sequence};
@@ -112,6 +113,36 @@ fn data_set(syntax: &str, layout: Layout, nodes: &[Node], pixels: &[u8], fragmen
     let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(&bytes).unwrap();
     encoder.finish().unwrap()
+}
+
+/// Above 256 bytes, what no dictionary has is sealed away.
+const UNKNOWN: Tag = Tag(0x0040, 0x0013);
+
+#[test]
+fn of_two_with_one_tag_the_one_that_is_shown_comes_back() {
+    for (syntax, layout) in SYNTAXES {
+        for lengths in [[4500, 20], [20, 4500], [4500, 4500], [20, 20]] {
+            let nodes = lengths.map(|length| Node::Value(UNKNOWN, VR::UN, noise(length as u64, length)));
+            let original = data_set(syntax, layout, &nodes, &noise(1, 63), 1);
+            let (sealed, carrier) = seal(syntax, &original, 4096).unwrap();
+            let (opened, changes) = open(carrier, &sealed, HeaderMode::Current, 4096).unwrap();
+            assert!(changes.is_empty(), "{syntax} {lengths:?}: {changes:?}");
+            assert_eq!(opened, original, "{syntax} {lengths:?}");
+        }
+    }
+}
+
+#[test]
+fn a_sequence_that_no_dictionary_has_outlives_a_hop_through_implicit_vr() {
+    let item = [Node::Value(Tag(0x0008, 0x0060), VR::LO, b"text ".repeat(100))];
+    let nodes = [Node::Sequence { tag: UNKNOWN, items: vec![item.to_vec()], defined: true }];
+    let original = data_set("1.2.840.10008.1.2.1", Layout::ExplicitLittle, &nodes, &noise(1, 63), 1);
+    let (sealed, _) = seal("1.2.840.10008.1.2.1", &original, 4096).unwrap();
+    let hop = Conversion { from: Layout::ExplicitLittle, to: Layout::ImplicitLittle, signed_pixels: false };
+    let hopped = hop.convert(&sealed, &Limits::default()).unwrap();
+    let (opened, changes) = open("1.2.840.10008.1.2", &hopped, HeaderMode::Current, 4096).unwrap();
+    assert!(changes.is_empty(), "{changes:?}");
+    assert_eq!(opened, original);
 }
 
 proptest! {
