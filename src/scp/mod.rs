@@ -11,6 +11,7 @@ mod n_create;
 mod n_event_report;
 mod n_set;
 mod outbox;
+mod retrieving;
 mod tally;
 
 use std::sync::Arc;

@@ -13,6 +13,7 @@ mod expect;
 mod facts;
 mod fetch;
 mod identifier;
+mod missing;
 mod open;
 mod originals;
 mod search;
@@ -27,6 +28,7 @@ pub use expect::{Expectations, Expected, Offer};
 pub use fetch::{Arrival, Asked, Event, Request, Retrieval};
 pub(super) use identifier::{convert as convert_data_set, put_element, values as element_values};
 pub(crate) use identifier::{failed_list, identifier_of, values as values_of};
+pub use missing::Missing;
 pub use search::{Found, Query, Search};
 pub use send::{NotSent, send_to};
 

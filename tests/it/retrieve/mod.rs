@@ -1,7 +1,9 @@
 //! The way back with other people's archives behind the gateway and viewers before it.
 
+mod death;
 mod faults;
 mod history;
+mod keystream;
 mod migrate;
 mod rules;
 mod site;
