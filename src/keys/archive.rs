@@ -94,6 +94,12 @@ impl Archive {
         Ok(Self { mode, keyring, store })
     }
 
+    /// One without keys and without a store, for a gateway that neither seals nor opens: both are errors.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { mode: ArchiveMode::Tag, keyring: Arc::new(Keyring::empty()), store: None }
+    }
+
     /// The keyring.
     #[must_use]
     pub fn keyring(&self) -> &Arc<Keyring> {

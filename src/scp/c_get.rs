@@ -9,7 +9,8 @@ use tracing::info;
 use super::retrieving::Retrieving;
 use crate::association::{Association, Command, Error, Message, field};
 use crate::dicom::{Status, TransferSyntax, Uid};
-use crate::flow::release::{Delivery, Refused, Request, Retrieval, audit_refused};
+use crate::flow::audit;
+use crate::flow::release::{Delivery, Refused, Request, Retrieval};
 use crate::flow::{Gateway, Visitor};
 use crate::policy::Right;
 use crate::scu::{Meaning, Source};
@@ -25,7 +26,7 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
     let access = match permitted.map(|()| access) {
         Ok(access) => access,
         Err(refusal) => {
-            audit_refused(association.peer(), association.peer(), "C-GET", &refusal.to_string());
+            audit::refused(association.peer(), association.peer(), "C-GET", &refusal.to_string());
             let comment = "this AE title may not retrieve images";
             return super::refuse(association, message, Status::NOT_AUTHORIZED, comment).await;
         }

@@ -1,6 +1,7 @@
 //! C-MOVE as SCP (PS3.4 C.4.2): instances go out as stores on associations of ours. Statuses: FF00H while it goes on; 0000H,
 //! B000H, A702H with the list of what failed; FE00H, A700H, A801H, A900H, C001H, 0124H, or what the archive answered.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -9,7 +10,8 @@ use tracing::info;
 use super::retrieving::Retrieving;
 use crate::association::{Association, Error, Message};
 use crate::dicom::Status;
-use crate::flow::release::{Delivery, Request, Retrieval, audit_refused, send_to};
+use crate::flow::audit;
+use crate::flow::release::{Delivery, Request, Retrieval, send_to};
 use crate::flow::{Gateway, Visitor};
 use crate::policy::{Access, Receiver, Right};
 use crate::scu::{Destination, Meaning};
@@ -61,14 +63,14 @@ fn permitted(
     let caller = &visitor.permit.peer().name;
     let title = message.command.move_destination();
     let refused = |receiver: &str, reason: &str| {
-        audit_refused(caller, receiver, "C-MOVE", reason);
+        audit::refused(caller, receiver, "C-MOVE", reason);
         (Status::NOT_AUTHORIZED, "images may not be moved there")
     };
     visitor.permit.require(Right::Move).map_err(|refusal| refused("", &refusal.to_string()))?;
     let receiver = title.and_then(|title| (gateway.rules)().receiver(&title));
     let unknown = (Status::MOVE_DESTINATION_UNKNOWN, "no peer receives under this AE title");
     let receiver = receiver.ok_or_else(|| {
-        audit_refused(caller, "", "C-MOVE", unknown.1);
+        audit::refused(caller, "", "C-MOVE", unknown.1);
         unknown
     })?;
     let access = visitor.permit.access(&(gateway.rules)()).and(receiver.access());
@@ -98,7 +100,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Moving<'_, S> {
     async fn send(&mut self, delivery: Delivery) -> Result<(), Error> {
         let instance = delivery.instance.clone();
         let originator = (self.visitor.calling.clone(), self.retrieving.id());
-        let sending = send_to(self.gateway, &self.to, delivery, originator, self.may_decompress);
+        let sending = pin!(send_to(self.gateway, &self.to, delivery, originator, self.may_decompress));
         match self.retrieving.beside(sending).await? {
             Ok(status) if Meaning::of(status) == Meaning::Success => self.retrieving.tally.completed(),
             Ok(_) => self.retrieving.tally.warned(),

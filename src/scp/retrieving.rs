@@ -1,13 +1,16 @@
 //! What C-GET and C-MOVE have in common: instances arrive one after the other, are counted, and a cancel may come meanwhile.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::tally::Tally;
 use crate::association::{Association, Error, Message};
+use crate::dicom::Uid;
 use crate::flow::Gateway;
-use crate::flow::release::{Arrival, Delivery, Event, Retrieval, audit_ended, undelivered};
+use crate::flow::audit;
+use crate::flow::release::{Arrival, Delivery, Event, Retrieval};
 
 /// A retrieval that a caller waits for.
 pub(super) struct Retrieving<'a, S> {
@@ -110,9 +113,11 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Retrieving<'a, S> {
     }
 
     /// Waits for a sub-operation on another association. A cancel that comes meanwhile lets it finish.
-    pub(super) async fn beside<T>(&mut self, sending: impl Future<Output = T>) -> Result<T, Error> {
+    pub(super) async fn beside<T>(
+        &mut self,
+        mut sending: Pin<&mut impl Future<Output = T>>,
+    ) -> Result<T, Error> {
         let id = self.id();
-        tokio::pin!(sending);
         loop {
             let heard = tokio::select! {
                 biased;
@@ -130,15 +135,15 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Retrieving<'a, S> {
     }
 
     /// An instance was ready, and has not reached its receiver.
-    pub(super) fn failed(&mut self, instance: &crate::dicom::Uid, reason: &dyn std::fmt::Display) {
-        undelivered(self.association.peer(), &self.receiver, instance, reason);
+    pub(super) fn failed(&mut self, instance: &Uid, reason: &dyn std::fmt::Display) {
+        audit::undelivered(self.association.peer(), &self.receiver, instance, reason);
         self.tally.failed(instance);
     }
 
     /// The last response.
     pub(super) async fn end(self) -> Result<(), Error> {
         let (peer, counts) = (self.association.peer(), self.tally.counts());
-        audit_ended(peer, &self.receiver, self.operation, counts, self.tally.status());
+        audit::retrieval_ended(peer, &self.receiver, self.operation, counts, self.tally.status());
         self.tally.end(self.association, self.message).await
     }
 }

@@ -12,7 +12,6 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
-use super::audit::Parties;
 use super::delivery::{Delivery, Refused};
 use super::expect::{Expectation, Expectations};
 use super::missing::{Missing, missing};
@@ -23,6 +22,7 @@ use crate::dicom::{
     Encoding, Model, Retrieve, Status, TransferSyntax, Uid, common_storage, query_retrieve,
     query_retrieve_class,
 };
+use crate::flow::audit::Parties;
 use crate::flow::{Gateway, Visitor};
 use crate::policy::{Access, Fetch};
 use crate::scu::{Caller, Failure, Getting, Got, Incoming, Moved, Retrieved, get, move_};

@@ -4,7 +4,6 @@
 //! that fetches ([`Retrieval`]), and a thread for each instance that opens it while it arrives; what comes out waits in
 //! memory, never on a disk, until its end has verified, or goes out at once where it is too large for that.
 
-mod audit;
 mod compressed;
 mod config;
 mod convert;
@@ -19,9 +18,6 @@ mod originals;
 mod search;
 mod send;
 
-pub(crate) use audit::{
-    ended as audit_ended, grant_began, grant_over, refused as audit_refused, undelivered,
-};
 pub use config::{Config, ConfigError, Unsealed};
 pub use delivery::{Delivery, Refused};
 pub use expect::{Expectations, Expected, Offer};
