@@ -43,13 +43,13 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
         return super::refuse(association, message, Status::SUB_OPERATIONS_REFUSED, comment).await;
     }
     let context = message.context.clone();
-    let may_decompress = access.transcodes();
+    let may_transcode = access.transcodes();
     let request = Request { context, identifier, access, receiver: association.peer().into(), takes };
     match Retrieval::begin(gateway, visitor, request) {
         Ok(retrieval) => {
             let told = ("C-GET", association.peer().into());
             let retrieving = Retrieving::new(association, message, gateway, told, retrieval);
-            Getting { retrieving, gateway, may_decompress, message_id: 0 }.run().await
+            Getting { retrieving, gateway, may_transcode, message_id: 0 }.run().await
         }
         Err(error) => {
             info!(peer = association.peer(), %error, "an identifier cannot be read");
@@ -77,7 +77,7 @@ fn takes<S: AsyncRead + AsyncWrite + Unpin + Send>(
 struct Getting<'a, S> {
     retrieving: Retrieving<'a, S>,
     gateway: &'a Gateway,
-    may_decompress: bool,
+    may_transcode: bool,
     /// Of the last store.
     message_id: u16,
 }
@@ -98,7 +98,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Getting<'_, S> {
         let receiving =
             || association.contexts().iter().filter(|c| c.roles.scp && c.abstract_syntax == class);
         let syntaxes: Vec<TransferSyntax> = receiving().map(|context| context.transfer_syntax).collect();
-        let target = delivery.choose(&syntaxes, self.may_decompress);
+        let target = delivery.choose(&syntaxes, self.may_transcode);
         let context = target.and_then(|target| receiving().find(|context| context.transfer_syntax == target));
         let (Some(target), Some(context)) = (target, context.map(|context| context.id)) else {
             let refused = Refused::TransferSyntax(delivery.transfer_syntax.keyword);

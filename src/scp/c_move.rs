@@ -31,7 +31,7 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
         Ok(permitted) => permitted,
         Err((status, comment)) => return super::refuse(association, message, status, comment).await,
     };
-    let may_decompress = access.transcodes();
+    let may_transcode = access.transcodes();
     let request = Request {
         context: message.context.clone(),
         identifier,
@@ -44,7 +44,7 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
         Ok(retrieval) => {
             let told = ("C-MOVE", receiver.peer().name.as_str().into());
             let retrieving = Retrieving::new(association, message, gateway, told, retrieval);
-            Moving { retrieving, gateway, visitor, to, may_decompress }.run().await
+            Moving { retrieving, gateway, visitor, to, may_transcode }.run().await
         }
         Err(error) => {
             info!(peer = association.peer(), %error, "an identifier cannot be read");
@@ -84,7 +84,7 @@ struct Moving<'a, S> {
     gateway: &'a Arc<Gateway>,
     visitor: &'a Visitor,
     to: Destination,
-    may_decompress: bool,
+    may_transcode: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Moving<'_, S> {
@@ -100,7 +100,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Moving<'_, S> {
     async fn send(&mut self, delivery: Delivery) -> Result<(), Error> {
         let instance = delivery.instance.clone();
         let originator = (self.visitor.calling.clone(), self.retrieving.id());
-        let sending = pin!(send_to(self.gateway, &self.to, delivery, originator, self.may_decompress));
+        let sending = pin!(send_to(self.gateway, &self.to, delivery, originator, self.may_transcode));
         match self.retrieving.beside(sending).await? {
             Ok(status) if Meaning::of(status) == Meaning::Success => self.retrieving.tally.completed(),
             Ok(_) => self.retrieving.tally.warned(),

@@ -144,9 +144,11 @@ impl Migration {
             if let Some(wanted) = expected.get(&instance).filter(|one| one.is_stored) {
                 let read = self.read_one(&mut coming, wanted.kind, syntax).await?;
                 match read.and_then(|reader| reader.finish(wanted.kind)) {
-                    Ok(()) => _ = seen.insert(instance),
+                    Ok(()) => {
+                        seen.insert(instance);
+                    }
                     Err(why) => {
-                        failures.add(&instance, format!("read back, it is not what was stored: {why}"))
+                        failures.add(&instance, format!("read back, it is not what was stored: {why}"));
                     }
                 }
             }
