@@ -17,7 +17,7 @@ use crate::seal::{ContentKey, KeyId};
 
 /// Versions of one instance that are looked at for what its original was.
 const ORIGINALS_MAX: usize = 256;
-/// Keys of a study that are looked at for its classes.
+/// Keys of a study that are looked at for its classes and instances.
 const KEYS_OF_STUDY_MAX: usize = 10_000;
 
 /// Keyring and store together, in the mode that is configured.
@@ -92,6 +92,12 @@ impl Archive {
         }
         keyring.current()?;
         Ok(Self { mode, keyring, store })
+    }
+
+    /// One without keys and without a store, for a gateway that neither seals nor opens: both are errors.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { mode: ArchiveMode::Tag, keyring: Arc::new(Keyring::empty()), store: None }
     }
 
     /// The keyring.
@@ -189,6 +195,14 @@ impl Archive {
         let Some(store) = &self.store else { return Ok(BTreeSet::new()) };
         let filter = Filter { study: Some(study.clone()), ..Filter::default() };
         Ok(store.list(&filter, 0, KEYS_OF_STUDY_MAX)?.into_iter().map(|key| key.binding.sop_class).collect())
+    }
+
+    /// The instances that were sealed of a study, each with its series, as far as the first of its keys say.
+    pub fn instances_of(&self, study: &Uid) -> Result<Vec<(Uid, Option<Uid>)>, KeysError> {
+        let Some(store) = &self.store else { return Ok(Vec::new()) };
+        let filter = Filter { study: Some(study.clone()), ..Filter::default() };
+        let keys = store.list(&filter, 0, KEYS_OF_STUDY_MAX)?;
+        Ok(keys.into_iter().map(|key| (key.binding.sop_instance, key.facts.series)).collect())
     }
 
     /// The keys that a sealed instance can be opened with, whether they are at this site or not: those that its record

@@ -64,6 +64,6 @@ pub use queue::{Counts, Order};
 pub use record::Meta;
 pub use recover::{JournalFound, Recovery};
 pub use space::{Pressure, Usage};
-pub use spool::Spool;
+pub use spool::{HandOver, Spool};
 pub use state::{Delivery, State};
 pub use view::{DeliverySummary, Listing, Summary, look, look_at};
