@@ -8,12 +8,16 @@ mod layers;
 mod picture;
 mod reference;
 mod run;
+mod sample;
+mod spread;
 mod store;
 mod topology;
 
 pub use calibrate::{Floats, quantise};
 pub use file::Network;
 pub use run::Reading;
+pub use sample::{sample, with_one_bit};
+pub use spread::Spread;
 pub use store::Networks;
 pub use topology::Topology;
 
