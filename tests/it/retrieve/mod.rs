@@ -5,6 +5,7 @@ mod history;
 mod migrate;
 mod rules;
 mod site;
+mod suites;
 mod transcode;
 
 use std::collections::BTreeSet;
