@@ -8,6 +8,7 @@ use super::error::KeygenError;
 use super::id::GeneratorId;
 use super::model::Model;
 use super::pace::Pace;
+use super::parametric::Networks;
 use super::start::start;
 use super::store::{Choice, GeneratorStore};
 
@@ -21,6 +22,7 @@ pub struct Engines {
     engine: EngineChoice,
     threads: usize,
     batch_max: usize,
+    networks: Networks,
     /// The last used comes last.
     running: Mutex<Vec<Arc<dyn Engine>>>,
     /// The id of the current generator, once it is known.
@@ -37,6 +39,7 @@ impl Engines {
             engine: config.stream.engine,
             threads: config.stream.threads,
             batch_max: config.stream.batch_max,
+            networks: Networks::new(&config.folder),
             running: Mutex::new(Vec::new()),
             current_id: Mutex::new(None),
         }
@@ -46,6 +49,12 @@ impl Engines {
     #[must_use]
     pub const fn batch_max(&self) -> usize {
         self.batch_max
+    }
+
+    /// The networks that chaotic layers are sealed with.
+    #[must_use]
+    pub const fn networks(&self) -> &Networks {
+        &self.networks
     }
 
     /// The engine of the generator that new images are sealed with.
