@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+use super::dual::{self, DualKeys, DualOpener, DualSealer};
 use super::error::CipherError;
 use super::neural::NeuralStream;
 use crate::keygen::{Engines, GeneratorId};
@@ -23,6 +24,8 @@ pub trait Layer: Send {
 pub enum Kind {
     /// XOR with key images of a generator, each of which is used once.
     NeuralStream,
+    /// Permutation, diffusion and an AES with S-boxes of its own, from chaos, under a key of the site and one of the stream.
+    Dual,
 }
 
 impl Kind {
@@ -32,6 +35,7 @@ impl Kind {
         match self {
             // The generator's id.
             Self::NeuralStream => 32,
+            Self::Dual => dual::PARAMETER_BYTES,
         }
     }
 }
@@ -64,13 +68,20 @@ impl fmt::Debug for LayerSeed {
 #[derive(Clone, Default)]
 pub struct Layers {
     engines: Option<Arc<Engines>>,
+    dual: Arc<DualKeys>,
 }
 
 impl Layers {
     /// Those that these generators make possible.
     #[must_use]
-    pub const fn new(engines: Arc<Engines>) -> Self {
-        Self { engines: Some(engines) }
+    pub fn new(engines: Arc<Engines>) -> Self {
+        Self { engines: Some(engines), dual: Arc::default() }
+    }
+
+    /// The same with the site's dual keys.
+    #[must_use]
+    pub fn with_dual(self, keys: DualKeys) -> Self {
+        Self { dual: Arc::new(keys), ..self }
     }
 
     /// None: what has an inner layer is neither sealed nor opened.
@@ -87,6 +98,10 @@ impl Layers {
                 let engine = engines.current()?;
                 let parameters = engine.id().as_bytes().to_vec();
                 Ok((parameters, Box::new(NeuralStream::new(engine, seed, engines.batch_max()))))
+            }
+            Kind::Dual => {
+                let (parameters, layer) = DualSealer::new(&self.dual, seed)?;
+                Ok((parameters, Box::new(layer)))
             }
         }
     }
@@ -106,6 +121,7 @@ impl Layers {
                 let engines = self.engines()?;
                 Ok(Box::new(NeuralStream::new(engines.of(id)?, seed, engines.batch_max())))
             }
+            Kind::Dual => Ok(Box::new(DualOpener::new(&self.dual, seed, parameters)?)),
         }
     }
 
@@ -113,6 +129,7 @@ impl Layers {
     pub fn prepare(&self, kind: Kind) -> Result<(), CipherError> {
         match kind {
             Kind::NeuralStream => Ok(self.engines()?.current().map(drop)?),
+            Kind::Dual => self.dual.current().map(drop),
         }
     }
 

@@ -3,9 +3,11 @@
 //! Nothing rests on them: what an inner layer makes is encrypted and authenticated by the seal in any case.
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
+mod dual;
 mod error;
 mod layer;
 mod neural;
 
+pub use dual::{DualKey, DualKeyId, DualKeys};
 pub use error::CipherError;
 pub use layer::{Kind, Layer, LayerSeed, Layers};

@@ -11,6 +11,8 @@ pub enum Suite {
     DeepKeyGen,
     /// The same, over an inner layer: a keystream of key images.
     DeepKeyGenXor,
+    /// The same, over an inner layer from chaos under a dual key.
+    Dual,
 }
 
 /// A suite that this version does not know.
@@ -20,7 +22,7 @@ pub struct UnknownSuite(pub u16);
 
 impl Suite {
     /// Every suite there is.
-    pub const ALL: &[Self] = &[Self::DeepKeyGen, Self::DeepKeyGenXor];
+    pub const ALL: &[Self] = &[Self::DeepKeyGen, Self::DeepKeyGenXor, Self::Dual];
 
     /// Its number in the sealed form.
     #[must_use]
@@ -28,6 +30,7 @@ impl Suite {
         match self {
             Self::DeepKeyGen => 1,
             Self::DeepKeyGenXor => 2,
+            Self::Dual => 32,
         }
     }
 
@@ -37,6 +40,7 @@ impl Suite {
         match self {
             Self::DeepKeyGen => "deepkeygen",
             Self::DeepKeyGenXor => "deepkeygen-xor",
+            Self::Dual => "dual",
         }
     }
 
@@ -46,6 +50,7 @@ impl Suite {
         match self {
             Self::DeepKeyGen => None,
             Self::DeepKeyGenXor => Some(Kind::NeuralStream),
+            Self::Dual => Some(Kind::Dual),
         }
     }
 
