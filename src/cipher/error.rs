@@ -32,7 +32,9 @@ pub enum CipherError {
     #[error("its inner layer needs the site's dual key, and there is none here")]
     NoDualKey,
     /// It was sealed with a dual key that is not here.
-    #[error("its inner layer was made with dual key {0}, which is not here")]
+    #[error(
+        "its inner layer was made with dual key {0}, which is not here; `sealgate keys restore` brings it back from a backup"
+    )]
     DualKeyMissing(DualKeyId),
     /// The dual key is here, and cannot be used.
     #[error("its inner layer needs dual key {id}, which does not open: {reason}")]
@@ -72,9 +74,13 @@ impl CipherError {
             Self::Parameters { .. } | Self::DualParameters | Self::DualEnd => {
                 "it was sealed by a program that breaks the format"
             }
-            Self::NoDualKey => "`sealgate keys dual` makes the first; `sealgate keys restore` brings those of a backup",
+            Self::NoDualKey => {
+                "`sealgate keys dual` makes the first; `sealgate keys restore` brings those of a backup"
+            }
             Self::DualKeyMissing(_) => "bring its file back from a backup with `sealgate keys restore`",
-            Self::DualKeyShut { .. } => "unlock the key encryption keys that it is wrapped for, then start again",
+            Self::DualKeyShut { .. } => {
+                "unlock the key encryption keys that it is wrapped for, then start again"
+            }
             Self::SubstitutionBox { .. } | Self::Crypto(_) => {
                 "do not use this installation: the program or the machine is damaged"
             }

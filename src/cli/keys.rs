@@ -13,7 +13,8 @@ use super::{ConfigArgs, Exit, complain};
 use crate::dicom::{AeTitle, Uid};
 use crate::keys::store::{Filter, KeyStore, StoredKey, restore, verify_backup};
 use crate::keys::{
-    Algorithm, Config, KekInfo, Keyring, KeysError, NewCustody, RecipientName, rotation, selftest,
+    Algorithm, Config, DualKeyInfo, KekInfo, Keyring, KeysError, NewCustody, RecipientName, dual, rotation,
+    selftest,
 };
 use crate::settings;
 
@@ -34,6 +35,8 @@ enum Action {
     List(List),
     /// Make a new key the current one of a recipient; the old one stays for opening
     Rotate(NewKey),
+    /// Make the site's key for the suite `dual`; again makes the next, and the older ones stay for opening
+    Dual(Common),
     /// Wrap every stored key for the current recipients; images are not touched
     Rewrap(Common),
     /// Copy the key store to a new file while the service runs
@@ -147,7 +150,7 @@ impl Keys {
         let common = match &self.action {
             Action::Init(new) | Action::Rotate(new) => &new.common,
             Action::List(list) => &list.common,
-            Action::Rewrap(common) => common,
+            Action::Rewrap(common) | Action::Dual(common) => common,
             Action::Backup(backup) | Action::Restore(backup) => &backup.common,
             Action::Verify(verify) => &verify.common,
             Action::ExportPublic(export) => &export.common,
@@ -171,6 +174,7 @@ impl Action {
             Self::List(list) => list.run(config),
             Self::Rotate(new) => new.rotate(config),
             Self::Rewrap(_) => rewrap(config),
+            Self::Dual(_) => dual_key(config),
             Self::Backup(backup) => backup.make(config),
             Self::Restore(backup) => backup.restore(config),
             Self::Verify(verify) => verify.run(config),
@@ -320,6 +324,7 @@ impl List {
 fn list_keks(config: &Config) -> Result<Answer, KeysError> {
     let keyring = Keyring::load(&config.keyring_path(), &config.recipients)?;
     let keks: Vec<_> = keyring.keks().collect();
+    let dual = keyring.dual_infos()?;
     let line = |kek: &KekInfo| {
         let mark = if kek.current { "current" } else { "old    " };
         format!(
@@ -333,9 +338,12 @@ fn list_keks(config: &Config) -> Result<Answer, KeysError> {
             config.keyring_path().display()
         )
     } else {
-        keks.iter().map(line).collect::<Vec<_>>().join("\n")
+        let dual = dual
+            .iter()
+            .map(|key: &DualKeyInfo| format!("dual     {:>17}  {:<31} {}", key.generation, "", key.id));
+        keks.iter().map(line).chain(dual).collect::<Vec<_>>().join("\n")
     };
-    Ok(Answer::good(json!({ "keks": keks }), text))
+    Ok(Answer::good(json!({ "keks": keks, "dual_keys": dual }), text))
 }
 
 fn instance_as_json(stored: &StoredKey) -> Value {
@@ -378,6 +386,16 @@ fn rewrap(config: &Config) -> Result<Answer, KeysError> {
     Ok(Answer { good: outcome.failed == 0, fields: json!({ "rewrap": outcome }), text })
 }
 
+fn dual_key(config: &Config) -> Result<Answer, KeysError> {
+    let made = config.open_keyring()?.make_dual_key(now_unix_seconds())?;
+    let DualKeyInfo { id, generation, .. } = &made;
+    let text = format!(
+        "Made dual key {generation}, id {id}. It is used once the service is restarted.\nWithout it, what is sealed with the \
+         suite dual does not open: `sealgate keys backup` takes it along."
+    );
+    Ok(Answer::good(json!({ "dual_key": made }), text))
+}
+
 impl Backup {
     fn make(&self, config: &Config) -> Result<Answer, KeysError> {
         let store = config.open_store()?;
@@ -385,32 +403,40 @@ impl Backup {
         let manifest = store.backup(&self.file, now_unix_seconds(), &mut bar_updates(&bar))?;
         let (_, checked) = verify_backup(&self.file, &mut bar_updates(&bar))?;
         bar.finish_and_clear();
+        let dual = dual::back_up(&config.keyring_path(), &self.file)?;
         let text = format!(
-            "Backed up {} keys in {} records to {}.\nKeep the key files of {} apart from it: without them it opens \
+            "Backed up {} keys in {} records to {}, {} dual keys beside it.\nKeep the key files of {} apart from it: without them it opens \
              nothing.{}",
             manifest.counts.keys,
             manifest.counts.records,
             self.file.display(),
+            dual.len(),
             config.keyring_path().display(),
             lines(&checked.problems)
         );
         let good = checked.problems.is_empty();
-        Ok(Answer { good, fields: json!({ "manifest": manifest, "problems": checked.problems }), text })
+        Ok(Answer {
+            good,
+            fields: json!({ "manifest": manifest, "dual_keys": dual, "problems": checked.problems }),
+            text,
+        })
     }
 
     fn restore(&self, config: &Config) -> Result<Answer, KeysError> {
         let bar = progress("verifying");
         let restored = restore(&self.file, &config.store_path(), now_unix_seconds(), &mut bar_updates(&bar))?;
         bar.finish_and_clear();
+        let dual = dual::restore(&config.keyring_path(), &self.file)?;
         let before = restored.replaced.as_ref();
         let before =
             before.map_or(String::new(), |path| format!("\nThe store before it is {}.", path.display()));
         let text = format!(
-            "Restored {} keys to {}.{before}\n`sealgate keys verify` tries whether they open.",
+            "Restored {} keys to {}, and {} dual keys.{before}\n`sealgate keys verify` tries whether they open.",
             restored.manifest.counts.keys,
-            config.store_path().display()
+            config.store_path().display(),
+            dual.len()
         );
-        Ok(Answer::good(json!({ "restored": restored }), text))
+        Ok(Answer::good(json!({ "restored": restored, "dual_keys": dual }), text))
     }
 }
 

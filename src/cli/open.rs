@@ -8,8 +8,8 @@ use clap::Args;
 use serde_json::json;
 
 use super::batch::{Input, Inputs, Outcome, Outputs};
-use super::{ConfigArgs, Exit, open_archive};
-use crate::cipher::Layers;
+use super::{ConfigArgs, Exit, complain, open_archive};
+use crate::cipher::{DualKeys, Layers};
 use crate::keygen::Engines;
 use crate::keys::{Archive, Binding as KeyBinding, KeysError, Source};
 use crate::seal::{Changes, Claim, FileError, HeaderMode, open_file};
@@ -35,7 +35,11 @@ impl Open {
     pub(super) fn run(self) -> Exit {
         match open_archive(&self.config) {
             Ok((settings, archive)) => {
-                let layers = Layers::new(Arc::new(Engines::new(&settings.keygen)));
+                let dual = archive.keyring().dual_keys().unwrap_or_else(|error| {
+                    complain(error);
+                    DualKeys::default()
+                });
+                let layers = Layers::new(Arc::new(Engines::new(&settings.keygen))).with_dual(dual);
                 self.inputs.run("opening", |input| self.open(input, &archive, &layers))
             }
             Err(exit) => exit,

@@ -74,7 +74,7 @@ impl Seal {
             Ok(opened) => opened,
             Err(exit) => return exit,
         };
-        let generators = Generators::start(&settings.keygen);
+        let generators = Generators::start(&settings.keygen, archive.keyring());
         self.inputs.run("sealing", |input| self.seal(input, &generators, &archive))
     }
 

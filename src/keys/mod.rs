@@ -5,6 +5,7 @@
 mod algorithm;
 mod archive;
 mod config;
+pub mod dual;
 mod error;
 mod file;
 mod hex;
@@ -25,6 +26,7 @@ mod wrap;
 pub use algorithm::Algorithm;
 pub use archive::{Archive, Archived, Found, Opens, Source};
 pub use config::{ArchiveMode, Config, Pkcs11Config, StoreConfig, UnlockMethod};
+pub use dual::DualKeyInfo;
 pub use error::KeysError;
 pub(crate) use file::create_private as write_new_file;
 pub use kek::{KekId, PublicKek};

@@ -21,13 +21,14 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "keygen"))
+from dual import without_dual  # noqa: E402
 from generator import key_image, read_model  # noqa: E402
 from seed import derive, expand  # noqa: E402
 
 LABEL = b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0"
 CHUNK = 16384
 DICTIONARY = Path(__file__).parents[2] / "docs/FORMAT-dictionary.bin"
-SUITES = {b"\0\1": "deepkeygen", b"\0\2": "deepkeygen-xor"}
+SUITES = {b"\0\1": "deepkeygen", b"\0\2": "deepkeygen-xor", b"\0\x20": "dual"}
 
 
 class Refused(Exception):
@@ -80,6 +81,12 @@ def without_layer(plaintext, suite, content_key, salt, context):
     """Section 6.1."""
     if SUITES[suite] == "deepkeygen":
         return plaintext
+    if SUITES[suite] == "dual":
+        seed = HKDFExpand(SHA512(), 32, b"sealgate inner layer v1" + salt + context).derive(content_key)
+        try:
+            return without_dual(plaintext, seed)
+        except ValueError as error:
+            raise Refused(f"dual layer: {error}") from error
     check(len(plaintext) >= 32, "no generator id")
     generator, layered = plaintext[:32], plaintext[32:]
     files = [path.read_bytes() for path in sorted((HERE.parent / "keygen").glob("*.sgg"))]
@@ -147,7 +154,8 @@ def main(files):
         check(original == (HERE / "golden" / f"{name}.original").read_bytes(), f"{name}: another original")
         print("opened", name)
     for path in sorted((HERE / "faults").iterdir()):
-        name = "v1-deepkeygen-xor-fragments" if "--xor-" in path.name else "v1-deepkeygen-slice"
+        names = (name for name in ("xor", "dual") if f"--{name}-" in path.name)
+        name = next((f"v1-deepkeygen-{name}-fragments" for name in names), "v1-deepkeygen-slice")
         key = bytes.fromhex(keys[name]["content_key"])
         if "wrong-key" in path.name:
             key = bytes(32)

@@ -12,7 +12,8 @@ use sealgate::seal::{
 };
 use serde_json::{Value, json};
 
-use super::seal_xor::{self, layers};
+use super::seal_dual::{self, layers};
+use super::seal_xor;
 
 /// Where the pixels of the golden slice begin is found by this.
 const MAGIC: &[u8] = b"\x93SGATE\r\0";
@@ -140,6 +141,8 @@ fn originals() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     vec![
         ("xor-slice", "1.2.840.10008.1.2.1", file("1.2.840.10008.1.2.1", &tall.concat())),
         ("xor-fragments", "1.2.840.10008.1.2.4.90", file("1.2.840.10008.1.2.4.90", &fragments)),
+        ("dual-slice", "1.2.840.10008.1.2.1", file("1.2.840.10008.1.2.1", &tall.concat())),
+        ("dual-fragments", "1.2.840.10008.1.2.4.90", file("1.2.840.10008.1.2.4.90", &fragments)),
         ("slice", "1.2.840.10008.1.2.1", file("1.2.840.10008.1.2.1", &slice(explicit))),
         ("implicit", "1.2.840.10008.1.2", file("1.2.840.10008.1.2", &slice(Layout::Implicit))),
         ("big-endian", "1.2.840.10008.1.2.2", file("1.2.840.10008.1.2.2", &slice(Layout::Big))),
@@ -199,7 +202,11 @@ fn write_golden() {
             continue;
         }
         let key: [u8; 32] = random().unwrap();
-        let suite = if name.starts_with("xor-") { Suite::DeepKeyGenXor } else { Suite::DeepKeyGen };
+        let suite = match name.split('-').next() {
+            Some("xor") => Suite::DeepKeyGenXor,
+            Some("dual") => Suite::Dual,
+            _ => Suite::DeepKeyGen,
+        };
         let sealed = seal(&original, key, suite);
         let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
         let facts = json!({ "content_key": hex, "transfer_syntax": transfer_syntax });
@@ -212,7 +219,10 @@ fn write_golden() {
         (fs::read(path).unwrap(), golden_key(name))
     };
     let ((slice, key), (small, small_key)) = (golden("slice"), golden("xor-fragments"));
-    for (name, bytes) in faults(&slice, key).into_iter().chain(seal_xor::faults(&small, small_key)) {
+    let (dual, dual_key) = golden("dual-fragments");
+    let with_layers =
+        seal_xor::faults(&small, small_key).into_iter().chain(seal_dual::faults(&dual, dual_key));
+    for (name, bytes) in faults(&slice, key).into_iter().chain(with_layers) {
         write_new(&folder("faults").join(format!("{name}.dcm")), &bytes);
     }
 }
@@ -333,9 +343,10 @@ fn golden_files_open_and_one_fault_keeps_any_of_them_shut() {
         assert!(original == fs::read(path.with_extension("original")).unwrap(), "{}", path.display());
         opened += 1;
     }
-    assert_eq!(opened, 10, "every golden file was tried");
+    assert_eq!(opened, 12, "every golden file was tried");
 
-    let (key, xor_key) = (golden_key("slice"), golden_key("xor-fragments"));
+    let (key, xor_key, dual_key) =
+        (golden_key("slice"), golden_key("xor-fragments"), golden_key("dual-fragments"));
     let mut refused = 0;
     for entry in fs::read_dir(folder("faults")).unwrap() {
         let path = entry.unwrap().path();
@@ -344,11 +355,12 @@ fn golden_files_open_and_one_fault_keeps_any_of_them_shut() {
         let key = match what {
             "wrong-key" => [0; 32],
             what if what.starts_with("xor-") => xor_key,
+            what if what.starts_with("dual-") => dual_key,
             _ => key,
         };
         let error = open(&fs::read(&path).unwrap(), key).expect_err(&name);
         assert_eq!(answer(&error), expected, "{name}: {error}");
         refused += 1;
     }
-    assert_eq!(refused, 37, "every fault was tried");
+    assert_eq!(refused, 45, "every fault was tried");
 }

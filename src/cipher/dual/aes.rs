@@ -2,11 +2,14 @@
 //!
 //! `docs/FORMAT.md` section 6.3. Table look-ups at secret places take a time that depends on the cache; what that could tell
 //! belongs to one stream, and nothing rests on it.
-#![allow(clippy::indexing_slicing, reason = "every table has 256 places and is indexed by a byte; the rest are constants")]
+#![allow(
+    clippy::indexing_slicing,
+    reason = "every table has 256 places and is indexed by a byte; the rest are constants"
+)]
 
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::super::error::CipherError;
+use crate::cipher::CipherError;
 
 /// Bytes of a block.
 pub(super) const BLOCK: usize = 16;
@@ -82,11 +85,11 @@ impl Cbc {
         let mut tables = Box::new([[0; 256]; BOXES]);
         let last = match direction {
             Direction::Encrypt => {
-                fill(&mut tables, boxes.each_ref().map(|sbox| sbox.0.clone()), [2, 1, 1, 3]);
+                fill(&mut tables, &boxes.each_ref().map(|sbox| sbox.0.clone()), [2, 1, 1, 3]);
                 Box::new(*boxes[ROUNDS % BOXES].0)
             }
             Direction::Decrypt => {
-                fill(&mut tables, boxes.each_ref().map(SubstitutionBox::inverse), [14, 9, 13, 11]);
+                fill(&mut tables, &boxes.each_ref().map(SubstitutionBox::inverse), [14, 9, 13, 11]);
                 keys.reverse();
                 for word in keys[1..ROUNDS].iter_mut().flatten() {
                     *word = unmix(*word);
@@ -122,45 +125,53 @@ impl Cbc {
         let mut s = xor(block, self.keys[0]);
         for (round, key) in (1..ROUNDS).zip(&self.keys[1..ROUNDS]) {
             let table = &self.tables[round % BOXES];
-            let column = |i: usize| mixed(table, s[i], s[(i + 1) % 4], s[(i + 2) % 4], s[(i + 3) % 4]);
-            s = xor([column(0), column(1), column(2), column(3)], *key);
+            s = xor(rows_left(s).map(|row| mixed(table, row)), *key);
         }
-        let column = |i: usize| self.substituted(s[i], s[(i + 1) % 4], s[(i + 2) % 4], s[(i + 3) % 4]);
-        xor([column(0), column(1), column(2), column(3)], self.keys[ROUNDS])
+        xor(rows_left(s).map(|row| self.substituted(row)), self.keys[ROUNDS])
     }
 
     fn decrypt_block(&self, block: State) -> State {
         let mut s = xor(block, self.keys[0]);
-        for (step, key) in (1..ROUNDS).zip(&self.keys[1..ROUNDS]) {
-            // What the last round did is undone first.
-            let table = &self.tables[(ROUNDS + 1 - step) % BOXES];
-            let column = |i: usize| mixed(table, s[i], s[(i + 3) % 4], s[(i + 2) % 4], s[(i + 1) % 4]);
-            s = xor([column(0), column(1), column(2), column(3)], *key);
+        // What the last round did is undone first.
+        for (round, key) in (2..=ROUNDS).rev().zip(&self.keys[1..ROUNDS]) {
+            let table = &self.tables[round % BOXES];
+            s = xor(rows_right(s).map(|row| mixed(table, row)), *key);
         }
-        let column = |i: usize| self.substituted(s[i], s[(i + 3) % 4], s[(i + 2) % 4], s[(i + 1) % 4]);
-        xor([column(0), column(1), column(2), column(3)], self.keys[ROUNDS])
+        xor(rows_right(s).map(|row| self.substituted(row)), self.keys[ROUNDS])
     }
 
     /// The round without mixing, of the four columns that a shifted row takes its bytes from.
-    #[inline(always)]
-    fn substituted(&self, a: u32, b: u32, c: u32, d: u32) -> u32 {
-        let [[a, ..], [_, b, ..], [_, _, c, _], [.., d]] = [a, b, c, d].map(u32::to_be_bytes);
+    #[inline]
+    fn substituted(&self, columns: State) -> u32 {
+        let [[a, ..], [_, b, ..], [_, _, c, _], [.., d]] = columns.map(u32::to_be_bytes);
         u32::from_be_bytes([a, b, c, d].map(|byte| self.last[usize::from(byte)]))
     }
 }
 
+/// FIPS 197 5.1.2, `ShiftRows`: of which columns each new column takes its four bytes.
+#[inline]
+const fn rows_left([a, b, c, d]: State) -> [State; 4] {
+    [[a, b, c, d], [b, c, d, a], [c, d, a, b], [d, a, b, c]]
+}
+
+/// FIPS 197 5.3.1, `InvShiftRows`.
+#[inline]
+const fn rows_right([a, b, c, d]: State) -> [State; 4] {
+    [[a, d, c, b], [b, a, d, c], [c, b, a, d], [d, c, b, a]]
+}
+
 /// Substituted and mixed; the columns of the second to fourth row are those of the first, turned.
-#[inline(always)]
-fn mixed(table: &[u32; 256], a: u32, b: u32, c: u32, d: u32) -> u32 {
-    let [[a, ..], [_, b, ..], [_, _, c, _], [.., d]] = [a, b, c, d].map(u32::to_be_bytes);
+#[inline]
+fn mixed(table: &[u32; 256], columns: State) -> u32 {
+    let [[a, ..], [_, b, ..], [_, _, c, _], [.., d]] = columns.map(u32::to_be_bytes);
     table[usize::from(a)]
         ^ table[usize::from(b)].rotate_right(8)
         ^ table[usize::from(c)].rotate_right(16)
         ^ table[usize::from(d)].rotate_right(24)
 }
 
-fn fill(tables: &mut [[u32; 256]; BOXES], boxes: [Zeroizing<[u8; 256]>; BOXES], column: [u8; 4]) {
-    for (table, sbox) in tables.iter_mut().zip(&boxes) {
+fn fill(tables: &mut [[u32; 256]; BOXES], boxes: &[Zeroizing<[u8; 256]>; BOXES], column: [u8; 4]) {
+    for (table, sbox) in tables.iter_mut().zip(boxes) {
         for (place, byte) in table.iter_mut().zip(sbox.iter()) {
             *place = u32::from_be_bytes(column.map(|factor| times(*byte, factor)));
         }
@@ -170,9 +181,9 @@ fn fill(tables: &mut [[u32; 256]; BOXES], boxes: [Zeroizing<[u8; 256]>; BOXES], 
 /// FIPS 197 5.3.3, `InvMixColumns`, for the keys of the rounds that mix.
 fn unmix(word: u32) -> u32 {
     let column = [14, 9, 13, 11];
-    let turned = (0..4).zip(word.to_be_bytes());
+    let turned = [0, 8, 16, 24].into_iter().zip(word.to_be_bytes());
     turned.fold(0, |sum, (turn, byte)| {
-        sum ^ u32::from_be_bytes(column.map(|factor| times(byte, factor))).rotate_right(8 * turn)
+        sum ^ u32::from_be_bytes(column.map(|factor| times(byte, factor))).rotate_right(turn)
     })
 }
 
@@ -189,13 +200,13 @@ const fn times(mut a: u8, mut b: u8) -> u8 {
     product
 }
 
-#[inline(always)]
+#[inline]
 fn load(block: &[u8; BLOCK]) -> State {
     let (words, _) = block.as_chunks();
     [words[0], words[1], words[2], words[3]].map(u32::from_be_bytes)
 }
 
-#[inline(always)]
+#[inline]
 fn store(state: State) -> [u8; BLOCK] {
     let mut out = [0; BLOCK];
     for (place, word) in out.as_chunks_mut().0.iter_mut().zip(state) {
@@ -204,7 +215,7 @@ fn store(state: State) -> [u8; BLOCK] {
     out
 }
 
-#[inline(always)]
+#[inline]
 const fn xor(a: State, b: State) -> State {
     [a[0] ^ b[0], a[1] ^ b[1], a[2] ^ b[2], a[3] ^ b[3]]
 }

@@ -1,6 +1,6 @@
 //! The dual key: a static one of the site, a dynamic one of the stream, and the bit of the first that is flipped for it.
 //!
-//! `docs/FORMAT.md` section 6.3. The position of the bit is encrypted by hashed ElGamal on P-256.
+//! `docs/FORMAT.md` section 6.3. The position of the bit is encrypted by hashed `ElGamal` on P-256.
 
 use std::fmt;
 
@@ -9,11 +9,11 @@ use aws_lc_rs::hkdf::{HKDF_SHA512, KeyType, Prk, Salt};
 use aws_lc_rs::rand::{self, SystemRandom};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::super::error::CipherError;
-use super::super::layer::LayerSeed;
+use crate::cipher::CipherError;
+use crate::cipher::LayerSeed;
 
 /// Bytes of the parameters: id of the dual key, point, encrypted position.
-pub(in super::super) const PARAMETER_BYTES: usize = ID_BYTES + POINT_BYTES + 1;
+pub(in crate::cipher) const PARAMETER_BYTES: usize = ID_BYTES + POINT_BYTES + 1;
 
 const ID_BYTES: usize = 16;
 /// SEC 1 2.3.3 without its first byte: x, then y.
@@ -104,13 +104,12 @@ impl DualKey {
 
     /// Draws the position of a bit to flip, and encrypts it: the modified key with the parameters that give it back.
     fn modify(&self) -> Result<(Zeroizing<[u8; 32]>, Vec<u8>), CipherError> {
-        let failed = CipherError::Crypto("ElGamal on P-256");
-        let mut position = Zeroizing::new([0_u8; 1]);
-        rand::fill(&mut *position).map_err(|_| CipherError::Crypto("the random generator"))?;
-        let ours = PrivateKey::from_private_key(&ECDH_P256, &self.elgamal).map_err(|_| failed)?;
-        let failed = CipherError::Crypto("ElGamal on P-256");
-        let public = ours.compute_public_key().map_err(|_| failed)?;
         let failed = || CipherError::Crypto("ElGamal on P-256");
+        let mut drawn = Zeroizing::new([0; 1]);
+        rand::fill(&mut *drawn).map_err(|_| CipherError::Crypto("the random generator"))?;
+        let ours = PrivateKey::from_private_key(&ECDH_P256, &self.elgamal).map_err(|_| failed())?;
+        let public = ours.compute_public_key().map_err(|_| failed())?;
+        let [position] = *drawn;
         let ephemeral =
             EphemeralPrivateKey::generate(&ECDH_P256, &SystemRandom::new()).map_err(|_| failed())?;
         let point = ephemeral.compute_public_key().map_err(|_| failed())?;
@@ -118,8 +117,8 @@ impl DualKey {
         parameters.extend_from_slice(point.as_ref().get(1..).unwrap_or_default());
         let peer = UnparsedPublicKey::new(&ECDH_P256, public.as_ref());
         let pad = agreement::agree_ephemeral(ephemeral, peer, failed(), |z| Ok(pad(z, &parameters)))?;
-        parameters.push(position[0] ^ pad);
-        Ok((self.flipped(position[0]), parameters))
+        parameters.push(position ^ pad);
+        Ok((self.flipped(position), parameters))
     }
 
     /// The modified key that these parameters tell of.
@@ -152,7 +151,8 @@ impl fmt::Debug for DualKey {
 
 /// What a position is hidden by: a byte of what only the point's maker and the site's private key agree on.
 fn pad(agreed: &[u8], before: &[u8]) -> u8 {
-    expand::<1>(&Salt::new(HKDF_SHA512, ELGAMAL_SALT).extract(agreed), &[POSITION, before])[0]
+    let [pad] = *expand(&Salt::new(HKDF_SHA512, ELGAMAL_SALT).extract(agreed), &[POSITION, before]);
+    pad
 }
 
 /// The dual keys of a site, the newest last; those that do not open are known by name, with the reason.
@@ -247,7 +247,8 @@ mod tests {
     #[test]
     fn bit_0_is_the_highest_of_the_first_byte_and_255_the_lowest_of_the_last() {
         let key = key(7);
-        let flip = |position| std::array::from_fn::<u8, 32, _>(|i| key.flipped(position)[i] ^ key.static_key[i]);
+        let flip =
+            |position| std::array::from_fn::<u8, 32, _>(|i| key.flipped(position)[i] ^ key.static_key[i]);
         assert_eq!((flip(0)[0], flip(7)[0], flip(8)[1], flip(255)[31]), (0x80, 1, 0x80, 1));
     }
 

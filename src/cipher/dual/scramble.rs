@@ -5,8 +5,8 @@
 
 use zeroize::Zeroizing;
 
-use super::super::error::CipherError;
 use super::aes::{BOXES, SubstitutionBox};
+use crate::cipher::CipherError;
 use crate::keygen::chaos::{Orbit, System};
 
 /// Bytes of a square: 128 rows of 128.
@@ -144,7 +144,7 @@ mod tests {
     fn nonlinearity(sbox: &[u8; 256]) -> i32 {
         let worst = |mask: u8| {
             let mut sums: Vec<i32> =
-                sbox.iter().map(|y| if (y & mask).count_ones() % 2 == 0 { 1 } else { -1 }).collect();
+                sbox.iter().map(|y| if (y & mask).count_ones().is_multiple_of(2) { 1 } else { -1 }).collect();
             for step in [1, 2, 4, 8, 16, 32, 64, 128] {
                 for i in (0..256).filter(|i| i & step == 0) {
                     (sums[i], sums[i + step]) = (sums[i] + sums[i + step], sums[i] - sums[i + step]);
