@@ -12,6 +12,7 @@ use super::time::{unix_millis, utc};
 use super::{ConfigArgs, Exit, complain};
 use crate::dicom::{AeTitle, Uid};
 use crate::keys::store::{Filter, KeyStore, StoredKey, restore, verify_backup};
+use crate::keys::write_new_file;
 use crate::keys::{
     Algorithm, Config, DualKeyInfo, KekInfo, Keyring, KeysError, NewCustody, RecipientName, dual, rotation,
     selftest,
@@ -37,6 +38,8 @@ enum Action {
     Rotate(NewKey),
     /// Make the site's key for the suite `dual`; again makes the next, and the older ones stay for opening
     Dual(Common),
+    /// Make the key that this gateway signs with, export its public half, or take in that of another gateway
+    Signer(SignerArgs),
     /// Wrap every stored key for the current recipients; images are not touched
     Rewrap(Common),
     /// Copy the key store to a new file while the service runs
@@ -121,6 +124,21 @@ struct Verify {
 }
 
 #[derive(Debug, Args)]
+struct SignerArgs {
+    /// Write the public half of the current key to this new file, and make none
+    #[arg(long, value_name = "FILE", conflicts_with = "import")]
+    export: Option<PathBuf>,
+    /// Take in the public half in this file, which another gateway exported; its signatures then have a name
+    #[arg(long, value_name = "FILE", requires = "name")]
+    import: Option<PathBuf>,
+    /// What the other gateway is called here
+    #[arg(long, value_name = "NAME")]
+    name: Option<RecipientName>,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Args)]
 struct ExportPublic {
     /// Whose key
     #[arg(long, value_name = "NAME", default_value = "site")]
@@ -154,6 +172,7 @@ impl Keys {
             Action::Backup(backup) | Action::Restore(backup) => &backup.common,
             Action::Verify(verify) => &verify.common,
             Action::ExportPublic(export) => &export.common,
+            Action::Signer(signer) => &signer.common,
         };
         let config = match settings::load(&common.config.source()) {
             Ok(settings) => settings.keys,
@@ -179,6 +198,7 @@ impl Action {
             Self::Restore(backup) => backup.restore(config),
             Self::Verify(verify) => verify.run(config),
             Self::ExportPublic(export) => export.run(config),
+            Self::Signer(signer) => signer.run(config),
         }
     }
 }
@@ -394,6 +414,30 @@ fn dual_key(config: &Config) -> Result<Answer, KeysError> {
          suite dual does not open: `sealgate keys backup` takes it along."
     );
     Ok(Answer::good(json!({ "dual_key": made }), text))
+}
+
+impl SignerArgs {
+    fn run(&self, config: &Config) -> Result<Answer, KeysError> {
+        let keyring = || Keyring::load(&config.keyring_path(), &config.recipients);
+        if let Some(file) = &self.export {
+            write_new_file(file, &keyring()?.export_signer()?)?;
+            let text = format!("Wrote the public half to {}.", file.display());
+            return Ok(Answer::good(json!({ "file": file }), text));
+        }
+        if let (Some(file), Some(name)) = (&self.import, &self.name) {
+            let signer = keyring()?.import_signer(name, file)?;
+            let text = format!("Signatures of {} are known as those of {name}.", signer.public_key);
+            return Ok(Answer::good(json!({ "signer": signer }), text));
+        }
+        let signer = config.open_keyring()?.make_signer(now_unix_seconds())?;
+        let hint =
+            if config.sign { "" } else { "\nNote: set `keys.sign` to true; until then nothing is signed." };
+        let text = format!(
+            "Made signing key {}, public key {}. It is used once the service is restarted.{hint}",
+            signer.name, signer.public_key
+        );
+        Ok(Answer::good(json!({ "signer": signer }), text))
+    }
 }
 
 impl Backup {

@@ -18,6 +18,7 @@ mod record;
 pub mod rotation;
 mod secret;
 pub mod selftest;
+mod signer;
 pub mod store;
 #[cfg(test)]
 mod tests;
@@ -36,5 +37,6 @@ pub use keyring::{
 };
 pub use record::{KeyRecord, RECIPIENTS_MAX, RECORD_BYTES_MAX, Recipient, RecordError};
 pub use secret::{Credential, Passphrase};
+pub use signer::SignerInfo;
 pub use store::{KeyStore, SqliteStore};
 pub use wrap::{Binding, wrap};

@@ -33,6 +33,7 @@ mod seal;
 mod seal_dual;
 mod seal_golden;
 mod seal_kinds;
+mod seal_signed;
 mod seal_xor;
 mod services;
 mod settings;

@@ -7,13 +7,13 @@ use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use sealgate::seal::{
-    Binding, ContentKey, FileError, HeaderMode, KeyId, NewSeal, OpenError, Suite, open_file, random,
-    seal_file,
+    Binding, ContentKey, FileError, HeaderMode, KeyId, NewSeal, OpenError, Signer, Suite, open_file, random,
+    seal_file_signed,
 };
 use serde_json::{Value, json};
 
 use super::seal_dual::{self, layers};
-use super::seal_xor;
+use super::{seal_signed, seal_xor};
 
 /// Where the pixels of the golden slice begin is found by this.
 const MAGIC: &[u8] = b"\x93SGATE\r\0";
@@ -143,6 +143,7 @@ fn originals() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("xor-fragments", "1.2.840.10008.1.2.4.90", file("1.2.840.10008.1.2.4.90", &fragments)),
         ("dual-slice", "1.2.840.10008.1.2.1", file("1.2.840.10008.1.2.1", &tall.concat())),
         ("dual-fragments", "1.2.840.10008.1.2.4.90", file("1.2.840.10008.1.2.4.90", &fragments)),
+        ("signed-fragments", "1.2.840.10008.1.2.4.90", file("1.2.840.10008.1.2.4.90", &fragments)),
         ("slice", "1.2.840.10008.1.2.1", file("1.2.840.10008.1.2.1", &slice(explicit))),
         ("implicit", "1.2.840.10008.1.2", file("1.2.840.10008.1.2", &slice(Layout::Implicit))),
         ("big-endian", "1.2.840.10008.1.2.2", file("1.2.840.10008.1.2.2", &slice(Layout::Big))),
@@ -154,14 +155,14 @@ fn originals() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     ]
 }
 
-fn seal(original: &[u8], key: [u8; 32], suite: Suite) -> Vec<u8> {
+fn seal(original: &[u8], key: [u8; 32], suite: Suite, signer: Option<Signer>) -> Vec<u8> {
     let mut out = Cursor::new(Vec::new());
     let new_seal = |sop_class, sop_instance| {
         let key_id = KeyId::new(random().unwrap());
         let binding = Binding { suite, key_id, sop_class, sop_instance };
         Ok::<_, std::convert::Infallible>(NewSeal { binding, key: ContentKey::new(key), key_record: None })
     };
-    seal_file(original, &mut out, &layers(), new_seal, |_| None).unwrap();
+    seal_file_signed(original, &mut out, &layers(), new_seal, |_| None, signer).unwrap();
     out.into_inner()
 }
 
@@ -207,7 +208,8 @@ fn write_golden() {
             Some("dual") => Suite::Dual,
             _ => Suite::DeepKeyGen,
         };
-        let sealed = seal(&original, key, suite);
+        let signer = name.starts_with("signed-").then(seal_signed::signer);
+        let sealed = seal(&original, key, suite, signer);
         let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
         let facts = json!({ "content_key": hex, "transfer_syntax": transfer_syntax });
         write_new(&path("json"), format!("{facts:#}\n").as_bytes());
@@ -222,6 +224,7 @@ fn write_golden() {
     let (dual, dual_key) = golden("dual-fragments");
     let with_layers =
         seal_xor::faults(&small, small_key).into_iter().chain(seal_dual::faults(&dual, dual_key));
+    let with_layers = with_layers.chain(seal_signed::faults(&golden("signed-fragments").0));
     for (name, bytes) in faults(&slice, key).into_iter().chain(with_layers) {
         write_new(&folder("faults").join(format!("{name}.dcm")), &bytes);
     }
@@ -277,7 +280,7 @@ fn faults(good: &[u8], key: [u8; 32]) -> Vec<(String, Vec<u8>)> {
     out.push(("commitment--another-class".to_owned(), changed(class + 24, b'4')));
     // The same original sealed again under the same key: its first chunk belongs to another stream.
     let original = open(good, key).unwrap();
-    let other = seal(&original, key, Suite::DeepKeyGen);
+    let other = seal(&original, key, Suite::DeepKeyGen, None);
     let other_start = other.windows(MAGIC.len()).position(|window| window == MAGIC).unwrap();
     let mut swapped = good.to_vec();
     let other_chunk = other_start + HEADER + PREFIX;
@@ -343,7 +346,7 @@ fn golden_files_open_and_one_fault_keeps_any_of_them_shut() {
         assert!(original == fs::read(path.with_extension("original")).unwrap(), "{}", path.display());
         opened += 1;
     }
-    assert_eq!(opened, 12, "every golden file was tried");
+    assert_eq!(opened, 13, "every golden file was tried");
 
     let (key, xor_key, dual_key) =
         (golden_key("slice"), golden_key("xor-fragments"), golden_key("dual-fragments"));
@@ -356,11 +359,12 @@ fn golden_files_open_and_one_fault_keeps_any_of_them_shut() {
             "wrong-key" => [0; 32],
             what if what.starts_with("xor-") => xor_key,
             what if what.starts_with("dual-") => dual_key,
+            what if what.starts_with("signed-") => golden_key("signed-fragments"),
             _ => key,
         };
         let error = open(&fs::read(&path).unwrap(), key).expect_err(&name);
         assert_eq!(answer(&error), expected, "{name}: {error}");
         refused += 1;
     }
-    assert_eq!(refused, 45, "every fault was tried");
+    assert_eq!(refused, 52, "every fault was tried");
 }
