@@ -517,7 +517,7 @@ impl ExportPublic {
         let keyring = Keyring::load(&config.keyring_path(), &config.recipients)?;
         let exported = keyring.export_public(&self.recipient)?;
         if let Some(path) = &self.out {
-            crate::keys::write_new_file(path, &exported)?;
+            write_new_file(path, &exported)?;
             let text = format!("Wrote the public key of {} to {}.", self.recipient, path.display());
             return Ok(Answer::good(json!({ "file": path }), text));
         }

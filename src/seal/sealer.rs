@@ -214,7 +214,8 @@ impl<S> Output<S> {
 
 /// Bytes around the stream: the fixed header, and of a signed instance signer and signature.
 pub(super) const fn around(signed: bool) -> u64 {
-    (HEADER_BYTES + if signed { SIGNER_BYTES + SIGNATURE_BYTES } else { 0 }) as u64
+    const SIGNED: usize = HEADER_BYTES + SIGNER_BYTES + SIGNATURE_BYTES;
+    (if signed { SIGNED } else { HEADER_BYTES }) as u64
 }
 
 impl<S: Sink> Output<S> {
