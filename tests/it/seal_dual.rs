@@ -103,8 +103,8 @@ pub(crate) fn faults(good: &[u8], key: [u8; 32]) -> Vec<(String, Vec<u8>)> {
         inside(&bytes)
     };
     let mut suite = good.to_vec();
-    // 32 XOR 33 is 1: what was sealed under a layer is not taken for what has none.
-    suite[start + 11] ^= 33;
+    // 20H XOR 21H is 1: what was sealed under a layer is not taken for what has none.
+    suite[start + 11] ^= 0x21;
     [
         ("commitment--dual-another-suite", suite),
         ("layer--dual-missing-key", changed(3, 1)),
