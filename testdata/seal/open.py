@@ -21,13 +21,21 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "keygen"))
+import chaos  # noqa: E402
 from generator import key_image, read_model  # noqa: E402
 from seed import derive, expand  # noqa: E402
 
 LABEL = b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0"
 CHUNK = 16384
 DICTIONARY = Path(__file__).parents[2] / "docs/FORMAT-dictionary.bin"
-SUITES = {b"\0\1": "deepkeygen", b"\0\2": "deepkeygen-xor"}
+SUITES = {
+    b"\0\1": "deepkeygen",
+    b"\0\2": "deepkeygen-xor",
+    b"\0\x10": "logistic-resnet18",
+    b"\0\x11": "logistic-mobilenetv2",
+    b"\0\x12": "lorenz-resnet18",
+    b"\0\x13": "lorenz-mobilenetv2",
+}
 
 
 class Refused(Exception):
@@ -77,16 +85,21 @@ def plaintext_of(stream, content_key, context):
 
 
 def without_layer(plaintext, suite, content_key, salt, context):
-    """Section 6.1."""
+    """Sections 6.1 and 6.2."""
     if SUITES[suite] == "deepkeygen":
         return plaintext
+    seed = HKDFExpand(SHA512(), 32, b"sealgate inner layer v1" + salt + context).derive(content_key)
+    if suite >= b"\0\x10":
+        try:
+            return chaos.opened(SUITES[suite].split("-")[0], plaintext, seed)
+        except chaos.BadParameters as error:
+            raise Refused(str(error)) from error
     check(len(plaintext) >= 32, "no generator id")
     generator, layered = plaintext[:32], plaintext[32:]
     files = [path.read_bytes() for path in sorted((HERE.parent / "keygen").glob("*.sgg"))]
     models = [data for data in files if hashlib.sha256(data).digest() == generator]
     check(models, f"generator {generator.hex()} is missing")
     layers = read_model(models[0])
-    seed = HKDFExpand(SHA512(), 32, b"sealgate inner layer v1" + salt + context).derive(content_key)
     out = bytearray()
     for number in range((len(layered) + 196607) // 196608):
         image = key_image(layers, expand(derive(seed, b"child" + number.to_bytes(8, "big"))))
@@ -147,7 +160,9 @@ def main(files):
         check(original == (HERE / "golden" / f"{name}.original").read_bytes(), f"{name}: another original")
         print("opened", name)
     for path in sorted((HERE / "faults").iterdir()):
+        suites = (suite for suite in SUITES.values() if f"--{suite}-" in path.name)
         name = "v1-deepkeygen-xor-fragments" if "--xor-" in path.name else "v1-deepkeygen-slice"
+        name = next((f"v1-{suite}-fragments" for suite in suites), name)
         key = bytes.fromhex(keys[name]["content_key"])
         if "wrong-key" in path.name:
             key = bytes(32)

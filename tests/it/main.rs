@@ -30,6 +30,7 @@ mod scan;
 mod scu;
 mod scu_pool;
 mod seal;
+mod seal_chaos;
 mod seal_golden;
 mod seal_kinds;
 mod seal_xor;

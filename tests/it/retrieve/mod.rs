@@ -7,6 +7,7 @@ mod keystream;
 mod migrate;
 mod rules;
 mod site;
+mod suites;
 mod transcode;
 
 use std::collections::BTreeSet;
