@@ -42,7 +42,7 @@ pub(super) fn gateway(settings: &Settings, live: &Live) -> Result<Option<Arc<Gat
     let rules = Box::new(move || Arc::clone(&rules.now().rules));
     let release = Release::new(settings.release.clone(), GrantFile::new(settings.grants.clone()));
     let forward = settings.forward.clone();
-    let generators = Generators::start(&settings.keygen);
+    let generators = Generators::start(&settings.keygen, archive.keyring());
     prepare(settings, &generators.layers);
     let gateway = Gateway::new(archive, generators, spool, pool, forward, rules, release);
     let commitments = Commitments::open(&settings.commitment, &settings.spool.folder)?;

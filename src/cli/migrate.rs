@@ -103,7 +103,7 @@ impl Migrate {
         let ran = pool(&settings).and_then(|pool| {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
             let runtime = runtime.map_err(|error| error.to_string())?;
-            let generators = Generators::start(&settings.keygen);
+            let generators = Generators::start(&settings.keygen, archive.keyring());
             runtime.block_on(async {
                 let landing = self.landing(&settings, &plan).await?;
                 let migration = Migration::new(plan, Arc::new(archive), generators, pool);

@@ -13,7 +13,7 @@ use crate::keys::keyring::{KekInfo, Keyring};
 use crate::keys::record::{KeyRecord, RecordError};
 use crate::keys::store::{Done, Facts, Filter, KeyStore, NewKey, OriginalAttributes, Write};
 use crate::keys::wrap::Binding;
-use crate::seal::{ContentKey, KeyId};
+use crate::seal::{ContentKey, KeyId, Signer};
 
 /// Versions of one instance that are looked at for what its original was.
 const ORIGINALS_MAX: usize = 256;
@@ -25,6 +25,7 @@ pub struct Archive {
     mode: ArchiveMode,
     keyring: Arc<Keyring>,
     store: Option<Arc<dyn KeyStore>>,
+    signer: Option<Signer>,
 }
 
 /// Where a content key was found.
@@ -91,13 +92,25 @@ impl Archive {
             return Err(KeysError::Config("the archive mode needs a key store, and none is open".into()));
         }
         keyring.current()?;
-        Ok(Self { mode, keyring, store })
+        Ok(Self { mode, keyring, store, signer: None })
+    }
+
+    /// The same, for a gateway that signs what it seals.
+    #[must_use]
+    pub fn with_signer(self, signer: Signer) -> Self {
+        Self { signer: Some(signer), ..self }
+    }
+
+    /// What new seals are signed with, if they are.
+    #[must_use]
+    pub fn signer(&self) -> Option<Signer> {
+        self.signer.clone()
     }
 
     /// One without keys and without a store, for a gateway that neither seals nor opens: both are errors.
     #[must_use]
     pub fn none() -> Self {
-        Self { mode: ArchiveMode::Tag, keyring: Arc::new(Keyring::empty()), store: None }
+        Self { mode: ArchiveMode::Tag, keyring: Arc::new(Keyring::empty()), store: None, signer: None }
     }
 
     /// The keyring.

@@ -126,6 +126,11 @@ impl Keyring {
         Ok(keyring)
     }
 
+    /// Where the key files are.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     fn add(&mut self, path: PathBuf) -> Result<(), KeysError> {
         if self.keks.len() >= KEKS_MAX {
             return Err(KeysError::malformed(&self.folder, &format!("more than {KEKS_MAX} key files")));

@@ -196,8 +196,10 @@ fn what_we_compress_others_decompress_to_the_same_pixels() {
         let file = open_file(path).map_err(|error| format!("{}: {error}", path.display()))?;
         let element = file.element(PIXELS).map_err(|error| error.to_string())?;
         let colours: u16 = file.element(Tag(0x0028, 0x0002)).unwrap().to_int().unwrap();
-        let order = file.element_opt(Tag(0x0028, 0x0006)).unwrap();
-        let by_plane = order.is_some_and(|one| one.to_int::<u16>().is_ok_and(|order| order == 1));
+        let by_plane = file
+            .element_opt(Tag(0x0028, 0x0006))
+            .unwrap()
+            .is_some_and(|one| one.to_int::<u16>().is_ok_and(|value| value == 1));
         Ok::<_, String>((element.to_bytes().unwrap().to_vec(), colours, by_plane))
     };
     let (mut compared, mut wrong) = (0, Vec::new());
