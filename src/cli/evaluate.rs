@@ -11,12 +11,12 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::batch::collect;
 use super::{Exit, complain};
+use crate::cipher::Layers;
 use crate::evaluate::pixels::first_frame;
 use crate::evaluate::report::{
     Generator, Named, Options, Report, Step, Suite, build, to_csv, to_html, to_json,
 };
 use crate::evaluate::source::Comparison;
-use crate::cipher::Layers;
 use crate::evaluate::{inner_layer, sealed_stream, sealed_zeros};
 use crate::keygen::{Config, Engines};
 use crate::seal;

@@ -7,6 +7,7 @@ use super::engine::Engine;
 use super::error::KeygenError;
 use super::id::GeneratorId;
 use super::model::Model;
+use super::pace::Pace;
 use super::parametric::Networks;
 use super::start::start;
 use super::store::{Choice, GeneratorStore};
@@ -82,7 +83,7 @@ impl Engines {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let engine = match running.iter().position(|engine| engine.id() == id) {
             Some(at) => running.remove(at),
-            None => Arc::from(start(self.engine, &model()?, self.threads)?),
+            None => Arc::from(start(self.engine, &model()?, self.threads, Pace::Prompt)?),
         };
         if running.len() >= ENGINES_MAX {
             running.remove(0);

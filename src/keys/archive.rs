@@ -76,7 +76,7 @@ pub struct Opens {
 pub struct Archived {
     /// What goes into the instance's private block, if anything does.
     pub in_tag: Option<Vec<u8>>,
-    /// The version in the store, if it is there.
+    /// How many keys of the instance are in the store, if this one is there.
     pub stored: Option<u32>,
 }
 
@@ -175,13 +175,6 @@ impl Archive {
         let filter = Filter { sop_instance: Some(instance.clone()), ..Filter::default() };
         let found = store.list(&filter, 0, ORIGINALS_MAX)?;
         Ok(found.into_iter().max_by_key(|key| key.facts.sealed_unix_millis).map(|key| key.facts.attributes))
-    }
-
-    /// Whether the store has more than one key of an instance: then it came more than once.
-    pub fn came_before(&self, instance: &Uid) -> Result<bool, KeysError> {
-        let Some(store) = &self.store else { return Ok(false) };
-        let filter = Filter { sop_instance: Some(instance.clone()), ..Filter::default() };
-        Ok(store.list(&filter, 0, 2)?.len() > 1)
     }
 
     /// The study that an instance was sealed in, as the store keeps it.

@@ -49,7 +49,9 @@ fn main() {
     let layers = Layers::new(Arc::new(Engines::new(&Config::default())));
     let numpy = numpy();
     let mut slow = false;
-    println!("| suite | image | encrypt, ms | decrypt, ms | paper, ms | times faster | NumPy, ms | times faster |");
+    println!(
+        "| suite | image | encrypt, ms | decrypt, ms | paper, ms | times faster | NumPy, ms | times faster |"
+    );
     println!("|---|---|---|---|---|---|---|---|");
     for suite in Suite::ALL {
         let Some(kind) = suite.inner().filter(|kind| kind.reads_metadata()) else { continue };
