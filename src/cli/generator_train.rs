@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::generator_chaos::ChaosName;
+
 #[cfg(not(feature = "tch"))]
 use super::Exit;
 
@@ -105,8 +107,10 @@ fn seed_text(text: &str) -> Result<String, String> {
 #[cfg(not(feature = "tch"))]
 impl Train {
     /// Says how to build a program that can.
-    #[expect(clippy::unused_self, reason = "the same shape with and without the feature")]
     pub(super) fn run(self) -> Exit {
+        if let Some(chaos) = self.chaos {
+            return chaos.train(self.seed, &self.out);
+        }
         super::complain(
             "this program was built without training. In its source folder, \
             eval \"$(conf/libtorch/fetch DIR)\" && cargo build --release --features tch builds one that can train",
@@ -138,6 +142,9 @@ mod training {
     impl Train {
         /// Trains until it is done or told to stop.
         pub(in crate::cli) fn run(self) -> Exit {
+            if let Some(chaos) = self.chaos {
+                return chaos.train(self.seed, &self.out);
+            }
             let stop = Arc::new(AtomicBool::new(false));
             // The runtime lives as long as the training: it listens for the signals.
             let runtime = match stop_on_signals(&stop) {
