@@ -6,6 +6,7 @@ use std::sync::Arc;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::chaos::{BLOCK_BYTES, Chaos, Direction, Map, PARAMETER_BYTES, Parameters};
+use super::dual::{self, DualKeys, DualOpener, DualSealer};
 use super::error::CipherError;
 use super::neural::NeuralStream;
 use crate::keygen::{Engines, GeneratorId, Network, Topology};
@@ -29,6 +30,8 @@ pub enum Kind {
     NeuralStream,
     /// Blocks permuted and masked by a chaotic map, whose parameters a network reads off the metadata.
     Chaos(Map, Topology),
+    /// Permutation, diffusion and an AES with S-boxes of its own, from chaos, under a key of the site and one of the stream.
+    Dual,
 }
 
 impl Kind {
@@ -45,6 +48,7 @@ impl Kind {
             // The generator's id.
             Self::NeuralStream => 32,
             Self::Chaos(..) => PARAMETER_BYTES,
+            Self::Dual => dual::PARAMETER_BYTES,
         }
     }
 }
@@ -77,13 +81,20 @@ impl fmt::Debug for LayerSeed {
 #[derive(Clone, Default)]
 pub struct Layers {
     engines: Option<Arc<Engines>>,
+    dual: Arc<DualKeys>,
 }
 
 impl Layers {
     /// Those that these generators make possible.
     #[must_use]
-    pub const fn new(engines: Arc<Engines>) -> Self {
-        Self { engines: Some(engines) }
+    pub fn new(engines: Arc<Engines>) -> Self {
+        Self { engines: Some(engines), dual: Arc::default() }
+    }
+
+    /// The same with the site's dual keys.
+    #[must_use]
+    pub fn with_dual(self, keys: DualKeys) -> Self {
+        Self { dual: Arc::new(keys), ..self }
     }
 
     /// None: what has an inner layer is neither sealed nor opened.
@@ -113,6 +124,10 @@ impl Layers {
                 let parameters = engine.id().as_bytes().to_vec();
                 Ok((parameters, Box::new(NeuralStream::new(engine, seed, engines.batch_max()))))
             }
+            Kind::Dual => {
+                let (parameters, layer) = DualSealer::new(&self.dual, seed)?;
+                Ok((parameters, Box::new(layer)))
+            }
         }
     }
 
@@ -135,6 +150,7 @@ impl Layers {
                 let engines = self.engines()?;
                 Ok(Box::new(NeuralStream::new(engines.of(id)?, seed, engines.batch_max())))
             }
+            Kind::Dual => Ok(Box::new(DualOpener::new(&self.dual, seed, parameters)?)),
         }
     }
 
@@ -143,6 +159,7 @@ impl Layers {
         match kind {
             Kind::NeuralStream => Ok(self.engines()?.current().map(drop)?),
             Kind::Chaos(map, topology) => self.network(map, topology).map(drop),
+            Kind::Dual => self.dual.current().map(drop),
         }
     }
 

@@ -4,11 +4,13 @@
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
 mod chaos;
+mod dual;
 mod error;
 mod layer;
 mod neural;
 
 pub use chaos::{Map, PARAMETER_BYTES};
+pub use dual::{DualKey, DualKeyId, DualKeys};
 pub use error::CipherError;
 pub use layer::{HELD_BYTES_MAX, Kind, Layer, LayerSeed, Layers};
 

@@ -13,7 +13,7 @@ use super::intake::{Offered, Stored};
 use super::refusal::Refused;
 use super::ticket::{Protection, Ticket};
 use super::waiting::Settled;
-use super::{AUDIT, now_unix_millis};
+use super::{audit, now_unix_millis};
 use crate::dicom::Uid;
 use crate::keys::KeysError;
 use crate::policy::{Acknowledge, Route};
@@ -86,10 +86,7 @@ impl End {
             "instance taken in"
         );
         if came_before {
-            info!(
-                target: AUDIT, peer, %instance, %entry,
-                "the instance came before, with other bytes or until it was forwarded: sealed under a further key"
-            );
+            audit::came_again(peer, instance, entry);
         }
         self.acknowledge(entry, waits).await?;
         Ok(Stored::New(receipt))

@@ -186,7 +186,8 @@ impl Intake {
         let key_record = archive.in_tag(&record).map(<[u8]>::to_vec);
         let new = NewSeal { binding: binding.clone(), key, key_record };
         let layers = &self.gateway.layers;
-        let begin = || Sealer::new(&original, new, layers, None, draft, find_key);
+        let signer = archive.signer();
+        let begin = || Sealer::signed(&original, new, layers, None, draft, find_key, signer);
         let sealer = if is_slow(suite) { aside(begin) } else { begin() }?;
         Ok(Sealing { sealer, binding, record: Some(record), kept: None })
     }

@@ -13,11 +13,11 @@ use crate::keys::keyring::{KekInfo, Keyring};
 use crate::keys::record::{KeyRecord, RecordError};
 use crate::keys::store::{Done, Facts, Filter, KeyStore, NewKey, OriginalAttributes, Write};
 use crate::keys::wrap::Binding;
-use crate::seal::{ContentKey, KeyId};
+use crate::seal::{ContentKey, KeyId, Signer};
 
 /// Versions of one instance that are looked at for what its original was.
 const ORIGINALS_MAX: usize = 256;
-/// Keys of a study that are looked at for its classes.
+/// Keys of a study that are looked at for its classes and instances.
 const KEYS_OF_STUDY_MAX: usize = 10_000;
 
 /// Keyring and store together, in the mode that is configured.
@@ -25,6 +25,7 @@ pub struct Archive {
     mode: ArchiveMode,
     keyring: Arc<Keyring>,
     store: Option<Arc<dyn KeyStore>>,
+    signer: Option<Signer>,
 }
 
 /// Where a content key was found.
@@ -91,7 +92,25 @@ impl Archive {
             return Err(KeysError::Config("the archive mode needs a key store, and none is open".into()));
         }
         keyring.current()?;
-        Ok(Self { mode, keyring, store })
+        Ok(Self { mode, keyring, store, signer: None })
+    }
+
+    /// The same, for a gateway that signs what it seals.
+    #[must_use]
+    pub fn with_signer(self, signer: Signer) -> Self {
+        Self { signer: Some(signer), ..self }
+    }
+
+    /// What new seals are signed with, if they are.
+    #[must_use]
+    pub fn signer(&self) -> Option<Signer> {
+        self.signer.clone()
+    }
+
+    /// One without keys and without a store, for a gateway that neither seals nor opens: both are errors.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { mode: ArchiveMode::Tag, keyring: Arc::new(Keyring::empty()), store: None, signer: None }
     }
 
     /// The keyring.
@@ -189,6 +208,14 @@ impl Archive {
         let Some(store) = &self.store else { return Ok(BTreeSet::new()) };
         let filter = Filter { study: Some(study.clone()), ..Filter::default() };
         Ok(store.list(&filter, 0, KEYS_OF_STUDY_MAX)?.into_iter().map(|key| key.binding.sop_class).collect())
+    }
+
+    /// The instances that were sealed of a study, each with its series, as far as the first of its keys say.
+    pub fn instances_of(&self, study: &Uid) -> Result<Vec<(Uid, Option<Uid>)>, KeysError> {
+        let Some(store) = &self.store else { return Ok(Vec::new()) };
+        let filter = Filter { study: Some(study.clone()), ..Filter::default() };
+        let keys = store.list(&filter, 0, KEYS_OF_STUDY_MAX)?;
+        Ok(keys.into_iter().map(|key| (key.binding.sop_instance, key.facts.series)).collect())
     }
 
     /// The keys that a sealed instance can be opened with, whether they are at this site or not: those that its record

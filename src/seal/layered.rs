@@ -8,7 +8,9 @@ use zeroize::Zeroizing;
 
 use super::derive::Binding;
 use super::key::ContentKey;
+use super::signature::{SignerKey, context};
 use super::stream::{CHUNK_BYTES, SALT_BYTES, StreamError, StreamOpener, StreamSealer};
+use super::suite::Suite;
 use crate::cipher::{CipherError, HELD_BYTES_MAX, Kind, Layer, LayerSeed, Layers};
 
 const SEED_LABEL: &[u8] = b"sealgate inner layer v1";
@@ -66,10 +68,11 @@ impl LayeredSealer {
         key: &ContentKey,
         salt: &[u8; SALT_BYTES],
         binding: &Binding,
+        signer: Option<SignerKey>,
         layers: &Layers,
         out: &mut impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<Self, E> {
-        let context = binding.context();
+        let context = context(binding, signer);
         let (stream, prefix) = StreamSealer::new(key, salt, &context);
         out(&prefix)?;
         let mut sealer = Self { state: Sealing::None, stream, turned: Vec::new() };
@@ -162,7 +165,8 @@ pub(super) struct LayeredOpener {
 struct Inner {
     state: State,
     key: ContentKey,
-    binding: Binding,
+    suite: Suite,
+    context: Vec<u8>,
     layers: Layers,
     /// What the layer makes of the piece in hand; erased when dropped.
     turned: Zeroizing<Vec<u8>>,
@@ -178,17 +182,24 @@ enum State {
 
 impl LayeredOpener {
     /// Starts to open the stream of an instance with this binding.
-    pub(super) fn new(key: ContentKey, binding: &Binding, layers: &Layers) -> Self {
+    pub(super) fn new(
+        key: ContentKey,
+        binding: &Binding,
+        signer: Option<SignerKey>,
+        layers: &Layers,
+    ) -> Self {
+        let context = context(binding, signer);
         let state = if binding.suite.inner().is_some() { State::Parameters(Vec::new()) } else { State::None };
         let inner = Inner {
             state,
             key: key.clone(),
-            binding: binding.clone(),
+            suite: binding.suite,
+            context: context.clone(),
             layers: layers.clone(),
             // It must not grow: what it leaves behind would not be erased.
             turned: Zeroizing::new(Vec::with_capacity(CHUNK_BYTES.saturating_add(HELD_BYTES_MAX))),
         };
-        let stream = StreamOpener::new(key, binding.context());
+        let stream = StreamOpener::new(key, context);
         Self { stream, salt: Vec::with_capacity(SALT_BYTES), inner }
     }
 
@@ -223,7 +234,7 @@ impl Inner {
         mut plain: &[u8],
         out: &mut impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        if let (State::Parameters(parameters), Some(kind)) = (&mut self.state, self.binding.suite.inner()) {
+        if let (State::Parameters(parameters), Some(kind)) = (&mut self.state, self.suite.inner()) {
             let missing = kind.parameter_bytes().saturating_sub(parameters.len());
             let (now, later) = plain.split_at_checked(missing).unwrap_or((plain, &[]));
             parameters.extend_from_slice(now);
@@ -232,7 +243,7 @@ impl Inner {
                 return Ok(());
             }
             let salt = salt.try_into().expect("the salt stands before all chunks");
-            let seed = layer_seed(&self.key, salt, &self.binding.context());
+            let seed = layer_seed(&self.key, salt, &self.context);
             self.state = State::Layer(self.layers.to_open(kind, parameters, &seed)?);
         }
         let State::Layer(layer) = &mut self.state else { return out(plain) };
@@ -248,7 +259,7 @@ impl Inner {
         match &mut self.state {
             State::None => Ok(()),
             State::Parameters(found) => {
-                let expected = self.binding.suite.inner().map_or(0, Kind::parameter_bytes);
+                let expected = self.suite.inner().map_or(0, Kind::parameter_bytes);
                 Err(CipherError::Parameters { found: found.len(), expected }.into())
             }
             State::Layer(layer) => {

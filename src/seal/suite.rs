@@ -19,6 +19,8 @@ pub enum Suite {
     LorenzResNet18,
     /// The Lorenz equations, and a `MobileNetV2`.
     LorenzMobileNetV2,
+    /// The same, over an inner layer from chaos under a dual key.
+    Dual,
 }
 
 /// A suite that this version does not know.
@@ -35,6 +37,7 @@ impl Suite {
         Self::LogisticMobileNetV2,
         Self::LorenzResNet18,
         Self::LorenzMobileNetV2,
+        Self::Dual,
     ];
 
     /// Its number in the sealed form.
@@ -47,6 +50,7 @@ impl Suite {
             Self::LogisticMobileNetV2 => 17,
             Self::LorenzResNet18 => 18,
             Self::LorenzMobileNetV2 => 19,
+            Self::Dual => 32,
         }
     }
 
@@ -60,6 +64,7 @@ impl Suite {
             Self::LogisticMobileNetV2 => "logistic-mobilenetv2",
             Self::LorenzResNet18 => "lorenz-resnet18",
             Self::LorenzMobileNetV2 => "lorenz-mobilenetv2",
+            Self::Dual => "dual",
         }
     }
 
@@ -73,6 +78,7 @@ impl Suite {
             Self::LogisticMobileNetV2 => Some(Kind::Chaos(Map::Logistic, Topology::MobileNetV2)),
             Self::LorenzResNet18 => Some(Kind::Chaos(Map::Lorenz, Topology::ResNet18)),
             Self::LorenzMobileNetV2 => Some(Kind::Chaos(Map::Lorenz, Topology::MobileNetV2)),
+            Self::Dual => Some(Kind::Dual),
         }
     }
 

@@ -45,6 +45,8 @@ pub trait DiskFile: Send + Sync {
     fn read_at(&self, bytes: &mut [u8], at: u64) -> io::Result<usize>;
     /// How long the file is.
     fn size(&self) -> io::Result<u64>;
+    /// Cuts the file off at so many bytes.
+    fn cut(&self, bytes: u64) -> io::Result<()>;
     /// Makes everything written so far durable.
     fn sync(&self) -> io::Result<()>;
 }
@@ -150,6 +152,10 @@ impl DiskFile for File {
 
     fn size(&self) -> io::Result<u64> {
         Ok(self.metadata()?.len())
+    }
+
+    fn cut(&self, bytes: u64) -> io::Result<()> {
+        self.set_len(bytes)
     }
 
     fn sync(&self) -> io::Result<()> {

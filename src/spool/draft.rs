@@ -40,6 +40,8 @@ pub struct Draft {
     id: EntryId,
     path: PathBuf,
     file: Box<dyn DiskFile>,
+    /// How long the file was, where it is one that was used before.
+    old_bytes: u64,
     /// None once it is committed.
     reservation: Option<Reservation>,
     /// The block at the end, not yet written.
@@ -56,15 +58,20 @@ pub struct Draft {
 impl Draft {
     pub(crate) fn begin(shared: Arc<Shared>, expected_bytes: u64) -> Result<Self, SpoolError> {
         shared.check_running()?;
-        let reservation = shared.space.reserve(expected_bytes, shared.free_bytes()?)?;
+        let free = shared.free_bytes()?;
+        let reservation = shared.space.reserve(expected_bytes, free)?;
         let id = EntryId::random()?;
         let path = shared.paths.draft(id);
-        let file = shared.disk.create(&path).map_err(SpoolError::disk("making", &path))?;
+        let (file, old_bytes) = match shared.reuse(&path, free) {
+            Some(reused) => (reused.file, reused.bytes),
+            None => (shared.disk.create(&path).map_err(SpoolError::disk("making", &path))?, 0),
+        };
         Ok(Self {
             shared,
             id,
             path,
             file,
+            old_bytes,
             reservation: Some(reservation),
             buffer: Vec::with_capacity(BLOCK_BYTES),
             sums: Vec::new(),
@@ -229,6 +236,9 @@ impl Draft {
         self.buffer.extend_from_slice(&encoded);
         let written = self.file.write_all_at(&self.buffer, tail_at);
         written.map_err(SpoolError::disk("writing", &self.path))?;
+        if self.old_bytes > file_bytes {
+            self.file.cut(file_bytes).map_err(SpoolError::disk("cutting", &self.path))?;
+        }
         Ok((record, file_bytes))
     }
 

@@ -4,7 +4,6 @@ use std::fs;
 use std::io::Cursor;
 use std::path::Path;
 
-use proptest::prelude::*;
 use sealgate::cipher::Layers;
 use sealgate::seal::{
     Binding, ContentKey, FileError, HeaderMode, KeyId, NewSeal, Suite, open_file, seal_file,

@@ -7,13 +7,13 @@ use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use sealgate::seal::{
-    Binding, ContentKey, FileError, HeaderMode, KeyId, NewSeal, OpenError, Suite, open_file, random,
-    seal_file,
+    Binding, ContentKey, FileError, HeaderMode, KeyId, NewSeal, OpenError, Signer, Suite, open_file, random,
+    seal_file_signed,
 };
 use serde_json::{Value, json};
 
-use super::seal_chaos;
-use super::seal_xor::{self, layers};
+use super::seal_dual::{self, layers};
+use super::{seal_chaos, seal_signed, seal_xor};
 
 /// Where the pixels of the golden slice begin is found by this.
 const MAGIC: &[u8] = b"\x93SGATE\r\0";
@@ -141,6 +141,9 @@ fn originals() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     vec![
         ("xor-slice", "1.2.840.10008.1.2.1", file("1.2.840.10008.1.2.1", &tall.concat())),
         ("xor-fragments", "1.2.840.10008.1.2.4.90", file("1.2.840.10008.1.2.4.90", &fragments)),
+        ("dual-slice", "1.2.840.10008.1.2.1", file("1.2.840.10008.1.2.1", &tall.concat())),
+        ("dual-fragments", "1.2.840.10008.1.2.4.90", file("1.2.840.10008.1.2.4.90", &fragments)),
+        ("signed-fragments", "1.2.840.10008.1.2.4.90", file("1.2.840.10008.1.2.4.90", &fragments)),
         ("slice", "1.2.840.10008.1.2.1", file("1.2.840.10008.1.2.1", &slice(explicit))),
         ("implicit", "1.2.840.10008.1.2", file("1.2.840.10008.1.2", &slice(Layout::Implicit))),
         ("big-endian", "1.2.840.10008.1.2.2", file("1.2.840.10008.1.2.2", &slice(Layout::Big))),
@@ -169,14 +172,14 @@ fn chaotic_originals() -> Vec<(String, &'static str, Vec<u8>)> {
     seal_chaos::SUITES.iter().flat_map(of).collect()
 }
 
-fn seal(original: &[u8], key: [u8; 32], suite: Suite) -> Vec<u8> {
+fn seal(original: &[u8], key: [u8; 32], suite: Suite, signer: Option<Signer>) -> Vec<u8> {
     let mut out = Cursor::new(Vec::new());
     let new_seal = |sop_class, sop_instance| {
         let key_id = KeyId::new(random().unwrap());
         let binding = Binding { suite, key_id, sop_class, sop_instance };
         Ok::<_, std::convert::Infallible>(NewSeal { binding, key: ContentKey::new(key), key_record: None })
     };
-    seal_file(original, &mut out, &layers(), new_seal, |_| None).unwrap();
+    seal_file_signed(original, &mut out, &layers(), new_seal, |_| None, signer).unwrap();
     out.into_inner()
 }
 
@@ -220,8 +223,13 @@ fn write_golden() {
             continue;
         }
         let key: [u8; 32] = random().unwrap();
-        let suite = if name.contains("-xor-") { Suite::DeepKeyGenXor } else { seal_chaos::suite_of(&name) };
-        let sealed = seal(&original, key, suite);
+        let suite = match () {
+            () if name.contains("-xor-") => Suite::DeepKeyGenXor,
+            () if name.contains("-dual-") => Suite::Dual,
+            () => seal_chaos::suite_of(&name),
+        };
+        let signer = name.contains("-signed-").then(seal_signed::signer);
+        let sealed = seal(&original, key, suite, signer);
         let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
         let facts = json!({ "content_key": hex, "transfer_syntax": transfer_syntax });
         write_new(&path("json"), format!("{facts:#}\n").as_bytes());
@@ -232,14 +240,18 @@ fn write_golden() {
         let path = folder("golden").join(format!("v1-{name}.dcm"));
         (fs::read(path).unwrap(), golden_key(name))
     };
-    let (slice, key) = golden("deepkeygen-slice");
-    let (small, small_key) = golden("deepkeygen-xor-fragments");
+    let ((slice, key), (small, small_key)) = (golden("deepkeygen-slice"), golden("deepkeygen-xor-fragments"));
+    let (dual, dual_key) = golden("deepkeygen-dual-fragments");
     let chaotic = seal_chaos::SUITES.iter().flat_map(|suite| {
         let (small, key) = golden(&format!("{suite}-fragments"));
         seal_chaos::faults(*suite, &small, key)
     });
-    let xor = seal_xor::faults(&small, small_key);
-    for (name, bytes) in faults(&slice, key).into_iter().chain(xor).chain(chaotic) {
+    let with_layers = seal_xor::faults(&small, small_key)
+        .into_iter()
+        .chain(seal_dual::faults(&dual, dual_key))
+        .chain(chaotic);
+    let with_layers = with_layers.chain(seal_signed::faults(&golden("deepkeygen-signed-fragments").0));
+    for (name, bytes) in faults(&slice, key).into_iter().chain(with_layers) {
         write_new(&folder("faults").join(format!("{name}.dcm")), &bytes);
     }
 }
@@ -294,7 +306,7 @@ fn faults(good: &[u8], key: [u8; 32]) -> Vec<(String, Vec<u8>)> {
     out.push(("commitment--another-class".to_owned(), changed(class + 24, b'4')));
     // The same original sealed again under the same key: its first chunk belongs to another stream.
     let original = open(good, key).unwrap();
-    let other = seal(&original, key, Suite::DeepKeyGen);
+    let other = seal(&original, key, Suite::DeepKeyGen, None);
     let other_start = other.windows(MAGIC.len()).position(|window| window == MAGIC).unwrap();
     let mut swapped = good.to_vec();
     let other_chunk = other_start + HEADER + PREFIX;
@@ -360,9 +372,10 @@ fn golden_files_open_and_one_fault_keeps_any_of_them_shut() {
         assert!(original == fs::read(path.with_extension("original")).unwrap(), "{}", path.display());
         opened += 1;
     }
-    assert_eq!(opened, 18, "every golden file was tried");
+    assert_eq!(opened, 21, "every golden file was tried");
 
     let (key, xor_key) = (golden_key("deepkeygen-slice"), golden_key("deepkeygen-xor-fragments"));
+    let dual_key = golden_key("deepkeygen-dual-fragments");
     let chaotic = |what: &str| {
         let suite = seal_chaos::SUITES.iter().find(|suite| what.starts_with(&suite.to_string()))?;
         Some(golden_key(&format!("{suite}-fragments")))
@@ -375,11 +388,13 @@ fn golden_files_open_and_one_fault_keeps_any_of_them_shut() {
         let key = match what {
             "wrong-key" => [0; 32],
             what if what.starts_with("xor-") => xor_key,
+            what if what.starts_with("dual-") => dual_key,
+            what if what.starts_with("signed-") => golden_key("deepkeygen-signed-fragments"),
             what => chaotic(what).unwrap_or(key),
         };
         let error = open(&fs::read(&path).unwrap(), key).expect_err(&name);
         assert_eq!(answer(&error), expected, "{name}: {error}");
         refused += 1;
     }
-    assert_eq!(refused, 73, "every fault was tried");
+    assert_eq!(refused, 88, "every fault was tried");
 }

@@ -149,6 +149,7 @@ impl Network {
         &self.provenance
     }
 
+    #[cfg(test)]
     pub(crate) const fn numbers(&self) -> &Numbers {
         &self.numbers
     }
