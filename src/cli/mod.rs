@@ -7,6 +7,7 @@ mod echo;
 mod evaluate;
 mod generator;
 mod generator_bench;
+mod generator_chaos;
 mod generator_train;
 mod grant;
 mod inspect;

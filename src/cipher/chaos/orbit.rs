@@ -49,11 +49,10 @@ impl Sequences {
         let mask = self.z.get_mut(..mask).unwrap_or_default();
         match map {
             Map::Logistic => {
-                let [a, b, c] = start.control;
-                let [x, y, z] = start.at;
-                logistic(a, x, &mut self.x);
-                logistic(b, y, &mut self.y);
-                logistic(c, z, mask);
+                let [rates, starts] = [start.control, start.at];
+                logistic(rates[0], starts[0], &mut self.x);
+                logistic(rates[1], starts[1], &mut self.y);
+                logistic(rates[2], starts[2], mask);
             }
             Map::Lorenz => lorenz(start, &mut self.x, &mut self.y, mask),
         }

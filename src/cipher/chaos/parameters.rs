@@ -84,7 +84,7 @@ impl Parameters {
     /// Where block `number` starts: each has its own, from the secret, so that no two draw the same orbit.
     pub(super) fn block(&self, seed: &LayerSeed, number: u64) -> Start {
         let words = words(&[BLOCK_LABEL, seed.expose_secret(), &self.to_bytes(), &number.to_be_bytes()]);
-        let [a, b, c, x, y, z] = self.values;
+        let [p1, p2, p3, p4, p5, p6] = self.values;
         let [start_x, start_y, start_z, rate_a, rate_b, rate_c, ..] = *words;
         let [.., range_x, range_y, range_z] = self.map.ranges();
         let moved = |from: f64, range: super::map::Range, word: u64| {
@@ -93,10 +93,10 @@ impl Parameters {
         };
         let control = match self.map {
             // Many blocks under one rate would meet: a double has few states. Under rates of their own they part again.
-            Map::Logistic => [touched(a, rate_a), touched(b, rate_b), touched(c, rate_c)],
-            Map::Lorenz => [a, b, c],
+            Map::Logistic => [touched(p1, rate_a), touched(p2, rate_b), touched(p3, rate_c)],
+            Map::Lorenz => [p1, p2, p3],
         };
-        let at = [moved(x, range_x, start_x), moved(y, range_y, start_y), moved(z, range_z, start_z)];
+        let at = [moved(p4, range_x, start_x), moved(p5, range_y, start_y), moved(p6, range_z, start_z)];
         Start { control, at }
     }
 }

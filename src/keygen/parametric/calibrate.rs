@@ -89,7 +89,7 @@ fn calibrate(
     Ok(layer)
 }
 
-fn calibrate_head(weights: &[f32], features: &[Vec<i32>]) -> Head {
+pub(super) fn calibrate_head(weights: &[f32], features: &[Vec<i32>]) -> Head {
     let each = weights.len() / OUTPUTS;
     let weights: Vec<i8> = weights.chunks_exact(each.max(1)).flat_map(to_bytes).collect();
     let mut head = Head { mean: [0; OUTPUTS], factor: [1; OUTPUTS], weights, curve: curve() };

@@ -4,6 +4,7 @@
 
 mod calibrate;
 mod file;
+mod fit;
 mod layers;
 mod picture;
 mod reference;
@@ -15,14 +16,11 @@ mod topology;
 
 pub use calibrate::{Floats, quantise};
 pub use file::Network;
+pub use fit::fit;
 pub use run::Reading;
 pub use sample::{sample, with_one_bit};
 pub use spread::Spread;
 pub use store::Networks;
 pub use topology::Topology;
 
-#[cfg(feature = "tch")]
-pub(crate) use layers::{LINEAR_CENTRE, carry_of, centre_of, spread_of};
 pub use picture::{PICTURE_BYTES, PICTURE_SIDE, draw};
-#[cfg(feature = "tch")]
-pub(crate) use topology::{Convolution, Step};

@@ -42,6 +42,11 @@ impl Network {
         Reading { network: *self.id().as_bytes(), picture, outputs }
     }
 
+    /// What the last layer reads of a picture.
+    pub(super) fn features(&self, picture: &[u8], with: Instructions) -> Vec<i32> {
+        self.runner.features(picture, with)
+    }
+
     /// The outputs for a picture, with the instructions that are named.
     #[must_use]
     pub fn outputs(&self, picture: &[u8], with: Instructions) -> [u32; OUTPUTS] {
@@ -126,6 +131,10 @@ impl Runner {
     }
 
     pub(super) fn run(&self, picture: &[u8], with: Instructions) -> [u32; OUTPUTS] {
+        self.head.outputs(&self.features(picture, with))
+    }
+
+    fn features(&self, picture: &[u8], with: Instructions) -> Vec<i32> {
         assert_eq!(picture.len(), PICTURE_BYTES, "a picture");
         let lock = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let idle = lock().pop();
@@ -134,12 +143,12 @@ impl Runner {
         for (number, work) in self.works.iter().enumerate() {
             work.run(with, &mut space, &self.frames, number + 1);
         }
-        let outputs = self.head.outputs(&self.features(&space));
+        let features = self.sums(&space);
         let mut idle = lock();
         if idle.len() < IDLE_MAX {
             idle.push(space);
         }
-        outputs
+        features
     }
 
     fn workspace(&self) -> Workspace {
@@ -164,7 +173,7 @@ impl Runner {
     }
 
     /// The sum of each channel of the last tensor.
-    fn features(&self, space: &Workspace) -> Vec<i32> {
+    fn sums(&self, space: &Workspace) -> Vec<i32> {
         let (Some(frame), Some(tensor)) = (self.frames.last(), space.tensors.last()) else {
             return Vec::new();
         };
@@ -265,10 +274,11 @@ fn mixing(convolution: &Convolution, layer: &Layer, from: Frame, first: usize) -
         for channel in (0..inputs).step_by(4) {
             offsets.push(offset(from, row, column, channel));
             for block in 0..blocks {
+                // A picture's pixels have three channels of four.
                 let weight = |lane: usize, at: usize| {
                     let (output, input) = (first + block * LANES + lane, channel + at);
                     let place = ((output * inputs + input) * kernel + row) * kernel + column;
-                    if input < inputs { layer.weights[place] } else { 0 }
+                    (input < inputs).then(|| layer.weights[place]).unwrap_or_default()
                 };
                 quads.push(Quad(std::array::from_fn(|lane| std::array::from_fn(|at| weight(lane, at)))));
             }

@@ -57,3 +57,20 @@ impl Networks {
         Network::parse(shipped.ok_or_else(missing)?.1)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keygen::parametric::{Spread, fit};
+
+    #[test]
+    #[ignore = "writes the networks that come with Sealgate anew"]
+    fn write_shipped() {
+        for (name, _) in SHIPPED {
+            let topology: Topology = name.split('-').next_back().unwrap().parse().unwrap();
+            let network = fit(name, topology, &format!("sealgate {name} 1")).unwrap();
+            println!("{name} {}", network.provenance());
+            std::fs::write(format!("conf/generators/{name}.sgn"), network.to_bytes()).unwrap();
+        }
+    }
+}
