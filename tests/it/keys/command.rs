@@ -37,8 +37,8 @@ impl Site {
 
     /// Files in the spool that are at work: entries and drafts, and no spare ones.
     pub(crate) fn in_spool(&self) -> usize {
-        let files = std::fs::read_dir(self.path("spool/entries")).into_iter().flatten();
-        let is_spare = |file: &std::fs::DirEntry| file.path().extension().is_some_and(|end| end == "spare");
+        let files = fs::read_dir(self.path("spool/entries")).into_iter().flatten();
+        let is_spare = |file: &fs::DirEntry| file.path().extension().is_some_and(|end| end == "spare");
         files.filter(|file| !is_spare(file.as_ref().expect("a name"))).count()
     }
 
