@@ -9,6 +9,7 @@ mod generator;
 mod generator_bench;
 mod generator_train;
 mod grant;
+mod handover;
 mod inspect;
 mod keys;
 mod migrate;
@@ -57,6 +58,7 @@ enum Command {
     Users(users::Users),
     Generator(generator::Generator),
     Grant(grant::GrantCommand),
+    Handover(handover::HandoverCommand),
     Migrate(migrate::Migrate),
 }
 
@@ -153,6 +155,7 @@ impl Cli {
             Command::Spool(command) => command.run(),
             Command::Generator(command) => command.run(),
             Command::Grant(command) => command.run(),
+            Command::Handover(command) => command.run(),
             Command::Migrate(command) => command.run(),
         }
     }
