@@ -20,6 +20,18 @@ pub enum CipherError {
         /// Asked for.
         asked: usize,
     },
+    /// More in front of the pixels than is held until the metadata is complete.
+    #[error("the header takes more than {limit} bytes when it is packed")]
+    Waiting {
+        /// What is held at most.
+        limit: usize,
+    },
+    /// A chaotic parameter that no sealer writes.
+    #[error("the {name} of the inner layer is not in its range")]
+    Chaos {
+        /// Which of them.
+        name: &'static str,
+    },
     /// Parameters that no sealer writes.
     #[error("the inner layer has {found} bytes of parameters, {expected} were expected")]
     Parameters {
@@ -70,8 +82,9 @@ impl CipherError {
             Self::NoGenerators => {
                 "open it with `sealgate open`, which has the generators of the configuration"
             }
+            Self::Waiting { .. } => "choose a suite that reads no metadata for such instances",
             Self::Count { .. } => "set keygen.engine to \"exact\", which runs everywhere",
-            Self::Parameters { .. } | Self::DualParameters | Self::DualEnd => {
+            Self::Parameters { .. } | Self::Chaos { .. } | Self::DualParameters | Self::DualEnd => {
                 "it was sealed by a program that breaks the format"
             }
             Self::NoDualKey => {

@@ -21,7 +21,7 @@ impl Generated {
     /// Starts the generator that is configured.
     pub fn start(config: &keygen::Config) -> Result<Self, KeygenError> {
         let model = GeneratorStore::new(&config.folder).get(config.generator)?;
-        let engine = keygen::start(config.engine, &model, config.threads)?;
+        let engine = keygen::start(config.engine, &model, config.threads, keygen::Pace::Spare)?;
         info!(generator = %model.id(), engine = engine.name(), "the key generator is at work");
         Self::with(Arc::from(engine), &config.pool)
     }

@@ -11,7 +11,7 @@ use super::key::ContentKey;
 use super::signature::{SignerKey, context};
 use super::stream::{CHUNK_BYTES, SALT_BYTES, StreamError, StreamOpener, StreamSealer};
 use super::suite::Suite;
-use crate::cipher::{CipherError, Layer, LayerSeed, Layers};
+use crate::cipher::{CipherError, HELD_BYTES_MAX, Kind, Layer, LayerSeed, Layers};
 
 const SEED_LABEL: &[u8] = b"sealgate inner layer v1";
 
@@ -35,11 +35,32 @@ fn layer_seed(key: &ContentKey, salt: &[u8; SALT_BYTES], context: &[u8]) -> Laye
 
 /// Turns records into a stream.
 pub(super) struct LayeredSealer {
-    layer: Option<Box<dyn Layer>>,
+    state: Sealing,
     stream: StreamSealer,
     /// What the layer makes of the piece in hand.
     turned: Vec<u8>,
 }
+
+enum Sealing {
+    /// The suite has no inner layer.
+    None,
+    /// The layer reads the metadata, which is not complete: so much of the records waits for it.
+    Waiting(Box<Waiting>),
+    Layer(Box<dyn Layer>),
+}
+
+/// What it takes to begin a layer later.
+struct Waiting {
+    kind: Kind,
+    seed: LayerSeed,
+    layers: Layers,
+    /// Pieces of the records; erased when dropped, which is why none of them ever grows.
+    records: Vec<Zeroizing<Vec<u8>>>,
+    bytes: usize,
+}
+
+/// What of the records waits for the metadata, at most: the packed header.
+const WAITING_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 impl LayeredSealer {
     /// Starts a stream; what it begins with goes to `out`.
@@ -52,17 +73,40 @@ impl LayeredSealer {
         out: &mut impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<Self, E> {
         let context = context(binding, signer);
-        let (mut stream, prefix) = StreamSealer::new(key, salt, &context);
+        let (stream, prefix) = StreamSealer::new(key, salt, &context);
         out(&prefix)?;
-        let layer = match binding.suite.inner() {
-            None => None,
-            Some(kind) => {
-                let (parameters, layer) = layers.to_seal(kind, &layer_seed(key, salt, &context))?;
-                stream.push(&parameters, out)?;
-                Some(layer)
-            }
-        };
-        Ok(Self { layer, stream, turned: Vec::new() })
+        let mut sealer = Self { state: Sealing::None, stream, turned: Vec::new() };
+        let Some(kind) = binding.suite.inner() else { return Ok(sealer) };
+        let seed = layer_seed(key, salt, &context);
+        if kind.reads_metadata() {
+            let waiting = Waiting { kind, seed, layers: layers.clone(), records: Vec::new(), bytes: 0 };
+            sealer.state = Sealing::Waiting(Box::new(waiting));
+        } else {
+            sealer.begin(layers.to_seal(kind, &seed, &[])?, out)?;
+        }
+        Ok(sealer)
+    }
+
+    /// The metadata is complete: a layer that waited for it begins.
+    pub(super) fn describe<E: From<StreamError> + From<CipherError>>(
+        &mut self,
+        metadata: &[u8],
+        out: &mut impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Sealing::Waiting(waiting) = &mut self.state else { return Ok(()) };
+        let Waiting { kind, seed, layers, records, .. } = &mut **waiting;
+        let (begun, records) = (layers.to_seal(*kind, seed, metadata)?, std::mem::take(records));
+        self.begin(begun, out)?;
+        records.iter().try_for_each(|piece| self.push(piece, out))
+    }
+
+    fn begin<E: From<StreamError> + From<CipherError>>(
+        &mut self,
+        (parameters, layer): (Vec<u8>, Box<dyn Layer>),
+        out: &mut impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.state = Sealing::Layer(layer);
+        self.stream.push(&parameters, out)
     }
 
     /// Takes the next bytes of the records.
@@ -71,10 +115,15 @@ impl LayeredSealer {
         plain: &[u8],
         out: &mut impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        let Some(layer) = &mut self.layer else { return self.stream.push(plain, out) };
-        self.turned.clear();
-        layer.push(plain, &mut self.turned)?;
-        self.stream.push(&self.turned, out)
+        match &mut self.state {
+            Sealing::None => self.stream.push(plain, out),
+            Sealing::Waiting(waiting) => Ok(waiting.keep(plain)?),
+            Sealing::Layer(layer) => {
+                self.turned.clear();
+                layer.push(plain, &mut self.turned)?;
+                self.stream.push(&self.turned, out)
+            }
+        }
     }
 
     /// The records are over.
@@ -82,12 +131,25 @@ impl LayeredSealer {
         mut self,
         out: &mut impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        if let Some(layer) = &mut self.layer {
+        // Whatever the metadata is.
+        self.describe(&[], out)?;
+        if let Sealing::Layer(layer) = &mut self.state {
             self.turned.clear();
             layer.finish(&mut self.turned)?;
             self.stream.push(&self.turned, out)?;
         }
         self.stream.finish(out)
+    }
+}
+
+impl Waiting {
+    fn keep(&mut self, plain: &[u8]) -> Result<(), CipherError> {
+        self.bytes = self.bytes.saturating_add(plain.len());
+        if self.bytes > WAITING_BYTES_MAX {
+            return Err(CipherError::Waiting { limit: WAITING_BYTES_MAX });
+        }
+        self.records.push(Zeroizing::new(plain.to_vec()));
+        Ok(())
     }
 }
 
@@ -135,7 +197,7 @@ impl LayeredOpener {
             context: context.clone(),
             layers: layers.clone(),
             // It must not grow: what it leaves behind would not be erased.
-            turned: Zeroizing::new(Vec::with_capacity(CHUNK_BYTES)),
+            turned: Zeroizing::new(Vec::with_capacity(CHUNK_BYTES.saturating_add(HELD_BYTES_MAX))),
         };
         let stream = StreamOpener::new(key, context);
         Self { stream, salt: Vec::with_capacity(SALT_BYTES), inner }
@@ -197,7 +259,7 @@ impl Inner {
         match &mut self.state {
             State::None => Ok(()),
             State::Parameters(found) => {
-                let expected = self.suite.inner().map_or(0, crate::cipher::Kind::parameter_bytes);
+                let expected = self.suite.inner().map_or(0, Kind::parameter_bytes);
                 Err(CipherError::Parameters { found: found.len(), expected }.into())
             }
             State::Layer(layer) => {

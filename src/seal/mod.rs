@@ -13,6 +13,7 @@ mod header;
 mod inspect;
 mod key;
 mod layered;
+mod metadata;
 mod opener;
 mod peek;
 mod record;

@@ -13,6 +13,7 @@ use super::geometry::TooLarge;
 use super::header::{HEADER_BYTES, Header, MAGIC};
 use super::key::{ContentKey, KeyId};
 use super::layered::LayeredSealer;
+use super::metadata::Metadata;
 use super::opener::Claim;
 use super::record::{Original, RecordWriter};
 use super::scan::{Element, Event, Head, Image, ImageAttributes, ScanError, Scanner};
@@ -172,6 +173,7 @@ struct Work<S, K> {
     header: Option<CarrierHeader>,
     attributes: ImageAttributes,
     seen: Seen,
+    metadata: Metadata,
     block: BlockFinder,
     image: Option<Image>,
     /// The first pixels, while they could be those of a sealed instance.
@@ -284,6 +286,7 @@ impl<S: Sink, K: FnMut(&Claim) -> Option<ContentKey>> Sealer<S, K> {
             header: Some(CarrierHeader::new(syntax.encoding)),
             attributes: ImageAttributes::new(syntax.encoding),
             seen: Seen::default(),
+            metadata: Metadata::default(),
             block: BlockFinder::default(),
             image: None,
             first: None,
@@ -359,7 +362,10 @@ impl<S: Sink, K: FnMut(&Claim) -> Option<ContentKey>> Work<S, K> {
         self.attributes.take(element)?;
         // Nothing that stands behind the pixels is shown in clear.
         match &mut self.header {
-            Some(header) => Ok(header.take(element)?),
+            Some(header) => {
+                self.metadata.take(element);
+                Ok(header.take(element)?)
+            }
             None => Ok(()),
         }
     }
@@ -390,7 +396,8 @@ impl<S: Sink, K: FnMut(&Claim) -> Option<ContentKey>> Work<S, K> {
         };
         let (bytes, carrier) =
             header.finish(image, &self.binding.sop_class, self.binding.key_id, self.key_record.as_deref());
-        let out = &mut self.out;
+        let Self { stream, metadata, out, .. } = self;
+        stream.describe(metadata.bytes(), &mut |sealed| out.stream(sealed))?;
         out.sink.write(&bytes)?;
         // Filled in at the end, when the length is known: until then nobody takes it for a sealed image.
         out.sink.write(&[0; HEADER_BYTES])?;

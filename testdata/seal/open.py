@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "keygen"))
+import chaos  # noqa: E402
 from dual import without_dual  # noqa: E402
 from generator import key_image, read_model  # noqa: E402
 from seed import derive, expand  # noqa: E402
@@ -29,7 +30,15 @@ from seed import derive, expand  # noqa: E402
 LABEL = b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0"
 CHUNK = 16384
 DICTIONARY = Path(__file__).parents[2] / "docs/FORMAT-dictionary.bin"
-SUITES = {b"\0\1": "deepkeygen", b"\0\2": "deepkeygen-xor", b"\0\x20": "dual"}
+SUITES = {
+    b"\0\1": "deepkeygen",
+    b"\0\2": "deepkeygen-xor",
+    b"\0\x10": "logistic-resnet18",
+    b"\0\x11": "logistic-mobilenetv2",
+    b"\0\x12": "lorenz-resnet18",
+    b"\0\x13": "lorenz-mobilenetv2",
+    b"\0\x20": "dual",
+}
 
 
 class Refused(Exception):
@@ -96,22 +105,26 @@ def plaintext_of(stream, content_key, context):
 
 
 def without_layer(plaintext, suite, content_key, salt, context):
-    """Section 6.1."""
+    """Sections 6.1 and 6.2."""
     if SUITES[suite] == "deepkeygen":
         return plaintext
+    seed = HKDFExpand(SHA512(), 32, b"sealgate inner layer v1" + salt + context).derive(content_key)
     if SUITES[suite] == "dual":
-        seed = HKDFExpand(SHA512(), 32, b"sealgate inner layer v1" + salt + context).derive(content_key)
         try:
             return without_dual(plaintext, seed)
         except ValueError as error:
             raise Refused(f"dual layer: {error}") from error
+    if suite >= b"\0\x10":
+        try:
+            return chaos.opened(SUITES[suite].split("-")[0], plaintext, seed)
+        except chaos.BadParameters as error:
+            raise Refused(str(error)) from error
     check(len(plaintext) >= 32, "no generator id")
     generator, layered = plaintext[:32], plaintext[32:]
     files = [path.read_bytes() for path in sorted((HERE.parent / "keygen").glob("*.sgg"))]
     models = [data for data in files if hashlib.sha256(data).digest() == generator]
     check(models, f"generator {generator.hex()} is missing")
     layers = read_model(models[0])
-    seed = HKDFExpand(SHA512(), 32, b"sealgate inner layer v1" + salt + context).derive(content_key)
     out = bytearray()
     for number in range((len(layered) + 196607) // 196608):
         image = key_image(layers, expand(derive(seed, b"child" + number.to_bytes(8, "big"))))
@@ -173,8 +186,10 @@ def main(files):
         check(original == (HERE / "golden" / f"{name}.original").read_bytes(), f"{name}: another original")
         print("opened", name)
     for path in sorted((HERE / "faults").iterdir()):
+        suites = (suite for suite in SUITES.values() if suite != "dual" and f"--{suite}-" in path.name)
         names = (name for name in ("xor", "dual", "signed") if f"--{name}-" in path.name)
         name = next((f"v1-deepkeygen-{name}-fragments" for name in names), "v1-deepkeygen-slice")
+        name = next((f"v1-{suite}-fragments" for suite in suites), name)
         key = bytes.fromhex(keys[name]["content_key"])
         if "wrong-key" in path.name:
             key = bytes(32)

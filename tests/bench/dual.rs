@@ -23,7 +23,7 @@ fn layers() -> Layers {
 }
 
 fn seal(layers: &Layers, plain: &[u8], out: &mut Vec<u8>) -> Vec<u8> {
-    let (parameters, mut layer) = layers.to_seal(Kind::Dual, &LayerSeed::new([3; 32])).unwrap();
+    let (parameters, mut layer) = layers.to_seal(Kind::Dual, &LayerSeed::new([3; 32]), &[]).unwrap();
     out.clear();
     plain.chunks(PIECE).for_each(|piece| layer.push(piece, out).unwrap());
     layer.finish(out).unwrap();

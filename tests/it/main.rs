@@ -31,6 +31,7 @@ mod scan;
 mod scu;
 mod scu_pool;
 mod seal;
+mod seal_chaos;
 mod seal_dual;
 mod seal_golden;
 mod seal_kinds;

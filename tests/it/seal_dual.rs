@@ -75,7 +75,7 @@ fn seed(sealed: &[u8], key: [u8; 32]) -> LayerSeed {
 
 /// What these records are under the layer, with its parameters before it.
 fn layered(seed: &LayerSeed, records: &[u8]) -> Vec<u8> {
-    let (mut out, mut layer) = dual(keys()).to_seal(Kind::Dual, seed).unwrap();
+    let (mut out, mut layer) = dual(keys()).to_seal(Kind::Dual, seed, &[]).unwrap();
     layer.push(records, &mut out).unwrap();
     layer.finish(&mut out).unwrap();
     out

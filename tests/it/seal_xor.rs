@@ -41,7 +41,7 @@ pub(crate) fn layers() -> Layers {
 }
 
 const KEY: [u8; 32] = [0x42; 32];
-const HEADER: usize = 36;
+pub(crate) const HEADER: usize = 36;
 
 fn seal_with(layers: &Layers, original: &[u8]) -> Result<Vec<u8>, Refusal> {
     let mut out = Cursor::new(Vec::new());
@@ -77,8 +77,7 @@ pub(crate) fn stream_of(sealed: &[u8]) -> (usize, usize) {
 pub(crate) fn binding(sealed: &[u8]) -> Binding {
     let (start, _) = stream_of(sealed);
     Binding {
-        suite: Suite::from_id(u16::from_be_bytes(sealed[start + 10..start + 12].try_into().unwrap()))
-            .unwrap(),
+        suite: Suite::from_id(u16::from_be_bytes([sealed[start + 10], sealed[start + 11]])).unwrap(),
         key_id: KeyId::new(sealed[start + 12..start + 28].try_into().unwrap()),
         sop_class: Uid::parse("1.2.840.10008.5.1.4.1.1.7").unwrap(),
         sop_instance: Uid::parse("2.25.1234567890").unwrap(),
@@ -118,8 +117,8 @@ pub(crate) fn with_inside(sealed: &[u8], key: [u8; 32], inside: &[u8]) -> Vec<u8
     file
 }
 
-/// Key image `number` of a sealed file, by the formula of section 6.1.
-fn key_image(sealed: &[u8], key: [u8; 32], number: u64) -> Vec<u8> {
+/// The seed of the inner layer of a sealed file, by the formula of section 6.1.
+pub(crate) fn layer_seed(sealed: &[u8], key: [u8; 32]) -> [u8; 32] {
     let (start, _) = stream_of(sealed);
     let salt = &sealed[start + HEADER..start + HEADER + 24];
     let context = binding(sealed).context();
@@ -128,6 +127,12 @@ fn key_image(sealed: &[u8], key: [u8; 32], number: u64) -> Vec<u8> {
     let info = [b"sealgate inner layer v1", salt, &context];
     // 32 bytes of output, which is what a key of HMAC-SHA-256 happens to have.
     prk.expand(&info, aws_lc_rs::hmac::HMAC_SHA256).unwrap().fill(&mut seed).unwrap();
+    seed
+}
+
+/// Key image `number` of a sealed file.
+fn key_image(sealed: &[u8], key: [u8; 32], number: u64) -> Vec<u8> {
+    let seed = layer_seed(sealed, key);
     let image = Exact::new(&model(), 0).unwrap().generate(&[Seed::new(seed).child(number)]).unwrap();
     image[0].expose_secret().to_vec()
 }
