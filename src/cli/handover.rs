@@ -9,7 +9,7 @@ use tracing::info;
 
 use super::{ConfigArgs, Exit, complain};
 use crate::dicom::Uid;
-use crate::flow::AUDIT;
+use crate::flow::audit::AUDIT;
 use crate::handover::{
     self, Contents, Handover, HandoverError, Picture, find, hide, read_codes, write_codes,
 };
