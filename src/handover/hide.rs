@@ -133,7 +133,11 @@ fn mark(picture: &mut Picture) {
             let here = mean(picture, &places);
             let offset = if bit { f64::from(STEP) / 2.0 } else { 0.0 };
             let nearest = ((here - offset) / f64::from(STEP)).round().mul_add(f64::from(STEP), offset);
-            let wanted = if nearest > 255.0 { nearest - f64::from(STEP) } else { nearest.max(0.0) };
+            let wanted = match nearest {
+                above if above > 255.0 => above - f64::from(STEP),
+                below if below < 0.0 => below + f64::from(STEP),
+                within => within,
+            };
             #[expect(clippy::cast_possible_truncation, reason = "a few grey values")]
             let by = (wanted - here).round() as i32;
             for at in &places {
