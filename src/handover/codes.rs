@@ -232,10 +232,11 @@ mod tests {
     use super::*;
 
     fn package(length: usize) -> Vec<u8> {
-        (0..length).map(|i| u8::try_from((i * 7919 >> 3) & 0xFF).unwrap()).collect()
+        (0..length).map(|i| u8::try_from(((i * 7919) >> 3) & 0xFF).unwrap()).collect()
     }
 
     /// The picture turned by so many degrees and scaled, on white, as bytes of a PNG.
+    #[expect(clippy::many_single_char_names, reason = "coordinates")]
     fn photographed(sheet: &[u8], degrees: f64, scale: f64) -> Vec<u8> {
         let (width, height, pixels) = grey(sheet).unwrap();
         let (sine, cosine) = degrees.to_radians().sin_cos();

@@ -1,4 +1,4 @@
-//! The chaotic layers, the network's run included, beside the paper's seconds and its steps in NumPy: one run, one core.
+//! The chaotic layers, the network's run included, beside the paper's seconds and its steps in `NumPy`: one run, one core.
 //!
 //! `cargo bench --bench chaos` prints a table. It fails where an image takes more than a two-hundredth of the paper's time.
 #![allow(clippy::unwrap_used, reason = "a bench that cannot run should stop")]
@@ -18,7 +18,7 @@ use sealgate::seal::Suite;
 const BAR: f64 = 200.0;
 const RUNS: u8 = 25;
 
-/// What the NumPy version takes, in milliseconds, by suite and edge; nothing where there is no NumPy.
+/// What the `NumPy` version takes, in milliseconds, by suite and edge; nothing where there is no `NumPy`.
 fn numpy() -> BTreeMap<(String, u32), (f64, f64)> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bench/chaos.py");
     let python = std::env::var("SEALGATE_PYTHON").unwrap_or_else(|_| "tests/.venv/bin/python".into());
@@ -56,7 +56,8 @@ fn main() {
     for suite in Suite::ALL {
         let Some(kind) = suite.inner().filter(|kind| kind.reads_metadata()) else { continue };
         for (side, encrypt, decrypt) in chaotic::SECONDS {
-            let image: Vec<u8> = (0..side * side).map(|at| ((at / side + at % side) % 256) as u8).collect();
+            let image: Vec<u8> =
+                (0..side * side).map(|at| ((at / side + at % side) % 256).to_le_bytes()[0]).collect();
             let mut sealed = (Vec::new(), Vec::new());
             let sealing = median(|run| {
                 let seed = LayerSeed::new([run; 32]);

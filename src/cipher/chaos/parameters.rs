@@ -115,7 +115,9 @@ fn unit(word: u64) -> f64 {
 /// SHA-512 of the parts, as eight numbers.
 fn words(parts: &[&[u8]]) -> Zeroizing<[u64; 8]> {
     let mut context = Context::new(&SHA512);
-    parts.iter().for_each(|part| context.update(part));
+    for part in parts {
+        context.update(part);
+    }
     let mut words = Zeroizing::new([0; 8]);
     let digest = context.finish();
     for (word, bytes) in words.iter_mut().zip(digest.as_ref().as_chunks::<8>().0) {

@@ -26,7 +26,7 @@ const CURVE_DEVIATIONS: f64 = 4.0;
 pub fn quantise(
     topology: Topology,
     floats: &Floats,
-    provenance: String,
+    provenance: &str,
     metadata: &[Vec<u8>],
 ) -> Result<Network, KeygenError> {
     let shapes = topology.shapes();
@@ -48,7 +48,7 @@ pub fn quantise(
     }
     let features: Vec<Vec<i32>> = runs.iter().filter_map(|run| run.last()).map(Tensor::features).collect();
     let head = calibrate_head(&floats.head, &features);
-    Network::new(topology, provenance, Numbers { layers, head })
+    Network::new(topology, provenance, &Numbers { layers, head })
 }
 
 /// Scales one layer, and makes its tensor in every run.
@@ -167,7 +167,7 @@ pub(crate) mod tests {
         let layers = topology.convolutions().iter().map(|c| draw(c.weights())).collect();
         let head = draw(OUTPUTS * topology.features());
         let metadata: Vec<Vec<u8>> = (0..2_u8).map(|at| vec![at; 40]).collect();
-        quantise(topology, &Floats { layers, head }, "{}".into(), &metadata).unwrap()
+        quantise(topology, &Floats { layers, head }, "{}", &metadata).unwrap()
     }
 
     /// The outputs by plain loops.

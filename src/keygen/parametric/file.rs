@@ -72,8 +72,8 @@ fn refuse<T>(reason: impl Into<String>) -> Result<T, KeygenError> {
 
 impl Network {
     /// Puts a network together and checks it like one that was read.
-    pub(crate) fn new(topology: Topology, provenance: String, numbers: Numbers) -> Result<Self, KeygenError> {
-        Self::parse(&write(topology, &provenance, &numbers))
+    pub(crate) fn new(topology: Topology, provenance: &str, numbers: &Numbers) -> Result<Self, KeygenError> {
+        Self::parse(&write(topology, provenance, numbers))
     }
 
     /// Reads a file.
@@ -149,7 +149,6 @@ impl Network {
         &self.provenance
     }
 
-    #[cfg(test)]
     pub(crate) const fn numbers(&self) -> &Numbers {
         &self.numbers
     }

@@ -26,7 +26,7 @@ pub fn fit(suite: &str, topology: Topology, seed: &str) -> Result<Network, Keyge
         (0_u8..).zip(topology.convolutions()).map(|(at, c)| drawn(&format!("layer {at}"), c.weights()));
     let mut floats = Floats { layers: layers.collect(), head: drawn("head", OUTPUTS * topology.features()) };
     let scaled_by: Vec<_> = (0..CALIBRATION).map(|number| sample(seed, u64::MAX - number)).collect();
-    let plain = quantise(topology, &floats, "{}".into(), &scaled_by)?;
+    let plain = quantise(topology, &floats, "{}", &scaled_by)?;
     let before = Spread::of(&plain, "held out", MEASURED);
     let metadata: Vec<_> = (0..FITTED).map(|number| sample(seed, number)).collect();
     let seen: Vec<_> = metadata.iter().map(|one| features(&plain, one)).collect();
@@ -34,8 +34,8 @@ pub fn fit(suite: &str, topology: Topology, seed: &str) -> Result<Network, Keyge
     let moments = Moments::of(&seen, &changed.collect::<Vec<_>>());
     let candidates = drawn("directions", CANDIDATES * topology.features());
     floats.head = moments.choose(&candidates);
-    let with = |record: String| refit(&plain, &floats.head, &seen, record);
-    let after = Spread::of(&with("{}".into())?, "held out", MEASURED);
+    let with = |record: &str| refit(&plain, &floats.head, &seen, record);
+    let after = Spread::of(&with("{}")?, "held out", MEASURED);
     let record = json!({
         "program": concat!("sealgate ", env!("CARGO_PKG_VERSION")),
         "suite": suite,
@@ -46,16 +46,16 @@ pub fn fit(suite: &str, topology: Topology, seed: &str) -> Result<Network, Keyge
         "drawn": before,
         "fitted": after,
     });
-    with(record.to_string())
+    with(&record.to_string())
 }
 
 /// The same network with another last layer.
-fn refit(plain: &Network, head: &[f32], seen: &[Vec<f64>], record: String) -> Result<Network, KeygenError> {
+fn refit(plain: &Network, head: &[f32], seen: &[Vec<f64>], record: &str) -> Result<Network, KeygenError> {
     #[expect(clippy::cast_possible_truncation, reason = "features are sums of 49 bytes")]
     let features: Vec<Vec<i32>> = seen.iter().map(|row| row.iter().map(|x| *x as i32).collect()).collect();
     let mut numbers = plain.numbers().clone();
     numbers.head = super::calibrate::calibrate_head(head, &features);
-    Network::new(plain.topology(), record, numbers)
+    Network::new(plain.topology(), record, &numbers)
 }
 
 fn features(network: &Network, metadata: &[u8]) -> Vec<f64> {

@@ -278,7 +278,7 @@ fn mixing(convolution: &Convolution, layer: &Layer, from: Frame, first: usize) -
                 let weight = |lane: usize, at: usize| {
                     let (output, input) = (first + block * LANES + lane, channel + at);
                     let place = ((output * inputs + input) * kernel + row) * kernel + column;
-                    (input < inputs).then(|| layer.weights[place]).unwrap_or_default()
+                    layer.weights.get(place).copied().filter(|_| input < inputs).unwrap_or_default()
                 };
                 quads.push(Quad(std::array::from_fn(|lane| std::array::from_fn(|at| weight(lane, at)))));
             }

@@ -61,7 +61,7 @@ impl Networks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keygen::parametric::{Spread, fit};
+    use crate::keygen::parametric::fit;
 
     #[test]
     #[ignore = "writes the networks that come with Sealgate anew"]

@@ -1,4 +1,4 @@
-//! The two networks: ResNet-18 and MobileNetV2 with all their layers, of 16 to 64 channels in place of 64 to 1280.
+//! The two networks: ResNet-18 and `MobileNetV2` with all their layers, of 16 to 64 channels in place of 64 to 1280.
 
 use std::fmt;
 use std::str::FromStr;
