@@ -279,7 +279,8 @@ fn arrival_rate(folder: &Path) -> f64 {
             first = Some((found, now));
         }
         if let (Some((before, since)), true) = (first, found >= INSTANCES as usize) {
-            return (found - before) as f64 / (now - since).as_secs_f64();
+            let files = u32::try_from(found - before).map_or(f64::NAN, f64::from);
+            return files / (now - since).as_secs_f64();
         }
         std::thread::sleep(Duration::from_millis(2));
     }

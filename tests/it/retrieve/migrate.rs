@@ -167,7 +167,7 @@ async fn the_door_of_a_migration_is_closed_to_whoever_was_not_asked() {
     let address = sealgate::dicom::AeAddress::parse(&format!("SEALGATE@{}", landing.address())).unwrap();
     let calling = sealgate::dicom::AeTitle::parse("PACS").unwrap();
     let to = sealgate::scu::Destination { address, calling };
-    let (door, config) = (sealgate::association::Config::default(), Default::default());
+    let (door, config) = (sealgate::association::Config::default(), Arc::default());
     let proposals = for_storing([&samples[0].instance.need()]);
     let refused =
         sealgate::scu::Caller::associate(&sealgate::scu::Tcp, &to, &proposals, &door, &config).await;
