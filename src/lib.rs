@@ -31,6 +31,8 @@ pub mod evaluate;
 pub mod flow;
 /// The file of emergency accesses.
 pub mod grants;
+/// Carrying keys to another site: files, QR codes, pictures.
+pub mod handover;
 /// User identities: passwords and tokens, verified.
 pub mod identity;
 /// The generator: its model, the integer-exact engine, and key images made ahead of need.

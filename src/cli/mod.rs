@@ -10,6 +10,7 @@ mod generator_bench;
 mod generator_chaos;
 mod generator_train;
 mod grant;
+mod handover;
 mod inspect;
 mod keys;
 mod migrate;
@@ -60,6 +61,7 @@ enum Command {
     Users(users::Users),
     Generator(generator::Generator),
     Grant(grant::GrantCommand),
+    Handover(handover::HandoverCommand),
     Migrate(migrate::Migrate),
 }
 
@@ -170,6 +172,7 @@ impl Cli {
             Command::Spool(command) => command.run(),
             Command::Generator(command) => command.run(),
             Command::Grant(command) => command.run(),
+            Command::Handover(command) => command.run(),
             Command::Migrate(command) => command.run(),
         }
     }

@@ -21,6 +21,7 @@ mod faults;
 mod gateway;
 mod generator;
 mod generator_shipped;
+mod handover;
 mod hostile;
 mod identity;
 mod inspect;

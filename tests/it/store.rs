@@ -76,7 +76,7 @@ impl Front {
     }
 
     fn spool_is_empty(&self) -> bool {
-        fs::read_dir(self.site.path("spool/entries")).is_ok_and(|entries| entries.count() == 0)
+        self.site.in_spool() == 0
     }
 }
 
@@ -242,7 +242,7 @@ async fn the_same_bytes_are_kept_once_and_other_bytes_of_the_same_instance_besid
     for _ in 0..3 {
         assert_eq!(send(&front.gateway, std::slice::from_ref(&image)).await, success);
     }
-    let entries = || fs::read_dir(front.site.path("spool/entries")).unwrap().count();
+    let entries = || front.site.in_spool();
     assert_eq!(entries(), 1);
     let mut other = image.clone();
     let mut bytes = other.data_set.to_vec();
@@ -398,7 +398,7 @@ async fn uids_that_differ_and_damaged_data_sets_are_refused_and_leave_nothing() 
     cut.data_set = image.data_set.slice(..image.data_set.len() - 100);
     let answers = send(&front.gateway, &[other, cut, image]).await;
     assert_eq!(answers, [Ok(Status::DATA_SET_MISMATCH), Ok(Status::CANNOT_UNDERSTAND), Ok(Status::SUCCESS)]);
-    assert_eq!(fs::read_dir(front.site.path("spool/entries")).unwrap().count(), 1);
+    assert_eq!(front.site.in_spool(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

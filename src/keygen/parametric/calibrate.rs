@@ -173,7 +173,8 @@ pub(crate) mod tests {
     /// The outputs by plain loops.
     fn plainly(network: &Network, metadata: &[u8]) -> [u32; OUTPUTS] {
         let topology = network.topology();
-        let mut tensors = vec![Tensor::of_picture(&super::super::draw(metadata), &topology.shapes()[0])];
+        let mut tensors =
+            vec![Tensor::of_picture(&crate::keygen::parametric::draw(metadata), &topology.shapes()[0])];
         let mut layers = network.numbers().layers.iter();
         for step in topology.steps() {
             let next = match step {
@@ -198,7 +199,7 @@ pub(crate) mod tests {
             assert!(expected.iter().any(|output| *output != expected[0]), "{topology}: {expected:?}");
             for with in Instructions::available() {
                 for _ in 0..2 {
-                    let found = network.outputs(&super::super::draw(b"metadata"), with);
+                    let found = network.outputs(&crate::keygen::parametric::draw(b"metadata"), with);
                     assert_eq!(found, expected, "{topology} with {with}");
                 }
             }

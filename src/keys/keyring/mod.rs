@@ -278,6 +278,18 @@ impl Keyring {
         self.save(document, public, &UnlockSecrets::default())
     }
 
+    /// The public key of a recipient, for a wrap of our own.
+    pub fn public_of(&self, recipient: &RecipientName) -> Result<&PublicKek, KeysError> {
+        Ok(&self.newest(recipient)?.public)
+    }
+
+    /// The public key in a file that another site exported, which need not be in the keyring.
+    pub fn read_public(exported: &Path) -> Result<PublicKek, KeysError> {
+        let source = fs::File::open(exported).map_err(KeysError::file("opening", exported))?;
+        let bytes = file::read_limited(source, exported, DOCUMENT_BYTES_MAX)?;
+        Document::parse(exported, &bytes).map(|(_, public)| public)
+    }
+
     /// The public half of a recipient's current key, as a file for another site.
     pub fn export_public(&self, recipient: &RecipientName) -> Result<Vec<u8>, KeysError> {
         self.newest(recipient)?.document.public_only().to_bytes()

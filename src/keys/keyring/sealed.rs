@@ -56,7 +56,12 @@ impl Argon2Cost {
         }
     }
 
-    fn derive(&self, passphrase: &Passphrase, salt: &[u8]) -> Result<Zeroizing<[u8; 32]>, KeysError> {
+    /// The 32 bytes that a passphrase gives, at this cost.
+    pub(crate) fn root(
+        &self,
+        passphrase: &Passphrase,
+        salt: &[u8],
+    ) -> Result<Zeroizing<[u8; 32]>, KeysError> {
         let failed = |_| KeysError::Crypto("Argon2id");
         let kibibytes = self.memory_mebibytes.saturating_mul(1024);
         let params = Params::new(kibibytes, self.passes, self.lanes, Some(32)).map_err(failed)?;
@@ -107,7 +112,7 @@ impl SealedKey {
         let (argon2id, root) = match secret {
             SealingSecret::Passphrase(passphrase, cost) => {
                 cost.check().map_err(KeysError::Config)?;
-                (Some(*cost), cost.derive(passphrase, salt)?)
+                (Some(*cost), cost.root(passphrase, salt)?)
             }
             SealingSecret::Credential(credential) => (None, Zeroizing::new(*credential.expose_secret())),
         };
@@ -141,7 +146,7 @@ impl SealedKey {
         let cost =
             self.argon2id.ok_or_else(|| KeysError::malformed(path, "it is not sealed by a passphrase"))?;
         cost.check().map_err(|problem| KeysError::malformed(path, &problem))?;
-        self.open(path, &*cost.derive(passphrase, &salt)?, &salt, header, "passphrase")
+        self.open(path, &*cost.root(passphrase, &salt)?, &salt, header, "passphrase")
     }
 
     /// Opens with a systemd credential.

@@ -146,7 +146,7 @@ impl Front {
 
     /// Entries in the spool.
     pub(crate) fn entries(&self) -> usize {
-        fs::read_dir(self.site.path("spool/entries")).map_or(0, Iterator::count)
+        self.site.in_spool()
     }
 
     /// Requests that are kept.

@@ -125,8 +125,8 @@ async fn a_disk_that_is_full_refuses_stores_and_delivers_what_it_has() {
     pacs.leave();
     let hospital = Hospital::new(&config(&pacs));
     drop(hospital.start(""));
-    // Each image takes some four writes.
-    let gateway = hospital.start("write:12:full");
+    // Each image takes some two writes.
+    let gateway = hospital.start("write:7:full");
     let images: Vec<Image> = (0..8).map(|number| Image::new(1, number, 1500)).collect();
     let answers = hospital.store(&images).await;
     let taken = answers.iter().filter(|answer| **answer == Ok(Status::SUCCESS)).count();

@@ -35,6 +35,13 @@ impl Site {
         Self(folder)
     }
 
+    /// Files in the spool that are at work: entries and drafts, and no spare ones.
+    pub(crate) fn in_spool(&self) -> usize {
+        let files = fs::read_dir(self.path("spool/entries")).into_iter().flatten();
+        let is_spare = |file: &fs::DirEntry| file.path().extension().is_some_and(|end| end == "spare");
+        files.filter(|file| !is_spare(file.as_ref().expect("a name"))).count()
+    }
+
     pub(crate) fn path(&self, name: &str) -> std::path::PathBuf {
         self.0.path().join(name)
     }

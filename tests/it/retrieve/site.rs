@@ -190,8 +190,7 @@ impl Front {
     /// Waits until nothing is on its way to the archives.
     pub(crate) async fn drain(&self) {
         let end = Instant::now() + Duration::from_secs(120);
-        let waits = || fs::read_dir(self.site.path("spool/entries")).is_ok_and(|entries| entries.count() > 0);
-        while waits() {
+        while self.site.in_spool() > 0 {
             assert!(Instant::now() < end, "the spool drains\n{}", self.gateway.log());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
