@@ -136,25 +136,17 @@ impl Parts {
     /// Looks at the picture, then through smaller and smaller windows until nothing is missing: where many codes stand side by
     /// side, the reader takes corners of different ones together.
     fn look_everywhere(&mut self, width: usize, height: usize, grey: &[u8]) {
-        let side = width.min(height);
-        for parts in [1, 2, 3] {
-            let window = (side / parts).max(1);
-            let steps = |length: usize| {
-                (0..)
-                    .map(move |n| n * (window / 2).max(1))
-                    .take_while(move |at| parts > 1 && at + window / 2 < length || *at == 0)
-            };
-            for top in steps(height) {
-                for left in steps(width) {
-                    let (w, h) = match parts {
-                        1 => (width, height),
-                        _ => (window.min(width - left), window.min(height - top)),
-                    };
-                    self.look_at((left, top), (w, h), width, grey);
-                    if self.missing() == 0 {
-                        return;
-                    }
+        self.look_at((0, 0), (width, height), width, grey);
+        for parts in [2, 3] {
+            let window = (width.min(height) / parts).max(1);
+            let step = (window / 2).max(1);
+            let tops = (0..height).step_by(step);
+            for (left, top) in tops.flat_map(|top| (0..width).step_by(step).map(move |left| (left, top))) {
+                if self.missing() == 0 {
+                    return;
                 }
+                let part = (window.min(width - left), window.min(height - top));
+                self.look_at((left, top), part, width, grey);
             }
         }
     }
@@ -265,6 +257,7 @@ mod tests {
     }
 
     /// The picture turned by so many degrees and scaled, on white, as bytes of a PNG.
+    #[expect(clippy::many_single_char_names, reason = "coordinates")]
     fn photographed(sheet: &[u8], degrees: f64, scale: f64) -> Vec<u8> {
         let (width, height, pixels) = grey(sheet).unwrap();
         let (sine, cosine) = degrees.to_radians().sin_cos();
