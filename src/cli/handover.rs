@@ -31,11 +31,15 @@ const TEXT_BYTES_MAX: u64 = 4096;
 pub(super) struct HandoverCommand {
     #[command(subcommand)]
     action: Action,
-    /// Print the result as JSON
-    #[arg(long, global = true)]
-    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct Common {
     #[command(flatten)]
     config: ConfigArgs,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -69,6 +73,8 @@ struct Export {
     /// File with a password in its first line, mode 0600, that the other site has to know too
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
+    #[command(flatten)]
+    common: Common,
 }
 
 #[derive(Debug, Args)]
@@ -90,6 +96,8 @@ struct Import {
     /// File with the password in its first line, mode 0600
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
+    #[command(flatten)]
+    common: Common,
 }
 
 #[derive(Debug, Args)]
@@ -104,6 +112,8 @@ struct Embed {
     /// The image with the text in it
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    #[command(flatten)]
+    common: Common,
 }
 
 #[derive(Debug, Args)]
@@ -113,6 +123,8 @@ struct Extract {
     /// The image as it was
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    #[command(flatten)]
+    common: Common,
 }
 
 /// What there is to say: as fields and as a sentence.
@@ -120,7 +132,13 @@ type Said = (Value, String);
 
 impl HandoverCommand {
     pub(super) fn run(self) -> Exit {
-        let settings = match settings::load(&self.config.source()) {
+        let common = match &self.action {
+            Action::Export(export) => &export.common,
+            Action::Import(import) => &import.common,
+            Action::Embed(embed) => &embed.common,
+            Action::Extract(extract) => &extract.common,
+        };
+        let settings = match settings::load(&common.config.source()) {
             Ok(settings) => settings,
             Err(error) => {
                 complain(error);
@@ -140,7 +158,7 @@ impl HandoverCommand {
             Action::Extract(extract) => extract.run(keys),
         };
         match said {
-            Ok((mut fields, _)) if self.json => {
+            Ok((mut fields, _)) if common.json => {
                 fields["ok"] = true.into();
                 println!("{fields:#}");
                 Exit::Done
@@ -150,7 +168,7 @@ impl HandoverCommand {
                 Exit::Done
             }
             Err(error) => {
-                if self.json {
+                if common.json {
                     println!("{:#}", json!({ "ok": false, "error": error.to_string() }));
                 }
                 complain(&error);
