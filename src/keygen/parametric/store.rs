@@ -61,9 +61,7 @@ impl Networks {
 #[cfg(test)]
 mod tests {
     use super::*;
-<<<<<<< HEAD
     use crate::keygen::parametric::fit;
-=======
     use crate::keygen::parametric::Spread;
 
     /// What testdata/keygen/network.py computed from docs/CHAOS.md.
@@ -72,7 +70,6 @@ mod tests {
     fn shipped() -> impl Iterator<Item = (&'static str, Network)> {
         SHIPPED.iter().map(|(name, file)| (*name, Network::parse(file).unwrap()))
     }
->>>>>>> chaos
 
     #[test]
     fn those_that_come_with_sealgate_read_what_another_implementation_reads() {
