@@ -149,8 +149,7 @@ impl Network {
         &self.provenance
     }
 
-    #[cfg(test)]
-    pub(crate) const fn numbers(&self) -> &Numbers {
+    pub(super) const fn numbers(&self) -> &Numbers {
         &self.numbers
     }
 }
