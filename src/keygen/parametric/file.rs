@@ -149,7 +149,7 @@ impl Network {
         &self.provenance
     }
 
-    pub(crate) const fn numbers(&self) -> &Numbers {
+    pub(super) const fn numbers(&self) -> &Numbers {
         &self.numbers
     }
 }

@@ -61,7 +61,6 @@ impl Networks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keygen::parametric::fit;
     use crate::keygen::parametric::Spread;
 
     /// What testdata/keygen/network.py computed from docs/CHAOS.md.
