@@ -15,12 +15,14 @@
 
 mod architecture;
 mod association;
+mod custody;
 mod demo;
 mod evaluate;
 mod faults;
 mod gateway;
 mod generator;
 mod generator_shipped;
+mod harden;
 mod hostile;
 mod identity;
 mod inspect;
@@ -66,6 +68,8 @@ mod peers_seal;
 mod peers_store;
 #[cfg(feature = "peers")]
 mod peers_tls;
+#[cfg(feature = "peers")]
+mod peers_tls_way;
 #[cfg(feature = "peers")]
 mod peers_token;
 #[cfg(feature = "peers")]

@@ -8,7 +8,7 @@ use super::delivery::Refused;
 use crate::dicom::Uid;
 use crate::flow::AUDIT;
 use crate::keys::Source;
-use crate::policy::Grant;
+use crate::policy::{Grant, Refusal};
 use crate::seal::{OpenError, OpenedInstance};
 
 /// Between whom something goes on.
@@ -53,6 +53,7 @@ pub(super) fn failed(parties: &Parties, instance: &Uid, refused: &Refused) {
         Refused::Open { error: OpenError::Sink(_), .. }
         | Refused::BrokenOff
         | Refused::Unsealed
+        | Refused::Destroyed(_)
         | Refused::Policy(_) => {
             warn!(target: AUDIT, %caller, %receiver, %pacs, %instance, reason = %refused, "instance not released");
         }
@@ -60,6 +61,12 @@ pub(super) fn failed(parties: &Parties, instance: &Uid, refused: &Refused) {
             error!(target: AUDIT, %caller, %receiver, %pacs, %instance, reason = %refused, alarm = true, "instance not released");
         }
     }
+}
+
+/// A peer has used up its openings: either the limit is too low for its work, or somebody empties the archive through it.
+pub(super) fn limited(parties: &Parties, refusal: &Refusal) {
+    let Parties { caller, receiver, pacs } = parties;
+    error!(target: AUDIT, %caller, %receiver, %pacs, reason = %refusal, alarm = true, "openings limited");
 }
 
 /// An instance was ready, and its receiver has not got it.
