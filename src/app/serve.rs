@@ -217,6 +217,7 @@ async fn reload(gateway: &mut Gateway, live: &Live) {
         ("app.tls_files_seconds", fresh.app.tls_files_seconds == started.app.tls_files_seconds),
         ("commitment", fresh.commitment == started.commitment),
         ("grants", fresh.grants == started.grants),
+        ("the first route", fresh.routes.is_empty() == started.routes.is_empty()),
         ("log.format", fresh.log.format == started.log.format),
     ];
     for (key, _) in unchanged.iter().filter(|(_, same)| !same) {

@@ -2,13 +2,12 @@
 
 use clap::Args;
 use serde_json::{Value, json};
-use tracing::{error, info, warn};
 
 use super::custody::Office;
 use super::time::{now_unix_millis, utc};
 use super::{ConfigArgs, Exit, complain};
 use crate::custody::{Action, Request};
-use crate::flow::AUDIT;
+use crate::flow::audit_custody;
 use crate::grants::GrantFile;
 use crate::keys::KeysError;
 use crate::keys::destroy::{Holds, Order, destroy, parse_key_id};
@@ -55,9 +54,9 @@ impl Approve {
             Ok((mut fields, text)) => {
                 fields["ok"] = json!(true);
                 if self.json {
-                    println!("{fields:#}")
+                    println!("{fields:#}");
                 } else {
-                    println!("{text}")
+                    println!("{text}");
                 }
                 Exit::Done
             }
@@ -95,14 +94,14 @@ fn list(office: &Office, settings: &Settings) -> Said {
 
 fn withdraw(office: &Office, id: &str) -> Said {
     let request = office.requests.withdraw(id, &office.person).map_err(|error| error.to_string())?;
-    info!(target: AUDIT, request = id, by = office.person.name, what = request.action.words(), "request withdrawn");
+    audit_custody::withdrawn(id, &office.person.name, &request.action.words());
     Ok((json!({ "withdrawn": id }), format!("Withdrew {id}: {}.", request.action.words())))
 }
 
 /// Says that something was asked for, the same way for every action.
 pub(super) fn asked(request: &Request) -> (Value, String) {
     let (id, what) = (request.id(), request.action.words());
-    warn!(target: AUDIT, request = id, by = request.by, uid = request.uid, what, "request made");
+    audit_custody::requested(&id, &request.by, request.uid, &what);
     let text = format!("{what}.\nThis needs a second person: `sealgate approve {id}`.");
     (json!({ "request": id, "waits_for": "a second person" }), text)
 }
@@ -110,18 +109,14 @@ pub(super) fn asked(request: &Request) -> (Value, String) {
 fn approve(office: &Office, settings: &Settings, id: &str) -> Said {
     let (person, at) = (&office.person, now());
     let request = office.requests.approve(id, person, at).map_err(|problem| {
-        warn!(target: AUDIT, request = id, by = person.name, uid = person.uid, reason = %problem, "approval refused");
+        audit_custody::approval_refused(id, &person.name, person.uid, &problem.to_string());
         problem.to_string()
     })?;
     let done = carry_out(settings, &request, &person.name, at);
     let what = request.action.words();
     match &done {
-        Ok(_) => {
-            warn!(target: AUDIT, request = id, asked_by = request.by, by = person.name, what, "request approved and done")
-        }
-        Err(problem) => {
-            error!(target: AUDIT, request = id, by = person.name, what, %problem, "request approved and failed")
-        }
+        Ok(_) => audit_custody::approved(id, &request.by, &person.name, &what),
+        Err(problem) => audit_custody::approved_in_vain(id, &person.name, &what, &problem.to_string()),
     }
     let said = done.map_err(|problem| format!("{problem}\n{}", problem.advice()))?;
     office.requests.close(id).map_err(|error| error.to_string())?;
@@ -150,11 +145,7 @@ fn carry_out(
             };
             let certificate = destroy(&settings.keys, &order, now)?;
             let statement = &certificate.statement;
-            warn!(
-                target: AUDIT, request = request.id(), keys = statement.keys.len(), studies = ?statement.studies,
-                requested_by = statement.requested_by, approved_by = statement.approved_by, reason = statement.reason,
-                signature = certificate.signature, "keys destroyed"
-            );
+            audit_custody::destroyed(&certificate);
             let text = format!(
                 "Destroyed {} keys of {} studies for good.\nWhat that cannot reach:\n  {}\n\
                  The certificate: `sealgate keys destroyed {} --json`.",

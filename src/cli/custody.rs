@@ -2,11 +2,9 @@
 
 use std::os::unix::fs::MetadataExt;
 
-use tracing::warn;
-
 use super::{Exit, complain};
 use crate::custody::{Person, Requests, Role};
-use crate::flow::AUDIT;
+use crate::flow::audit_custody;
 use crate::keys::KeysError;
 use crate::settings::Settings;
 use crate::telemetry;
@@ -35,7 +33,7 @@ pub(super) fn require(settings: &Settings, wanted: &[Role]) -> Result<(), Exit> 
     }
     let office = Office::of(settings);
     office.person.require(wanted, &settings.roles).map_err(|error| {
-        warn!(target: AUDIT, by = office.person.name, uid = office.person.uid, reason = %error, "command refused");
+        audit_custody::command_refused(&office.person.name, office.person.uid, &error.to_string());
         complain(error);
         Exit::Failed
     })

@@ -113,9 +113,9 @@ impl Common {
         let (mut fields, text) = super::approve::asked(&asked);
         fields["ok"] = json!(true);
         if self.json {
-            println!("{fields:#}")
+            println!("{fields:#}");
         } else {
-            println!("{text}")
+            println!("{text}");
         }
         Ok(Some(Exit::Done))
     }

@@ -14,8 +14,10 @@ use super::{ConfigArgs, Exit, complain, custody};
 use crate::custody::Role;
 use crate::dicom::{AeTitle, Uid};
 use crate::keys::store::{Filter, KeyStore, StoredKey, restore, verify_backup};
+use crate::keys::write_new_file;
 use crate::keys::{
-    Algorithm, Config, KekInfo, Keyring, KeysError, NewCustody, RecipientName, destroy, rotation, selftest,
+    Algorithm, Config, DualKeyInfo, KekInfo, Keyring, KeysError, NewCustody, RecipientName, destroy, dual,
+    rotation, selftest,
 };
 use crate::settings::{self, Settings};
 
@@ -36,6 +38,10 @@ enum Action {
     List(List),
     /// Make a new key the current one of a recipient; the old one stays for opening
     Rotate(NewKey),
+    /// Make the site's key for the suite `dual`; again makes the next, and the older ones stay for opening
+    Dual(Common),
+    /// Make the key that this gateway signs with, export its public half, or take in that of another gateway
+    Signer(SignerArgs),
     /// Wrap every stored key for the current recipients; images are not touched
     Rewrap(Common),
     /// Copy the key store to a new file while the service runs
@@ -133,6 +139,21 @@ struct Verify {
 }
 
 #[derive(Debug, Args)]
+struct SignerArgs {
+    /// Write the public half of the current key to this new file, and make none
+    #[arg(long, value_name = "FILE", conflicts_with = "import")]
+    export: Option<PathBuf>,
+    /// Take in the public half in this file, which another gateway exported; its signatures then have a name
+    #[arg(long, value_name = "FILE", requires = "name")]
+    import: Option<PathBuf>,
+    /// What the other gateway is called here
+    #[arg(long, value_name = "NAME")]
+    name: Option<RecipientName>,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Args)]
 struct ExportPublic {
     /// Whose key
     #[arg(long, value_name = "NAME", default_value = "site")]
@@ -180,7 +201,8 @@ impl Action {
         match self {
             Self::Init(new) | Self::Rotate(new) => &new.common,
             Self::List(list) => &list.common,
-            Self::Rewrap(common) | Self::Holds(common) => common,
+            Self::Rewrap(common) | Self::Holds(common) | Self::Dual(common) => common,
+            Self::Signer(signer) => &signer.common,
             Self::Backup(backup) | Self::Restore(backup) => &backup.common,
             Self::Verify(verify) => &verify.common,
             Self::ExportPublic(export) => &export.common,
@@ -197,7 +219,7 @@ impl Action {
             Self::List(_) | Self::Holds(_) | Self::Destroyed(_) | Self::Verify(_) => {
                 &[Role::Operator, Role::Custodian, Role::Auditor]
             }
-            Self::Backup(_) | Self::ExportPublic(_) => &[Role::Operator, Role::Custodian],
+            Self::Backup(_) | Self::ExportPublic(_) | Self::Signer(_) => &[Role::Operator, Role::Custodian],
             _ => &[Role::Custodian],
         }
     }
@@ -209,6 +231,7 @@ impl Action {
             Self::List(list) => list.run(config),
             Self::Rotate(new) => new.rotate(config),
             Self::Rewrap(_) => rewrap(config),
+            Self::Dual(_) => dual_key(config),
             Self::Backup(backup) => backup.make(config),
             Self::Restore(backup) => backup.restore(config),
             Self::Verify(verify) => verify.run(config),
@@ -219,6 +242,7 @@ impl Action {
             Self::Lift(lift) => lift.run(settings),
             Self::Shred(meant) => meant.shred(settings),
             Self::Destroyed(destroyed) => destroyed.run(settings),
+            Self::Signer(signer) => signer.run(config),
         }
     }
 }
@@ -364,6 +388,7 @@ impl List {
 fn list_keks(config: &Config) -> Result<Answer, KeysError> {
     let keyring = Keyring::load(&config.keyring_path(), &config.recipients)?;
     let keks: Vec<_> = keyring.keks().collect();
+    let dual = keyring.dual_infos()?;
     let line = |kek: &KekInfo| {
         let mark = if kek.current { "current" } else { "old    " };
         format!(
@@ -377,9 +402,12 @@ fn list_keks(config: &Config) -> Result<Answer, KeysError> {
             config.keyring_path().display()
         )
     } else {
-        keks.iter().map(line).collect::<Vec<_>>().join("\n")
+        let dual = dual
+            .iter()
+            .map(|key: &DualKeyInfo| format!("dual     {:>17}  {:<31} {}", key.generation, "", key.id));
+        keks.iter().map(line).chain(dual).collect::<Vec<_>>().join("\n")
     };
-    Ok(Answer::good(json!({ "keks": keks }), text))
+    Ok(Answer::good(json!({ "keks": keks, "dual_keys": dual }), text))
 }
 
 fn instance_as_json(stored: &StoredKey) -> Value {
@@ -422,6 +450,40 @@ fn rewrap(config: &Config) -> Result<Answer, KeysError> {
     Ok(Answer { good: outcome.failed == 0, fields: json!({ "rewrap": outcome }), text })
 }
 
+fn dual_key(config: &Config) -> Result<Answer, KeysError> {
+    let made = config.open_keyring()?.make_dual_key(now_unix_seconds())?;
+    let DualKeyInfo { id, generation, .. } = &made;
+    let text = format!(
+        "Made dual key {generation}, id {id}. It is used once the service is restarted.\nWithout it, what is sealed with the \
+         suite dual does not open: `sealgate keys backup` takes it along."
+    );
+    Ok(Answer::good(json!({ "dual_key": made }), text))
+}
+
+impl SignerArgs {
+    fn run(&self, config: &Config) -> Result<Answer, KeysError> {
+        let keyring = || Keyring::load(&config.keyring_path(), &config.recipients);
+        if let Some(file) = &self.export {
+            write_new_file(file, &keyring()?.export_signer()?)?;
+            let text = format!("Wrote the public half to {}.", file.display());
+            return Ok(Answer::good(json!({ "file": file }), text));
+        }
+        if let (Some(file), Some(name)) = (&self.import, &self.name) {
+            let signer = keyring()?.import_signer(name, file)?;
+            let text = format!("Signatures of {} are known as those of {name}.", signer.public_key);
+            return Ok(Answer::good(json!({ "signer": signer }), text));
+        }
+        let signer = config.open_keyring()?.make_signer(now_unix_seconds())?;
+        let hint =
+            if config.sign { "" } else { "\nNote: set `keys.sign` to true; until then nothing is signed." };
+        let text = format!(
+            "Made signing key {}, public key {}. It is used once the service is restarted.{hint}",
+            signer.name, signer.public_key
+        );
+        Ok(Answer::good(json!({ "signer": signer }), text))
+    }
+}
+
 impl Backup {
     fn make(&self, config: &Config) -> Result<Answer, KeysError> {
         let store = config.open_store()?;
@@ -429,17 +491,23 @@ impl Backup {
         let manifest = store.backup(&self.file, now_unix_seconds(), &mut bar_updates(&bar))?;
         let (_, checked) = verify_backup(&self.file, &mut bar_updates(&bar))?;
         bar.finish_and_clear();
+        let dual = dual::back_up(&config.keyring_path(), &self.file)?;
         let text = format!(
-            "Backed up {} keys in {} records to {}.\nKeep the key files of {} apart from it: without them it opens \
+            "Backed up {} keys in {} records to {}, {} dual keys beside it.\nKeep the key files of {} apart from it: without them it opens \
              nothing.{}",
             manifest.counts.keys,
             manifest.counts.records,
             self.file.display(),
+            dual.len(),
             config.keyring_path().display(),
             lines(&checked.problems)
         );
         let good = checked.problems.is_empty();
-        Ok(Answer { good, fields: json!({ "manifest": manifest, "problems": checked.problems }), text })
+        Ok(Answer {
+            good,
+            fields: json!({ "manifest": manifest, "dual_keys": dual, "problems": checked.problems }),
+            text,
+        })
     }
 
     fn restore(&self, config: &Config) -> Result<Answer, KeysError> {
@@ -448,6 +516,7 @@ impl Backup {
         bar.finish_and_clear();
         // An older backup has what was destroyed since; the tombstones lie outside of it.
         let again = destroy::reapply(config, &config.open_store()?)?;
+        let dual = dual::restore(&config.keyring_path(), &self.file)?;
         let before = restored.replaced.as_ref();
         let before =
             before.map_or(String::new(), |path| format!("\nThe store before it is {}.", path.display()));
@@ -456,11 +525,12 @@ impl Backup {
             _ => format!("\n{again} of them were destroyed before, and are destroyed again."),
         };
         let text = format!(
-            "Restored {} keys to {}.{before}{destroyed}\n`sealgate keys verify` tries whether they open.",
+            "Restored {} keys to {}, and {} dual keys.{before}{destroyed}\n`sealgate keys verify` tries whether they open.",
             restored.manifest.counts.keys,
-            config.store_path().display()
+            config.store_path().display(),
+            dual.len()
         );
-        Ok(Answer::good(json!({ "restored": restored, "destroyed_again": again }), text))
+        Ok(Answer::good(json!({ "restored": restored, "destroyed_again": again, "dual_keys": dual }), text))
     }
 }
 
@@ -498,7 +568,7 @@ impl ExportPublic {
         let keyring = Keyring::load(&config.keyring_path(), &config.recipients)?;
         let exported = keyring.export_public(&self.recipient)?;
         if let Some(path) = &self.out {
-            crate::keys::write_new_file(path, &exported)?;
+            write_new_file(path, &exported)?;
             let text = format!("Wrote the public key of {} to {}.", self.recipient, path.display());
             return Ok(Answer::good(json!({ "file": path }), text));
         }

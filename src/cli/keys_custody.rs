@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
-use tracing::warn;
 
 use super::approve::{asked, now};
 use super::custody::Office;
@@ -12,7 +11,7 @@ use super::keys::{Answer, Common};
 use super::time::utc;
 use crate::custody::Action;
 use crate::dicom::Uid;
-use crate::flow::AUDIT;
+use crate::flow::audit_custody;
 use crate::keys::destroy::{Certificate, Hold, Holds, Reach, Tombstones, parse_key_id};
 use crate::keys::escrow::{Package, Quorum, Share, combine, split};
 use crate::keys::{Keyring, KeysError, RecipientName, selftest};
@@ -140,8 +139,7 @@ impl Meant {
         self.check()?;
         let (person, why) = (Office::of(settings).person, reason(&self.reason)?);
         let hold = Holds::of(&settings.keys).add(&self.study, &self.key, &why, &person.name, now())?;
-        let studies = &hold.studies;
-        warn!(target: AUDIT, hold = hold.id, by = hold.by, reason = hold.reason, ?studies, keys = ?hold.keys, "legal hold set");
+        audit_custody::held(&hold);
         let text = format!("Legal hold {} is set: none of it can be destroyed until it is lifted.", hold.id);
         Ok(Answer::good(json!({ "hold": hold }), text))
     }
@@ -235,7 +233,7 @@ impl Split {
             share.save(&self.out.join(format!("share-{}-of-{}.json", share.number, self.shares)))?;
         }
         let by = Office::of(settings).person.name;
-        warn!(target: AUDIT, by, kek = kek.id, set = package.set, needed = self.needed, shares = self.shares, "escrow key made in shares");
+        audit_custody::escrow_split(&by, &kek.id, &package.set, self.needed, self.shares);
         let text = format!(
             "Made escrow key {} of {} in {} shares, {} of which open it, in {}.\n\
              Give each share to a person of its own and delete it here; the package needs no hiding, keep it with the \
@@ -262,11 +260,11 @@ impl Combine {
         let opened = combine(&package, &shares);
         let (recipient, kek) = package.of();
         if let Err(problem) = &opened {
-            warn!(target: AUDIT, by, kek, ?numbers, %problem, "shares of an escrow key refused");
+            audit_custody::escrow_refused(&by, kek, &numbers, &problem.to_string());
         }
         let credential = opened?;
         if self.drill {
-            warn!(target: AUDIT, by, kek, ?numbers, "escrow key drilled");
+            audit_custody::escrow_drilled(&by, kek, &numbers);
             let text =
                 format!("The shares {numbers:?} open escrow key {kek} of {recipient}. Nothing was written.");
             return Ok(Answer::good(json!({ "kek": kek, "drill": true }), text));
@@ -274,7 +272,7 @@ impl Combine {
         let config = &settings.keys;
         let mut keyring = Keyring::load(&config.keyring_path(), &config.recipients)?;
         let info = package.release(&credential, &mut keyring, &config.sealing_secret()?)?;
-        warn!(target: AUDIT, by, kek = info.id, ?numbers, alarm = true, "escrow key released");
+        audit_custody::escrow_released(&by, &info.id, &numbers);
         let text = format!(
             "Escrow key {} of {recipient} is in the keyring, and opens what is wrapped for it. Restart the service; make a \
              new one in shares afterwards.",

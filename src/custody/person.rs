@@ -35,7 +35,7 @@ impl Person {
 
     fn of(uid: Uid) -> Self {
         let user = User::from_uid(uid).ok().flatten();
-        let groups = user.as_ref().map(|user| groups_of(user)).unwrap_or_default();
+        let groups = user.as_ref().map(groups_of).unwrap_or_default();
         let name = user.map_or_else(|| format!("#{uid}"), |user| user.name);
         Self { uid: uid.as_raw(), name, groups }
     }

@@ -117,7 +117,11 @@ impl Request {
 }
 
 fn hex(bytes: &[u8], count: usize) -> String {
-    bytes.iter().take(count).map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().take(count).fold(String::new(), |mut text, byte| {
+        // Writing to a String does not fail.
+        let _ = std::fmt::Write::write_fmt(&mut text, format_args!("{byte:02x}"));
+        text
+    })
 }
 
 /// The folder of requests.

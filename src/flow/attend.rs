@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
-use tracing::{error, warn};
+use tracing::error;
 
-use super::{AUDIT, Gateway, now_unix_millis};
+use super::{Gateway, audit, now_unix_millis};
 use crate::spool::{EntryId, Mailbox, Reply, Request, SpoolError, Wish};
 
 /// How often it is looked for requests.
@@ -32,11 +32,7 @@ pub async fn attend(gateway: Arc<Gateway>, mailbox: Mailbox) {
 fn attend_once(gateway: &Gateway, mailbox: &Mailbox) -> Result<(), SpoolError> {
     for (id, request) in mailbox.requests()? {
         let reply = carry_out(gateway, &request);
-        let Request { wish, entries, destination, reason, by } = &request;
-        warn!(
-            target: AUDIT, ?wish, entries = entries.len(), ?destination, reason, by, changed = reply.changed,
-            problems = reply.problems.len(), "an operator has decided about the spool"
-        );
+        audit::decided(&request, reply.changed, reply.problems.len());
         mailbox.reply(id, &reply)?;
     }
     Ok(())
@@ -70,8 +66,7 @@ fn decide(gateway: &Gateway, request: &Request, entry: EntryId) -> Result<usize,
         }
         Wish::Drop => {
             let dropped = spool.discard(entry, destination, &request.reason, now)?;
-            let (instance, reason, by) = (instance.unwrap_or_default(), &request.reason, &request.by);
-            warn!(target: AUDIT, %entry, instance, ?destination, reason, by, dropped, "deliveries were given up");
+            audit::given_up(request, entry, &instance.unwrap_or_default(), dropped);
             Ok(dropped)
         }
     }

@@ -13,10 +13,14 @@ use super::intake::{Offered, Stored};
 use super::refusal::Refused;
 use super::ticket::{Protection, Ticket};
 use super::waiting::Settled;
-use super::{AUDIT, now_unix_millis};
+use super::{audit, now_unix_millis};
 use crate::dicom::Uid;
+use crate::keys::KeysError;
 use crate::policy::{Acknowledge, Route};
-use crate::spool::{Draft, EntryId, Meta, SpoolError, Summary};
+use crate::spool::{Draft, EntryId, Meta, Summary};
+
+/// Tells when a wrapped key is durable, and how many keys its instance has by then.
+pub(super) type KeyKept = oneshot::Receiver<Result<u32, KeysError>>;
 
 /// What there is to wait for, by destination.
 type Waits = Vec<(String, oneshot::Receiver<Settled>)>;
@@ -29,6 +33,8 @@ pub(super) struct Taken {
     pub(super) series: Option<Uid>,
     pub(super) protection: Protection,
     pub(super) digest: [u8; 32],
+    /// Resolves when the wrapped key is durable; none where there is no key.
+    pub(super) key: Option<KeyKept>,
 }
 
 /// What is known when the last byte has come.
@@ -59,26 +65,28 @@ impl End {
             Acknowledge::Spooled => Vec::new(),
             Acknowledge::Forwarded => self.wait_at(entry, self.route.destinations.iter()),
         };
-        let draft = taken.draft;
-        let (archive, again) = (Arc::clone(&gateway.archive), self.offered.sop_instance.clone());
+        let Taken { draft, key, protection, .. } = taken;
         let committed = tokio::task::spawn_blocking(move || {
-            let receipt = draft.commit(meta, now_unix_millis())?;
-            // For the log alone: what cannot be read does not undo what is safe.
-            Ok::<_, SpoolError>((receipt, archive.came_before(&again).unwrap_or(false)))
+            let mut keys = 0;
+            // The key comes first: what is in the spool can be opened.
+            let receipt = draft.commit_after(meta, now_unix_millis(), || {
+                if let Some(kept) = key {
+                    keys = kept.blocking_recv().map_err(|_| Refused::Task)??;
+                }
+                Ok::<_, Refused>(())
+            })?;
+            Ok::<_, Refused>((receipt, keys > 1))
         });
         let committed = committed.await;
         drop(turn);
         let (receipt, came_before) = committed.map_err(|_| Refused::Task)??;
         let (peer, instance) = (&self.visitor.permit.peer().name, &self.offered.sop_instance);
         info!(
-            peer, %instance, %entry, bytes, route = self.route.name, protection = %taken.protection,
+            peer, %instance, %entry, bytes, route = self.route.name, %protection,
             "instance taken in"
         );
         if came_before {
-            info!(
-                target: AUDIT, peer, %instance, %entry,
-                "the instance came before, with other bytes or until it was forwarded: sealed under a further key"
-            );
+            audit::came_again(peer, instance, entry);
         }
         self.acknowledge(entry, waits).await?;
         Ok(Stored::New(receipt))

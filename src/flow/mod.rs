@@ -2,6 +2,8 @@
 #![cfg_attr(not(test), warn(clippy::indexing_slicing))]
 
 mod attend;
+pub(crate) mod audit;
+pub(crate) mod audit_custody;
 mod commit;
 pub mod commitment;
 mod config;
@@ -26,9 +28,6 @@ pub use refusal::Refused;
 pub use ticket::Ticket;
 
 use release::convert_data_set as convert;
-
-/// The target of events in the log that somebody may have to account for later.
-pub(crate) const AUDIT: &str = "sealgate::audit";
 
 /// How the spool says that another destination took an instance over, before its name.
 const TAKEN_OVER: &str = "taken over by";

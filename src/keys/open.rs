@@ -47,7 +47,12 @@ impl Config {
             }
         }
         let store = store.map(|store| Arc::new(store) as Arc<dyn KeyStore>);
-        Ok(Archive::new(self.archive, keyring, store)?.with_tombstones(Tombstones::of(self)))
+        let signer = if self.sign { Some(keyring.signer()?) } else { None };
+        let archive = Archive::new(self.archive, keyring, store)?.with_tombstones(Tombstones::of(self));
+        Ok(match signer {
+            Some(signer) => archive.with_signer(signer),
+            None => archive,
+        })
     }
 
     /// What opens private halves, gathered as configured.

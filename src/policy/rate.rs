@@ -60,13 +60,8 @@ impl Openings {
     /// Takes one opening of this peer, `now` in milliseconds of a clock that never goes back.
     pub fn take(&mut self, peer: &str, rate: OpeningRate, now_millis: u64) -> Metered {
         let full = u64::from(rate.burst) * PARTS;
-        let bucket = match self.0.get_mut(peer) {
-            Some(bucket) => bucket,
-            None => {
-                let fresh = Bucket { rate, parts: full, at_millis: now_millis, is_empty: false };
-                self.0.entry(peer.to_owned()).or_insert(fresh)
-            }
-        };
+        let fresh = Bucket { rate, parts: full, at_millis: now_millis, is_empty: false };
+        let bucket = self.0.entry(peer.to_owned()).or_insert(fresh);
         // A limit that was changed counts at once; what was used up stays used up.
         bucket.rate = rate;
         let passed = now_millis.saturating_sub(bucket.at_millis);

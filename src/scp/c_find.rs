@@ -8,7 +8,8 @@ use tracing::info;
 
 use crate::association::{Association, Command, Error, Message};
 use crate::dicom::{Model, Status, query_retrieve};
-use crate::flow::release::{Found, Query, Search, audit_refused};
+use crate::flow::audit;
+use crate::flow::release::{Found, Query, Search};
 use crate::flow::{Gateway, Visitor};
 use crate::policy::Right;
 
@@ -23,8 +24,7 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
         Some((Model::Worklist, _)) => Right::Worklist,
         _ => Right::Find,
     };
-    if let Err(refusal) = visitor.permit.require(right) {
-        audit_refused(association.peer(), association.peer(), "C-FIND", &refusal.to_string());
+    if !super::may(visitor, right, "C-FIND") {
         return super::refuse(association, message, Status::NOT_AUTHORIZED, "this AE title may not query")
             .await;
     }
@@ -75,7 +75,7 @@ async fn tell<S: AsyncRead + AsyncWrite + Unpin + Send>(
             }
             Found::Ended(status, comment) => {
                 let status = if cancelled { Status::CANCEL } else { status };
-                info!(peer = association.peer(), matches, %status, "query answered");
+                audit::query_ended(association.peer(), matches, status);
                 let response = Command::response_to(command, status);
                 let response = match comment {
                     Some(comment) if !cancelled => response.with_comment(&comment),

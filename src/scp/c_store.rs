@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tracing::{error, info};
 
 use crate::association::{Association, Command, Error, Message, element};
-use crate::dicom::{Status, Uid};
+use crate::dicom::Status;
+use crate::flow::audit;
 use crate::flow::release::{Expected, Offer};
 use crate::flow::{Gateway, Intake, Offered, Refused, Stored, Visitor};
 use crate::policy::Right;
@@ -29,7 +29,7 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
     let response = match take(association, Arc::clone(gateway), Arc::clone(visitor), offered).await? {
         Ok(Stored::New(_) | Stored::Repeated) => Command::response_to(&message.command, Status::SUCCESS),
         Err(refused) => {
-            tell(association.peer(), &instance, &refused);
+            audit::not_taken_in(association.peer(), &instance, &refused);
             let response =
                 Command::response_to(&message.command, refused.status()).with_comment(refused.comment());
             match refused.offending() {
@@ -73,7 +73,7 @@ async fn take_expected<S: AsyncRead + AsyncWrite + Unpin + Send>(
 
 /// What is offered, or the status with which it is not even looked at.
 fn offered(message: &Message, visitor: &Visitor) -> Result<Offered, super::Refusal> {
-    if !visitor.permit.covers(Right::Store) {
+    if !super::may(visitor, Right::Store, "C-STORE") {
         return Err((Status::NOT_AUTHORIZED, "this AE title may not store"));
     }
     let Some(Ok(sop_instance)) = message.command.uid(element::AFFECTED_SOP_INSTANCE) else {
@@ -105,13 +105,4 @@ async fn take<S: AsyncRead + AsyncWrite + Unpin + Send>(
         Ok(intake) => intake.finish().await,
         Err(refused) => Err(refused),
     })
-}
-
-fn tell(peer: &str, instance: &Uid, refused: &Refused) {
-    let status = refused.status();
-    if refused.is_ours() {
-        error!(peer, %instance, %status, error = %refused, "instance not taken in");
-    } else {
-        info!(peer, %instance, %status, error = %refused, "instance not taken in");
-    }
 }

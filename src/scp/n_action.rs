@@ -67,7 +67,7 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
 }
 
 fn allowed(message: &Message, visitor: &Visitor) -> Result<(), super::Refusal> {
-    if visitor.permit.require(Right::Commit).is_err() {
+    if !super::may(visitor, Right::Commit, "N-ACTION") {
         return Err((Status::NOT_AUTHORIZED, "this AE title may not ask for commitment"));
     }
     super::is_well_known(message, element::REQUESTED_SOP_INSTANCE, STORAGE_COMMITMENT_INSTANCE)?;

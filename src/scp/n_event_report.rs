@@ -44,7 +44,7 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
 }
 
 fn allowed(message: &Message, visitor: &Visitor) -> Result<(), super::Refusal> {
-    if visitor.permit.require(Right::Report).is_err() {
+    if !super::may(visitor, Right::Report, "N-EVENT-REPORT") {
         return Err((Status::NOT_AUTHORIZED, "this AE title may not report commitments"));
     }
     super::is_well_known(message, element::AFFECTED_SOP_INSTANCE, STORAGE_COMMITMENT_INSTANCE)?;

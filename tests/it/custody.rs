@@ -1,10 +1,11 @@
 //! Custody at the terminal: roles, two persons for what nobody does alone, escrow in shares, destruction that lasts.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::process::{Command, Output};
 
 use sealgate::keys::destroy::{Certificate, Tombstones};
-use sealgate::keys::store::Write;
+use sealgate::keys::store::Write as StoreWrite;
 use sealgate::keys::{Archive, Config, KeyStore, KeysError, UnlockMethod};
 use serde_json::Value;
 
@@ -23,7 +24,7 @@ fn site() -> Site {
     config.push_str(
         "\n[roles]\noperators = [\"#70001\"]\ncustodians = [\"#70002\", \"#70003\"]\nauditors = [\"#70004\"]\n",
     );
-    config.push_str(&format!("[grants]\nfile = {:?}\n", site.path("grants.json")));
+    let _ = write!(config, "[grants]\nfile = {:?}\n", site.path("grants.json"));
     config.push_str(
         "[[peers]]\nname = \"er\"\ntitle = \"ER\"\naddresses = [\"127.0.0.1\"]\nmay = [\"echo\"]\n",
     );
@@ -71,7 +72,7 @@ fn fill(site: &Site) -> Config {
     let config = config(site);
     let (store, keyring) = (config.open_store().unwrap(), config.open_keyring().unwrap());
     for number in 0..20 {
-        store.write(Write::Key(new_key(&keyring, number))).unwrap();
+        store.write(StoreWrite::Key(new_key(&keyring, number))).unwrap();
     }
     config
 }

@@ -11,12 +11,12 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use zeroize::Zeroizing;
 
-use super::audit::{self, Parties};
 use super::compressed::Compressed;
 use super::config::Unsealed;
 use super::delivery::{Data, Delivery, Refused};
 use super::facts;
 use crate::dicom::{Encoding, TransferSyntax, Uid};
+use crate::flow::audit::{self, Parties};
 use crate::flow::{Gateway, moment};
 use crate::keys::{Binding, KeysError, Source};
 use crate::policy::{Access, Answer, Facts};
