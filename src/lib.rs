@@ -21,6 +21,8 @@ pub mod association;
 pub mod cipher;
 /// The command line, one file per subcommand.
 pub mod cli;
+/// Who may run which command, and what takes two persons.
+pub mod custody;
 /// The trial: a gateway between phantoms and a small archive, for a first look.
 pub mod demo;
 /// The words: UIDs, AE titles, SOP classes, transfer syntaxes, statuses; checked on the way in.

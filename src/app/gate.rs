@@ -121,7 +121,8 @@ fn code(refusal: &Refusal) -> Rejection {
         | Refusal::NoCertificate { .. }
         | Refusal::WrongCertificate { .. }
         | Refusal::NoRight { .. }
-        | Refusal::NotThese { .. } => Rejection::CallingAeTitle,
+        | Refusal::NotThese { .. }
+        | Refusal::TooMany { .. } => Rejection::CallingAeTitle,
         Refusal::NoUser { .. } => Rejection::Identity,
         Refusal::WrongCalled { .. } => Rejection::CalledAeTitle,
     }

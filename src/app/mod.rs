@@ -7,14 +7,18 @@ mod emergencies;
 #[cfg(debug_assertions)]
 mod failpoints;
 mod gate;
+mod harden;
 mod hosts;
 mod live;
 mod notify;
 mod probes;
 mod rooms;
+mod selfcheck;
 mod serve;
 mod signals;
 
 pub use config::{Config, ConfigError, Listener};
+pub use harden::refuse_dumps;
 pub use probes::ask as ask_probes;
+pub use selfcheck::self_check;
 pub use serve::{Ended, ServeError, serve};

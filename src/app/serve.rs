@@ -11,12 +11,13 @@ use tracing::{error, info, warn};
 
 use super::doors::Doors;
 use super::emergencies::{self, Emergencies};
+use super::harden::{self, Programs};
 use super::live::{Live, State};
 use super::signals::{Signals, Wish};
-use super::{certificates, hosts, notify, probes, rooms};
+use super::{certificates, hosts, notify, probes, rooms, selfcheck};
 use crate::flow;
 use crate::identity::IdentityError;
-use crate::keys::KeysError;
+use crate::keys::{KeysError, UnlockMethod};
 use crate::policy::{HostTable, Rules};
 use crate::settings::{self, Settings, SettingsError, Source};
 use crate::spool::{Mailbox, SpoolError};
@@ -76,6 +77,10 @@ pub enum ServeError {
 /// Runs the gateway until it is told to stop.
 pub fn serve(source: Source, settings: Settings, rules: Rules) -> Result<Ended, ServeError> {
     let log = telemetry::init(&settings.log)?;
+    // Before calls are given up: it asks another program about the clock.
+    let profiles = Profiles::load(&settings.tls, &Profiles::default()).ok();
+    selfcheck::tell(&selfcheck::self_check(&settings, &source, profiles.as_ref()));
+    harden::harden(programs(&settings));
     let runtime = runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -85,6 +90,15 @@ pub fn serve(source: Source, settings: Settings, rules: Rules) -> Result<Ended, 
     // What a deadline cut off may still sit in a thread; it does not hold up the end.
     runtime.shutdown_background();
     ended
+}
+
+/// A token's library comes from its vendor, and that of a graphics card starts helpers; of our own code none does.
+fn programs(settings: &Settings) -> Programs {
+    if settings.keys.unlock == UnlockMethod::Token || cfg!(feature = "tch") {
+        Programs::Allowed
+    } else {
+        Programs::Refused
+    }
 }
 
 /// What the process keeps to itself: the configurations in force and at the start, and where they came from.

@@ -1,8 +1,6 @@
 //! `sealgate check`: validates a configuration the way `serve` does, and says what it means.
 
 use std::fmt::Write;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 use std::time::SystemTime;
 
 use clap::Args;
@@ -16,7 +14,7 @@ use crate::keygen::GeneratorStore;
 use crate::keys::Keyring;
 use crate::policy::{Criteria, Peer, Right, Route, Rules};
 use crate::seal::Suite;
-use crate::settings::{self, Settings, SettingsError, Source};
+use crate::settings::{self, Settings, SettingsError, Severity, Source, Weakness};
 use crate::tls::{ClientCertificates, Expiry, Profiles};
 
 /// Validate a configuration and say in plain words what it means
@@ -28,6 +26,9 @@ pub(super) struct Check {
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
+    /// Exit with 6 when the security self-check finds something this bad or worse: low, medium or high
+    #[arg(long, value_name = "SEVERITY")]
+    fail_on: Option<Severity>,
 }
 
 impl Check {
@@ -43,13 +44,15 @@ impl Check {
             Ok(notes) => notes,
             Err(error) => return self.refuse(&error),
         };
+        let weak = app::self_check(&settings, &source, files.profiles.as_ref());
         let warnings = [settings.warnings(), files.warnings, probes].concat();
         if self.json {
-            println!("{:#}", as_json(&source, &settings, &rules, &warnings, &files.expiries));
+            println!("{:#}", as_json(&source, &settings, &rules, &warnings, &files.expiries, &weak));
         } else {
-            print!("{}", in_words(&source, &settings, &rules, &warnings));
+            print!("{}{}", in_words(&source, &settings, &rules, &warnings), weak_in_words(&weak));
         }
-        Exit::Done
+        let is_bad = |limit| weak.iter().any(|weakness| weakness.severity >= limit);
+        if self.fail_on.is_some_and(is_bad) { Exit::Weak } else { Exit::Done }
     }
 
     fn refuse(&self, error: &SettingsError) -> Exit {
@@ -67,6 +70,7 @@ impl Check {
 struct Files {
     warnings: Vec<String>,
     expiries: Vec<Expiry>,
+    profiles: Option<Profiles>,
 }
 
 /// Reads the files as `serve` does. What only the service's user can read is a note, not a mistake.
@@ -98,17 +102,8 @@ fn files_of(settings: &Settings) -> Result<Files, SettingsError> {
     }
     notes.extend(generator_notes(settings));
     notes.extend(dual_notes(settings));
-    if let Some(users) = settings.identity.users.as_ref().filter(|users| is_open_to_all(users)) {
-        notes.push(format!("Everybody on this machine can read {}: chmod 0600.", users.display()));
-    }
-    let now = SystemTime::now();
-    let mut warnings: Vec<String> =
-        profiles.expiries().filter_map(|expiry| expiry.warning(now)).map(|text| format!("{text}.")).collect();
-    warnings.extend(profiles.open_keys().map(|key| {
-        format!("Everybody on this machine can read the private key {key}: chmod 0600, owned by the service's user.")
-    }));
-    warnings.extend(notes);
-    Ok(Files { warnings, expiries: profiles.expiries().cloned().collect() })
+    let expiries = profiles.expiries().cloned().collect();
+    Ok(Files { warnings: notes, expiries, profiles: Some(profiles) })
 }
 
 /// What the generator of the configuration is missing for.
@@ -149,10 +144,6 @@ fn dual_notes(settings: &Settings) -> Vec<String> {
     settings.routes.iter().filter(dual).map(note).collect()
 }
 
-fn is_open_to_all(path: &Path) -> bool {
-    path.metadata().is_ok_and(|metadata| metadata.mode() & 0o004 != 0)
-}
-
 fn name_of(source: &Source) -> String {
     source.file.as_ref().map_or_else(|| "built-in defaults".to_owned(), |file| file.display().to_string())
 }
@@ -163,7 +154,10 @@ fn as_json(
     rules: &Rules,
     warnings: &[String],
     expiries: &[Expiry],
+    weak: &[Weakness],
 ) -> serde_json::Value {
+    let sentences = weak.iter().map(ToString::to_string);
+    let warnings: Vec<String> = warnings.iter().cloned().chain(sentences).collect();
     let now = SystemTime::now();
     let certificates = expiries.iter().map(|expiry| {
         json!({
@@ -183,6 +177,7 @@ fn as_json(
         "association": settings.association,
         "certificates": certificates.collect::<Vec<_>>(),
         "warnings": warnings,
+        "security": weak,
     })
 }
 
@@ -234,6 +229,19 @@ fn in_words(source: &Source, settings: &Settings, rules: &Rules, warnings: &[Str
     ));
     for warning in warnings {
         say(format!("\nNote: {warning}"));
+    }
+    text
+}
+
+/// What the security self-check found, the worst first.
+fn weak_in_words(weak: &[Weakness]) -> String {
+    if weak.is_empty() {
+        return "\nSecurity: nothing weak was found.\n".to_owned();
+    }
+    let mut text = "\nSecurity, the worst first:\n".to_owned();
+    for weakness in weak {
+        // Writing to a String does not fail.
+        let _ = writeln!(text, "  {:<6}  {weakness}", weakness.severity.word());
     }
     text
 }

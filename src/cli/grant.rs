@@ -5,11 +5,13 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use super::custody::Office;
 use super::time::{now_unix_millis, utc};
 use super::{ConfigArgs, Exit, complain};
+use crate::custody::{Action, Role};
 use crate::grants::GrantFile;
 use crate::policy::Grant;
-use crate::settings;
+use crate::settings::{self, Settings};
 
 /// Let a peer find and open every image for a while, whatever the configuration says; the service sees it at once
 #[derive(Debug, Args)]
@@ -77,7 +79,7 @@ impl GrantCommand {
 
 impl Common {
     fn open(&self, peer: &str, time: Duration, reason: &str) -> Exit {
-        let (file, peers) = match self.file() {
+        let (file, peers) = match self.file(&[Role::Operator, Role::Custodian]) {
             Ok(found) => found,
             Err(exit) => return exit,
         };
@@ -85,14 +87,41 @@ impl Common {
             complain(format_args!("there is no peer {peer:?} in the configuration: {}", peers.join(", ")));
             return Exit::Failed;
         }
+        match self.ask(peer, time, reason) {
+            Ok(None) => {}
+            Ok(Some(exit)) | Err(exit) => return exit,
+        }
         match file.open(peer, time.as_secs(), reason, &operator(), now()) {
             Ok(grant) => self.say(&[grant], "opened"),
             Err(error) => self.fail(&error.to_string()),
         }
     }
 
+    /// An operator opens no emergency access alone, where there are roles; a custodian may.
+    fn ask(&self, peer: &str, time: Duration, reason: &str) -> Result<Option<Exit>, Exit> {
+        let settings = self.settings()?;
+        if !settings.roles.separates() {
+            return Ok(None);
+        }
+        let office = Office::of(&settings);
+        if office.person.has(Role::Custodian, &settings.roles) {
+            return Ok(None);
+        }
+        let (peer, reason, seconds) = (peer.to_owned(), reason.to_owned(), time.as_secs());
+        let asked = office.requests.ask(Action::Grant { peer, seconds, reason }, &office.person, now());
+        let asked = asked.map_err(|error| self.fail(&error.to_string()))?;
+        let (mut fields, text) = super::approve::asked(&asked);
+        fields["ok"] = json!(true);
+        if self.json {
+            println!("{fields:#}");
+        } else {
+            println!("{text}");
+        }
+        Ok(Some(Exit::Done))
+    }
+
     fn list(&self, all: bool) -> Exit {
-        let (file, _) = match self.file() {
+        let (file, _) = match self.file(&[Role::Operator, Role::Custodian, Role::Auditor]) {
             Ok(found) => found,
             Err(exit) => return exit,
         };
@@ -107,7 +136,7 @@ impl Common {
     }
 
     fn end(&self, name: &str) -> Exit {
-        let (file, _) = match self.file() {
+        let (file, _) = match self.file(&[Role::Operator, Role::Custodian]) {
             Ok(found) => found,
             Err(exit) => return exit,
         };
@@ -118,13 +147,18 @@ impl Common {
     }
 
     /// The file of grants, and the names of the peers there are.
-    fn file(&self) -> Result<(GrantFile, Vec<String>), Exit> {
-        let settings = settings::load(&self.config.source()).map_err(|error| {
-            complain(error);
-            Exit::Configuration
-        })?;
+    fn file(&self, wanted: &[Role]) -> Result<(GrantFile, Vec<String>), Exit> {
+        let settings = self.settings()?;
+        super::custody::require(&settings, wanted)?;
         let peers = settings.peers.iter().map(|peer| peer.name.clone()).collect();
         Ok((GrantFile::new(settings.grants), peers))
+    }
+
+    fn settings(&self) -> Result<Settings, Exit> {
+        settings::load(&self.config.source()).map_err(|error| {
+            complain(error);
+            Exit::Configuration
+        })
     }
 
     fn say(&self, grants: &[Grant], verb: &str) -> Exit {

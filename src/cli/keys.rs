@@ -8,16 +8,18 @@ use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
+use super::keys_custody::{self, Destroyed, Escrow, Lift, Meant};
 use super::time::{unix_millis, utc};
-use super::{ConfigArgs, Exit, complain};
+use super::{ConfigArgs, Exit, complain, custody};
+use crate::custody::Role;
 use crate::dicom::{AeTitle, Uid};
 use crate::keys::store::{Filter, KeyStore, StoredKey, restore, verify_backup};
 use crate::keys::write_new_file;
 use crate::keys::{
-    Algorithm, Config, DualKeyInfo, KekInfo, Keyring, KeysError, NewCustody, RecipientName, dual, rotation,
-    selftest,
+    Algorithm, Config, DualKeyInfo, KekInfo, Keyring, KeysError, NewCustody, RecipientName, destroy, dual,
+    rotation, selftest,
 };
-use crate::settings;
+use crate::settings::{self, Settings};
 
 /// Make, list, rotate, back up and verify keys
 #[derive(Debug, Args)]
@@ -50,10 +52,23 @@ enum Action {
     Verify(Verify),
     /// Write the public half of a recipient's current key, for another site to wrap for
     ExportPublic(ExportPublic),
+    /// Keep an escrow key in shares that so many persons have to put together
+    #[command(subcommand)]
+    Escrow(Escrow),
+    /// Put studies or keys on legal hold: nobody destroys them
+    Hold(Meant),
+    /// Show the legal holds
+    Holds(Common),
+    /// Ask for a legal hold to be lifted; a second custodian approves
+    Lift(Lift),
+    /// Ask for keys to be destroyed for good, so that their images never open again; a second custodian approves
+    Shred(Meant),
+    /// Show what was destroyed, with its certificates
+    Destroyed(Destroyed),
 }
 
 #[derive(Debug, Args)]
-struct Common {
+pub(super) struct Common {
     #[command(flatten)]
     config: ConfigArgs,
     /// Print the result as JSON
@@ -151,43 +166,66 @@ struct ExportPublic {
 }
 
 /// What a command has to say: as JSON, as text, and whether all is well.
-struct Answer {
-    fields: Value,
-    text: String,
-    good: bool,
+pub(super) struct Answer {
+    pub(super) fields: Value,
+    pub(super) text: String,
+    pub(super) good: bool,
 }
 
 impl Answer {
-    fn good(fields: Value, text: impl Into<String>) -> Self {
+    pub(super) fn good(fields: Value, text: impl Into<String>) -> Self {
         Self { fields, text: text.into(), good: true }
     }
 }
 
 impl Keys {
     pub(super) fn run(self) -> Exit {
-        let common = match &self.action {
-            Action::Init(new) | Action::Rotate(new) => &new.common,
-            Action::List(list) => &list.common,
-            Action::Rewrap(common) | Action::Dual(common) => common,
-            Action::Backup(backup) | Action::Restore(backup) => &backup.common,
-            Action::Verify(verify) => &verify.common,
-            Action::ExportPublic(export) => &export.common,
-            Action::Signer(signer) => &signer.common,
-        };
-        let config = match settings::load(&common.config.source()) {
-            Ok(settings) => settings.keys,
+        let common = self.action.common();
+        let settings = match settings::load(&common.config.source()) {
+            Ok(settings) => settings,
             Err(error) => {
                 complain(error);
                 return Exit::Configuration;
             }
         };
-        let answer = config.check().and_then(|()| self.action.run(&config));
+        if let Err(exit) = custody::require(&settings, self.action.roles()) {
+            return exit;
+        }
+        let answer = settings.keys.check().and_then(|()| self.action.run(&settings));
         report(answer, common.json)
     }
 }
 
 impl Action {
-    fn run(&self, config: &Config) -> Result<Answer, KeysError> {
+    const fn common(&self) -> &Common {
+        match self {
+            Self::Init(new) | Self::Rotate(new) => &new.common,
+            Self::List(list) => &list.common,
+            Self::Rewrap(common) | Self::Holds(common) | Self::Dual(common) => common,
+            Self::Signer(signer) => &signer.common,
+            Self::Backup(backup) | Self::Restore(backup) => &backup.common,
+            Self::Verify(verify) => &verify.common,
+            Self::ExportPublic(export) => &export.common,
+            Self::Escrow(escrow) => escrow.common(),
+            Self::Hold(meant) | Self::Shred(meant) => &meant.common,
+            Self::Lift(lift) => &lift.common,
+            Self::Destroyed(destroyed) => &destroyed.common,
+        }
+    }
+
+    /// Who may do it, where there are roles.
+    const fn roles(&self) -> &'static [Role] {
+        match self {
+            Self::List(_) | Self::Holds(_) | Self::Destroyed(_) | Self::Verify(_) => {
+                &[Role::Operator, Role::Custodian, Role::Auditor]
+            }
+            Self::Backup(_) | Self::ExportPublic(_) | Self::Signer(_) => &[Role::Operator, Role::Custodian],
+            _ => &[Role::Custodian],
+        }
+    }
+
+    fn run(&self, settings: &Settings) -> Result<Answer, KeysError> {
+        let config = &settings.keys;
         match self {
             Self::Init(new) => new.init(config),
             Self::List(list) => list.run(config),
@@ -198,6 +236,12 @@ impl Action {
             Self::Restore(backup) => backup.restore(config),
             Self::Verify(verify) => verify.run(config),
             Self::ExportPublic(export) => export.run(config),
+            Self::Escrow(escrow) => escrow.run(settings),
+            Self::Hold(meant) => meant.hold(settings),
+            Self::Holds(_) => keys_custody::holds(settings),
+            Self::Lift(lift) => lift.run(settings),
+            Self::Shred(meant) => meant.shred(settings),
+            Self::Destroyed(destroyed) => destroyed.run(settings),
             Self::Signer(signer) => signer.run(config),
         }
     }
@@ -470,17 +514,23 @@ impl Backup {
         let bar = progress("verifying");
         let restored = restore(&self.file, &config.store_path(), now_unix_seconds(), &mut bar_updates(&bar))?;
         bar.finish_and_clear();
+        // An older backup has what was destroyed since; the tombstones lie outside of it.
+        let again = destroy::reapply(config, &config.open_store()?)?;
         let dual = dual::restore(&config.keyring_path(), &self.file)?;
         let before = restored.replaced.as_ref();
         let before =
             before.map_or(String::new(), |path| format!("\nThe store before it is {}.", path.display()));
+        let destroyed = match again {
+            0 => String::new(),
+            _ => format!("\n{again} of them were destroyed before, and are destroyed again."),
+        };
         let text = format!(
-            "Restored {} keys to {}, and {} dual keys.{before}\n`sealgate keys verify` tries whether they open.",
+            "Restored {} keys to {}, and {} dual keys.{before}{destroyed}\n`sealgate keys verify` tries whether they open.",
             restored.manifest.counts.keys,
             config.store_path().display(),
             dual.len()
         );
-        Ok(Answer::good(json!({ "restored": restored, "dual_keys": dual }), text))
+        Ok(Answer::good(json!({ "restored": restored, "destroyed_again": again, "dual_keys": dual }), text))
     }
 }
 
@@ -495,7 +545,8 @@ impl Verify {
             return Ok(Answer { good, fields: json!({ "manifest": manifest, "check": report }), text });
         }
         let store = config.open_store()?;
-        let report = store.check(&mut update)?;
+        let mut report = store.check(&mut update)?;
+        report.problems.extend(destroy::check(config, &store)?);
         let keyring = config.open_keyring()?;
         let outcome = rotation::verify(&store, &keyring, self.sample, &mut update)?;
         bar.finish_and_clear();

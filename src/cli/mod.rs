@@ -1,7 +1,9 @@
 //! The command line: one file per subcommand, and the exit codes they share.
 
+mod approve;
 mod batch;
 mod check;
+mod custody;
 mod demo;
 mod echo;
 mod evaluate;
@@ -13,6 +15,7 @@ mod grant;
 mod handover;
 mod inspect;
 mod keys;
+mod keys_custody;
 mod migrate;
 mod open;
 mod probe;
@@ -43,7 +46,8 @@ pub struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 it failed, the last line says why; 2 the command line is wrong; \
-    3 the configuration is wrong; 4 the peer refused or did not answer; 5 ended before all work in hand was finished.";
+    3 the configuration is wrong; 4 the peer refused or did not answer; 5 ended before all work in hand was finished; \
+    6 the security self-check found something (`check --fail-on`).";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -62,6 +66,7 @@ enum Command {
     Generator(generator::Generator),
     Grant(grant::GrantCommand),
     Handover(handover::HandoverCommand),
+    Approve(approve::Approve),
     Migrate(migrate::Migrate),
 }
 
@@ -79,6 +84,8 @@ pub enum Exit {
     Peer = 4,
     /// Ended before all work in hand was finished.
     Unfinished = 5,
+    /// The security self-check found what was asked to count as a failure.
+    Weak = 6,
 }
 
 impl From<Exit> for ExitCode {
@@ -173,6 +180,7 @@ impl Cli {
             Command::Generator(command) => command.run(),
             Command::Grant(command) => command.run(),
             Command::Handover(command) => command.run(),
+            Command::Approve(command) => command.run(),
             Command::Migrate(command) => command.run(),
         }
     }

@@ -1,6 +1,7 @@
 //! What somebody may have to account for later: every opening, refusal, failure and decision, with UIDs and names alone.
 //!
-//! All events of the target [`AUDIT`] are made here, each by a function of its own, so that one name means one thing.
+//! All events of the target [`AUDIT`] are made here, each by a function of its own, so that one name means one thing; those
+//! of people who look after keys in `audit_custody`.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use super::refusal;
 use super::release::Refused;
 use crate::dicom::{Status, Uid};
 use crate::keys::Source;
-use crate::policy::{Grant, Right};
+use crate::policy::{Grant, Refusal, Right};
 use crate::seal::{OpenError, OpenedInstance};
 use crate::spool::{EntryId, Request};
 
@@ -60,6 +61,7 @@ pub(super) fn failed(parties: &Parties, instance: &Uid, refused: &Refused) {
         Refused::Open { error: OpenError::Sink(_), .. }
         | Refused::BrokenOff
         | Refused::Unsealed
+        | Refused::Destroyed(_)
         | Refused::Policy(_) => {
             warn!(target: AUDIT, %caller, %receiver, %pacs, %instance, reason = %refused, "instance not released");
         }
@@ -67,6 +69,12 @@ pub(super) fn failed(parties: &Parties, instance: &Uid, refused: &Refused) {
             error!(target: AUDIT, %caller, %receiver, %pacs, %instance, reason = %refused, alarm = true, "instance not released");
         }
     }
+}
+
+/// A peer has used up its openings: either the limit is too low for its work, or somebody empties the archive through it.
+pub(crate) fn limited(parties: &Parties, refusal: &Refusal) {
+    let Parties { caller, receiver, pacs } = parties;
+    error!(target: AUDIT, %caller, %receiver, %pacs, reason = %refusal, alarm = true, "openings limited");
 }
 
 /// An instance was ready, and its receiver has not got it.

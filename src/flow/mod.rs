@@ -3,6 +3,7 @@
 
 mod attend;
 pub(crate) mod audit;
+pub(crate) mod audit_custody;
 mod commit;
 pub mod commitment;
 mod config;

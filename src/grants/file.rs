@@ -210,9 +210,9 @@ fn about(path: &Path, error: io::Error) -> GrantsError {
     GrantsError::Io { path: path.to_owned(), error }
 }
 
-/// The user that this process is, as the kernel shows it.
+/// The user that this process is. Not the owner of `/proc/self`: that is root for a process that cannot be dumped.
 fn own_user() -> u32 {
-    fs::metadata("/proc/self").map_or(u32::MAX, |metadata| metadata.uid())
+    rustix::process::geteuid().as_raw()
 }
 
 /// Whether nobody but root, the user of this process, or the owner of the folder could have written it. Whoever is root

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::dicom::Uid;
 use crate::keys::algorithm::Algorithm;
 use crate::keys::config::{ArchiveMode, Config};
+use crate::keys::destroy::Tombstones;
 use crate::keys::error::KeysError;
 use crate::keys::keyring::{KekInfo, Keyring};
 use crate::keys::record::{KeyRecord, RecordError};
@@ -25,6 +26,7 @@ pub struct Archive {
     mode: ArchiveMode,
     keyring: Arc<Keyring>,
     store: Option<Arc<dyn KeyStore>>,
+    tombstones: Option<Tombstones>,
     signer: Option<Signer>,
 }
 
@@ -92,7 +94,13 @@ impl Archive {
             return Err(KeysError::Config("the archive mode needs a key store, and none is open".into()));
         }
         keyring.current()?;
-        Ok(Self { mode, keyring, store, signer: None })
+        Ok(Self { mode, keyring, store, tombstones: None, signer: None })
+    }
+
+    /// The same, giving out no key that was destroyed, wherever a copy of it is.
+    #[must_use]
+    pub fn with_tombstones(self, tombstones: Tombstones) -> Self {
+        Self { tombstones: Some(tombstones), ..self }
     }
 
     /// The same, for a gateway that signs what it seals.
@@ -110,7 +118,13 @@ impl Archive {
     /// One without keys and without a store, for a gateway that neither seals nor opens: both are errors.
     #[must_use]
     pub fn none() -> Self {
-        Self { mode: ArchiveMode::Tag, keyring: Arc::new(Keyring::empty()), store: None, signer: None }
+        Self {
+            mode: ArchiveMode::Tag,
+            keyring: Arc::new(Keyring::empty()),
+            store: None,
+            tombstones: None,
+            signer: None,
+        }
     }
 
     /// The keyring.
@@ -163,6 +177,8 @@ impl Archive {
     ///
     /// Whatever the mode is now: instances sealed under another one open too.
     pub fn find(&self, key_id: KeyId, in_tag: Option<&[u8]>, binding: &Binding) -> Result<Found, KeysError> {
+        // Before anything else: an instance may carry a copy that nobody could destroy.
+        self.tombstones.iter().try_for_each(|tombstones| tombstones.check(key_id))?;
         let mut failures = Vec::new();
         let stored = match &self.store {
             Some(store) => store.find(key_id).unwrap_or_else(|error| {

@@ -69,6 +69,39 @@ pub enum KeysError {
         /// Where it was found, and why it did not open.
         failures: Vec<(&'static str, KeysError)>,
     },
+    /// The key was destroyed for good.
+    #[error("key {key_id} was destroyed on {on} by {by} (certificate {certificate})")]
+    Destroyed {
+        /// The content key looked for.
+        key_id: KeyId,
+        /// The day, in UTC.
+        on: String,
+        /// The two who agreed on it.
+        by: String,
+        /// The name of the certificate.
+        certificate: String,
+    },
+    /// Something must not be destroyed yet.
+    #[error("{what} is on legal hold {hold} by {by}: {reason}")]
+    OnHold {
+        /// The study or key.
+        what: String,
+        /// The hold's name.
+        hold: String,
+        /// Who put it there.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+    /// Nothing can be destroyed that way.
+    #[error("{0}")]
+    Destruction(String),
+    /// Shares of an escrow key that cannot be used.
+    #[error("{0}")]
+    Escrow(String),
+    /// Custody forbids it.
+    #[error("{0}")]
+    Custody(String),
     /// A file could not be read or written.
     #[error("{doing} {}: {source}", path.display())]
     File {
@@ -193,6 +226,13 @@ impl KeysError {
             Self::UnknownKey(_) => {
                 "Restore the key store from the backup that covers the day the instance was sealed."
             }
+            Self::Destroyed { .. } => {
+                "Nothing brings it back; `sealgate keys destroyed` shows the certificate."
+            }
+            Self::OnHold { .. } => "Have the hold lifted first: `sealgate keys lift`.",
+            Self::Destruction(_) => "See `sealgate keys list` for what there is.",
+            Self::Escrow(_) => "Gather the shares of one set, as many as it needs, and its package.",
+            Self::Custody(_) => "See `roles` in the configuration.",
             Self::NoneOpens { failures, .. } => {
                 failures.first().map_or("Run `sealgate keys verify`.", |(_, error)| error.advice())
             }

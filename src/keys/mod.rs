@@ -5,8 +5,10 @@
 mod algorithm;
 mod archive;
 mod config;
+pub mod destroy;
 pub mod dual;
 mod error;
+pub mod escrow;
 mod file;
 mod hex;
 mod kdf;
@@ -29,7 +31,7 @@ pub use archive::{Archive, Archived, Found, Opens, Source};
 pub use config::{ArchiveMode, Config, Pkcs11Config, StoreConfig, UnlockMethod};
 pub use dual::DualKeyInfo;
 pub use error::KeysError;
-pub(crate) use file::create_private as write_new_file;
+pub(crate) use file::{create_private as write_new_file, private_folder};
 pub use kek::{KekId, PublicKek};
 pub use keyring::{
     Argon2Cost, KekInfo, Keyring, NewCustody, PrivateState, RecipientName, SealingSecret, Token,

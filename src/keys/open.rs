@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::keys::archive::Archive;
 use crate::keys::config::{Config, UnlockMethod};
+use crate::keys::destroy::{self, Tombstones};
 use crate::keys::error::KeysError;
 use crate::keys::keyring::{Keyring, SealingSecret, Token, UnlockSecrets};
 use crate::keys::secret::{Credential, Passphrase};
@@ -34,9 +35,20 @@ impl Config {
     pub fn open_archive(&self) -> Result<Archive, KeysError> {
         let keyring = Arc::new(self.open_keyring()?);
         let wanted = self.archive.has_store() || self.store_path().exists();
-        let store = if wanted { Some(Arc::new(self.open_store()?) as Arc<dyn KeyStore>) } else { None };
+        let store = if wanted { Some(self.open_store()?) } else { None };
+        if let Some(store) = &store {
+            // What a crash left in the middle of a destruction, or somebody brought back by copying files.
+            let again = destroy::reapply(self, store)?;
+            if again > 0 {
+                tracing::warn!(
+                    keys = again,
+                    "keys that were destroyed were in the store, and are destroyed again"
+                );
+            }
+        }
+        let store = store.map(|store| Arc::new(store) as Arc<dyn KeyStore>);
         let signer = if self.sign { Some(keyring.signer()?) } else { None };
-        let archive = Archive::new(self.archive, keyring, store)?;
+        let archive = Archive::new(self.archive, keyring, store)?.with_tombstones(Tombstones::of(self));
         Ok(match signer {
             Some(signer) => archive.with_signer(signer),
             None => archive,

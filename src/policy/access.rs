@@ -7,6 +7,7 @@ use super::grant::Grants;
 use super::hours::Moment;
 use super::peer::{Peer, Right, WithoutOpen};
 use super::permit::{Permit, Refusal};
+use super::rate::{Metered, Openings};
 use super::route::Route;
 use super::rules::Rules;
 use crate::dicom::{AeAddress, AeTitle};
@@ -38,6 +39,15 @@ pub enum Answer {
     Sealed,
     /// It is not given.
     Refused(Refusal),
+}
+
+/// Nothing more is opened for now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limited {
+    /// For whom, and what the limit is.
+    pub refusal: Refusal,
+    /// Whether it is the first that is refused since something was opened: the moment for an alarm.
+    pub is_first: bool,
 }
 
 /// A peer as the destination of a C-MOVE.
@@ -78,6 +88,19 @@ impl Access {
             Some(party) => Err(party.refusal()),
             None => Ok(()),
         }
+    }
+
+    /// Takes one opening of everybody who has a limit on them; `now_millis` of a clock that never goes back.
+    pub fn meter(&self, openings: &mut Openings, now_millis: u64) -> Result<(), Limited> {
+        for party in &self.parties {
+            let Some(rate) = party.peer.openings else { continue };
+            let metered = openings.take(&party.peer.name, rate, now_millis);
+            if metered != Metered::Allowed {
+                let refusal = Refusal::TooMany { peer: party.peer.name.clone(), rate };
+                return Err(Limited { refusal, is_first: metered == Metered::FirstRefused });
+            }
+        }
+        Ok(())
     }
 
     /// What becomes of an image of which this is known.
@@ -201,6 +224,7 @@ mod tests {
             certificates: Vec::new(),
             without_open,
             opens: Vec::new(),
+            openings: None,
             transcode: true,
             receives: Some(AeAddress::parse(&format!("{name}@127.0.0.1:104")).unwrap()),
             receives_tls: None,

@@ -34,6 +34,9 @@ pub(super) fn check_peers(titles: &[AeTitle], peers: &[Peer]) -> Result<(), Rule
         if peer.certificates.iter().any(CertificateName::is_empty) {
             return Err(RulesError::EmptyCertificateName(peer.name.clone()));
         }
+        if peer.openings.is_some_and(|rate| !rate.is_usable()) {
+            return Err(RulesError::NoOpenings(peer.name.clone()));
+        }
         if let Some(title) = peer.called.iter().find(|title| !titles.contains(title)) {
             return Err(RulesError::UnknownCalled { peer: peer.name.clone(), title: title.clone() });
         }

@@ -41,6 +41,11 @@ pub enum RulesError {
         /// The address or network they share.
         address: String,
     },
+    /// A limit under which nothing could ever be opened.
+    #[error(
+        "peer {0:?} has openings of 0 images: give per_minute and burst at least 1, or take \"open\" from it"
+    )]
+    NoOpenings(String),
     /// A certificate that could never be recognised.
     #[error(
         "peer {0:?} has an empty name among its certificates: leave it out, or say which certificate it is"

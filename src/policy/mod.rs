@@ -8,11 +8,12 @@ mod grant;
 mod hours;
 mod peer;
 mod permit;
+mod rate;
 mod ris;
 mod route;
 mod rules;
 
-pub use access::{Access, Answer, Receiver};
+pub use access::{Access, Answer, Limited, Receiver};
 pub use criteria::{Criteria, Facts};
 pub use error::RulesError;
 pub use grant::{EMERGENCY, Grant, Grants};
@@ -21,6 +22,7 @@ pub use peer::{
     AddressPattern, AddressPatternError, CertificateName, Identification, Peer, Right, WithoutOpen,
 };
 pub use permit::{Caller, Permit, Refusal};
+pub use rate::{Metered, OpeningRate, Openings};
 pub use ris::{Ris, Serves};
 pub use route::{
     Acknowledge, Commitment, Destination, Fetch, Instance, PurgeAfter, Route, Unprobed, WithoutPixels,

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::criteria::Criteria;
+use super::rate::OpeningRate;
 use crate::dicom::{AeAddress, AeTitle, Certificate, Fingerprint, IdentityKind};
 
 /// Something a peer may do.
@@ -115,6 +116,9 @@ pub struct Peer {
     /// What it may receive opened, one of which has to hold; empty means all that it asks for.
     #[serde(default)]
     pub opens: Vec<Criteria>,
+    /// How many images it may be given opened in a time; no limit without it.
+    #[serde(default)]
+    pub openings: Option<OpeningRate>,
     /// Whether images are decompressed for it where it takes no other form of them.
     #[serde(default = "yes")]
     pub transcode: bool,

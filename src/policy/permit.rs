@@ -77,6 +77,14 @@ pub enum Refusal {
         /// What it lacks.
         right: Right,
     },
+    /// The peer has opened as many images as it may in this time.
+    #[error("{peer} has opened as many images as it may: {rate}")]
+    TooMany {
+        /// The peer's name.
+        peer: String,
+        /// What it may.
+        rate: super::rate::OpeningRate,
+    },
     /// The peer may open images, but not these, or not now.
     #[error("none of the conditions under which {peer} may open holds")]
     NotThese {

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use crate::association::{Association, Command, Error, Message, SubOperations};
 use crate::dicom::{Status, Uid};
 use crate::flow::release::{Missing, Refused, failed_list};
+use crate::policy::Refusal;
 use crate::scu::{Failure, Meaning, Retrieved};
 
 /// Failed instances that are kept by name; all are counted.
@@ -20,6 +21,10 @@ pub(super) struct Tally {
     warning: u16,
     /// Of the failed ones, those that the rules refused.
     forbidden: u16,
+    /// Of these, those that were too many for the time.
+    limited: u16,
+    /// Of the failed ones, those whose keys were destroyed.
+    destroyed: u16,
     /// Sub-operations there are in all, as far as the PACS has said.
     total: u16,
     failed_instances: Vec<Uid>,
@@ -39,6 +44,8 @@ impl Tally {
             failed: 0,
             warning: 0,
             forbidden: 0,
+            limited: 0,
+            destroyed: 0,
             total: 0,
             failed_instances: Vec::new(),
             refused: None,
@@ -72,6 +79,12 @@ impl Tally {
     pub(super) fn refused(&mut self, instance: &Uid, why: &Refused) {
         if matches!(why, Refused::Policy(_)) {
             self.forbidden = self.forbidden.saturating_add(1);
+        }
+        if matches!(why, Refused::Policy(Refusal::TooMany { .. })) {
+            self.limited = self.limited.saturating_add(1);
+        }
+        if matches!(why, Refused::Destroyed(_)) {
+            self.destroyed = self.destroyed.saturating_add(1);
         }
         self.failed(instance);
     }
@@ -151,6 +164,7 @@ impl Tally {
             (false, _) => Status::SUCCESS,
             (true, true) => Status::INCOMPLETE,
             (true, false) if self.failed == 0 => self.refused.unwrap_or(Status::SUB_OPERATIONS_REFUSED),
+            (true, false) if self.limited == self.failed => Status::RESOURCE_LIMITATION,
             (true, false) if self.forbidden == self.failed => Status::NOT_AUTHORIZED,
             (true, false) => Status::SUB_OPERATIONS_REFUSED,
         }
@@ -171,6 +185,11 @@ impl Tally {
             Some(name) if !self.cancelled => {
                 response.with_comment(&format!("{name} has not answered in full"))
             }
+            // PS3.7 annex C: an Error Comment has 64 characters at most.
+            _ if self.destroyed > 0 => {
+                response.with_comment("keys of images were destroyed for good, see the gateway's log")
+            }
+            _ if self.limited > 0 => response.with_comment("more images than may be opened in this time"),
             _ => response,
         };
         if self.failed_instances.is_empty() {
@@ -204,11 +223,24 @@ mod tests {
     #[test]
     fn a_study_that_the_rules_refuse_as_a_whole_is_not_authorised() {
         let mut tally = Tally::new(0);
-        let refusal = crate::policy::Refusal::NotThese { peer: "ws".to_owned() };
+        let refusal = Refusal::NotThese { peer: "ws".to_owned() };
         tally.refused(&uid("1.2"), &refusal.clone().into());
         assert_eq!(tally.status(), Status::NOT_AUTHORIZED);
         tally.refused(&uid("1.3"), &Refused::BrokenOff);
         assert_eq!(tally.status(), Status::SUB_OPERATIONS_REFUSED);
+        tally.completed();
+        assert_eq!(tally.status(), Status::INCOMPLETE);
+    }
+
+    #[test]
+    fn what_was_too_many_for_the_time_has_a_status_of_its_own() {
+        let mut tally = Tally::new(0);
+        let rate = crate::policy::OpeningRate { per_minute: 1, burst: 1 };
+        let refusal = Refusal::TooMany { peer: "ws".to_owned(), rate };
+        tally.refused(&uid("1.2"), &refusal.into());
+        assert_eq!(tally.status(), Status::RESOURCE_LIMITATION);
+        tally.refused(&uid("1.3"), &Refusal::NotThese { peer: "ws".to_owned() }.into());
+        assert_eq!(tally.status(), Status::NOT_AUTHORIZED);
         tally.completed();
         assert_eq!(tally.status(), Status::INCOMPLETE);
     }

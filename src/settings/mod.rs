@@ -2,6 +2,7 @@
 
 mod error;
 mod load;
+mod weak;
 
 use std::collections::HashMap;
 
@@ -14,11 +15,12 @@ use crate::policy::{
     Commitment, Destination, Fetch, Identification, Peer, PurgeAfter, Right, Ris, Route, Rules, Serves,
 };
 use crate::seal::Suite;
-use crate::tls::{self, ClientCertificates, LoadError, Profile, Profiles};
-use crate::{app, association, flow, grants, identity, keygen, keys, probe, scu, spool, telemetry};
+use crate::tls::{self, LoadError, Profile, Profiles};
+use crate::{app, association, custody, flow, grants, identity, keygen, keys, probe, scu, spool, telemetry};
 
 pub use error::SettingsError;
 pub use load::{Source, load};
+pub use weak::{Severity, Weakness};
 
 /// Everything that can be configured. `conf/gateway.toml` says what each key does.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -58,6 +60,8 @@ pub struct Settings {
     pub keygen: keygen::Config,
     /// Probes of destinations.
     pub probe: probe::Config,
+    /// Who may run which command.
+    pub roles: custody::Config,
     /// Who may call.
     pub peers: Vec<Peer>,
     /// The PACS.
@@ -88,6 +92,7 @@ impl Default for Settings {
             keys: keys::Config::default(),
             keygen: keygen::Config::default(),
             probe: probe::Config::default(),
+            roles: custody::Config::default(),
             peers: Vec::new(),
             destinations: Vec::new(),
             routes: Vec::new(),
@@ -114,6 +119,7 @@ impl Settings {
         self.keys.check().map_err(SettingsError::value)?;
         self.keygen.check().map_err(SettingsError::value)?;
         self.probe.check().map_err(SettingsError::value)?;
+        self.roles.check().map_err(SettingsError::value)?;
         for route in &self.routes {
             if Suite::from_name(&route.suite).is_none() {
                 return Err(SettingsError::Value(format!(
@@ -233,15 +239,6 @@ impl Settings {
             found
                 .push(format!("Peer {} may do nothing: give it rights with may = [\"echo\", …].", peer.name));
         }
-        for peer in &self.peers {
-            let wide = peer.addresses.iter().find(|pattern| match pattern {
-                crate::policy::AddressPattern::Net(net) => net.prefix_len() == 0,
-                crate::policy::AddressPattern::Host(_) => false,
-            });
-            if wide.is_some() {
-                found.push(format!("Peer {} may call from any address: list the ones it has.", peer.name));
-            }
-        }
         for destination in self.destinations.iter().filter(|one| one.retrieve == Fetch::Move) {
             let title = &destination.address.title;
             let stores = |peer: &Peer| peer.title == *title && peer.may.contains(&Right::Store);
@@ -253,15 +250,6 @@ impl Settings {
                 ));
             }
         }
-        for peer in self.peers.iter().filter(|peer| peer.receives_tls.is_none()) {
-            if let Some(receives) = peer.receives.as_ref().filter(|one| !is_this_machine(&one.host)) {
-                found.push(format!(
-                    "Peer {} is sent opened images at {receives} without TLS: give it receives_tls.",
-                    peer.name
-                ));
-            }
-        }
-        found.extend(self.tls_warnings());
         found.extend(self.commitment_warnings());
         for (right, service) in [(Right::Worklist, Serves::Worklist), (Right::Mpps, Serves::Mpps)] {
             let asks = |peer: &&Peer| peer.may.contains(&right);
@@ -315,54 +303,10 @@ impl Settings {
         found
     }
 
-    /// What is weak about who is believed on the network.
-    fn tls_warnings(&self) -> Vec<String> {
-        let mut found = Vec::new();
-        for listener in self.listeners.iter().filter(|listener| !listener.address.ip().is_loopback()) {
-            let address = listener.address;
-            match (&listener.tls, listener.asks()) {
-                (None, _) => found.push(format!(
-                    "Listener {address} takes plain DICOM, which others on the network can read and forge: give it a tls profile."
-                )),
-                (Some(_), ClientCertificates::None) => found.push(format!(
-                    "Listener {address} asks callers for no certificate: set client_certificates = \"required\"."
-                )),
-                (Some(_), ClientCertificates::Optional) => found.push(format!(
-                    "Listener {address} takes callers without a certificate too: set client_certificates = \"required\"."
-                )),
-                (Some(_), ClientCertificates::Required) => {}
-            }
-        }
-        let plain = self.listeners.iter().any(|listener| listener.tls.is_none());
-        for peer in self
-            .peers
-            .iter()
-            .filter(|peer| plain && !peer.identity.is_empty() && peer.certificates.is_empty())
-        {
-            found.push(format!(
-                "Users of peer {} may send their passwords or tokens in clear: bind the peer to a certificate.",
-                peer.name
-            ));
-        }
-        let has_tls = self.listeners.iter().any(|listener| listener.tls.is_some());
-        for peer in self.peers.iter().filter(|peer| has_tls && peer.certificates.is_empty()) {
-            found.push(format!(
-                "Peer {} is bound to no certificate, so its AE title and address are all it is known by: list certificates.",
-                peer.name
-            ));
-        }
-        for ris in self.ris.iter().filter(|ris| ris.tls.is_none() && !is_this_machine(&ris.address.host)) {
-            found.push(format!("Ris {} is called without TLS: give it a tls profile.", ris.name));
-        }
-        for destination in self.destinations.iter().filter(|destination| destination.tls.is_none()) {
-            if !is_this_machine(&destination.address.host) {
-                found.push(format!(
-                    "Destination {} is called without TLS: give it a tls profile.",
-                    destination.name
-                ));
-            }
-        }
-        found
+    /// What an attacker would like about it, the worst first.
+    #[must_use]
+    pub fn weaknesses(&self) -> Vec<Weakness> {
+        weak::of(self)
     }
 }
 

@@ -15,6 +15,7 @@
 
 mod architecture;
 mod association;
+mod custody;
 mod demo;
 mod evaluate;
 mod faults;
@@ -22,6 +23,7 @@ mod gateway;
 mod generator;
 mod generator_shipped;
 mod handover;
+mod harden;
 mod hostile;
 mod identity;
 mod inspect;
@@ -70,6 +72,8 @@ mod peers_seal;
 mod peers_store;
 #[cfg(feature = "peers")]
 mod peers_tls;
+#[cfg(feature = "peers")]
+mod peers_tls_way;
 #[cfg(feature = "peers")]
 mod peers_token;
 #[cfg(feature = "peers")]

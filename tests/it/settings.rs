@@ -262,6 +262,42 @@ fn check_lists_what_is_weak_about_tls() {
 }
 
 #[test]
+fn the_self_check_says_how_bad_it_is_and_what_to_do() {
+    let config = "[[listeners]]\naddress = \"0.0.0.0:104\"\n\
+        [[peers]]\nname = \"ct\"\ntitle = \"CT\"\naddresses = [\"0.0.0.0/0\"]\nmay = [\"store\", \"open\"]\n\
+        [[destinations]]\nname = \"pacs\"\naddress = \"PACS@pacs.example:104\"\n\
+        [[routes]]\nname = \"r\"\ndestinations = [\"pacs\"]\n[keys]\narchive = \"tag\"\n";
+    let secret = [("SEALGATE_KEYS_PASSPHRASE", "x")];
+    let security = json(config, &secret, &[])["security"].as_array().expect("a list").clone();
+    let found: Vec<(&str, &str)> = security
+        .iter()
+        .map(|one| (one["severity"].as_str().expect("text"), one["check"].as_str().expect("text")))
+        .collect();
+    for wanted in [
+        ("high", "plain-listener"),
+        ("high", "store-from-any-address"),
+        ("high", "no-escrow"),
+        ("high", "secret-in-environment"),
+        ("medium", "plain-call"),
+        ("medium", "open-without-proof"),
+        ("low", "unlimited-openings"),
+        ("low", "no-roles"),
+    ] {
+        assert!(found.contains(&wanted), "{wanted:?} in {found:?}");
+    }
+    assert!(found.is_sorted_by(|a, b| rank(a.0) >= rank(b.0)), "the worst first: {found:?}");
+    assert!(security.iter().all(|one| !one["advice"].as_str().expect("text").is_empty()));
+    let code = |limit| check(config, &[], &["--fail-on", limit]).status.code();
+    assert_eq!((code("high"), code("low")), (Some(6), Some(6)));
+    let closed = "listeners = [{ address = \"127.0.0.1:11112\" }]\n";
+    assert_eq!(check(closed, &[], &["--fail-on", "high"]).status.code(), Some(0));
+}
+
+fn rank(word: &str) -> usize {
+    ["low", "medium", "high"].iter().position(|one| *one == word).expect("a severity")
+}
+
+#[test]
 fn tls_that_could_not_work_is_named_before_any_file_is_read() {
     let tls = "[[tls]]\nname = \"clinic\"\nca = \"/nowhere/ca.pem\"\n";
     let listener = "[[listeners]]\naddress = \"127.0.0.1:2762\"\n";

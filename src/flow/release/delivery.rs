@@ -25,6 +25,9 @@ pub enum Refused {
         /// Why there is no key, where that is it.
         key: Option<String>,
     },
+    /// Its key was destroyed, by people who had the right to.
+    #[error("{0}")]
+    Destroyed(String),
     /// The rules do not let these people have it.
     #[error(transparent)]
     Policy(#[from] Refusal),

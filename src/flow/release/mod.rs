@@ -28,13 +28,14 @@ pub use missing::Missing;
 pub use search::{Found, Query, Search};
 pub use send::{NotSent, send_to};
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::{Semaphore, watch};
 
 use super::gateway::{Gateway, Visitor};
 use crate::grants::GrantFile;
-use crate::policy::{Access, Destination, Fetch, Refusal, Ris, Serves};
+use crate::policy::{Access, Destination, Fetch, Limited, Openings, Refusal, Ris, Serves};
 use crate::scu;
 
 /// What all retrievals share.
@@ -48,6 +49,9 @@ pub struct Release {
     pub grants: GrantFile,
     /// Who may decompress an image: as many as there are cores.
     decoding: Semaphore,
+    /// What is left of each peer's openings, by a clock that never goes back.
+    openings: Mutex<Openings>,
+    began: Instant,
 }
 
 impl Release {
@@ -55,11 +59,25 @@ impl Release {
     #[must_use]
     pub fn new(config: Config, grants: GrantFile) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { config, expectations: Expectations::default(), grants, decoding: Semaphore::new(cores) }
+        let (expectations, openings) = (Expectations::default(), Mutex::default());
+        Self {
+            config,
+            expectations,
+            grants,
+            decoding: Semaphore::new(cores),
+            openings,
+            began: Instant::now(),
+        }
     }
 }
 
 impl Release {
+    /// Takes one opening of everybody who has a limit on them.
+    fn meter(&self, access: &Access) -> Result<(), Limited> {
+        let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        access.meter(&mut self.openings.lock().unwrap_or_else(PoisonError::into_inner), now)
+    }
+
     /// Why somebody is given nothing at all now, if that is so.
     pub fn check(&self, access: &Access) -> Result<(), Refusal> {
         access.check(super::moment(), &self.grants.now())

@@ -18,7 +18,7 @@ use super::facts;
 use crate::dicom::{Encoding, TransferSyntax, Uid};
 use crate::flow::audit::{self, Parties};
 use crate::flow::{Gateway, moment};
-use crate::keys::{Binding, Source};
+use crate::keys::{Binding, KeysError, Source};
 use crate::policy::{Access, Answer, Facts};
 use crate::seal::{Claim, ContentKey, HeaderMode, OpenError, Opened, OpenedInstance, Opener};
 
@@ -63,9 +63,11 @@ pub(super) fn start(job: Job, reply: Reply) -> mpsc::Sender<Piece> {
             piece: Zeroizing::default(),
             gate: Gate::new(&job),
         };
-        match run(&job, pieces, &mut out) {
+        let mut search = KeySearch { may_open: job.may_open(), ..KeySearch::default() };
+        match run(&job, pieces, &mut out, &mut search) {
             Ok(()) => out.finish(),
             Err(refused) => {
+                let refused = search.explain(refused);
                 audit::failed(&job.parties, &job.instance, &refused);
                 out.fail(refused);
             }
@@ -93,12 +95,27 @@ struct KeySearch {
     may_open: bool,
     found: Option<Source>,
     problem: Option<String>,
+    /// Whether the key was destroyed.
+    is_destroyed: bool,
 }
 
-fn run(job: &Job, mut pieces: mpsc::Receiver<Piece>, out: &mut Out) -> Result<(), Refused> {
-    let may_open = job.may_open();
-    let mut search = KeySearch { may_open, ..KeySearch::default() };
-    let mut judge = Judge::new(job, &mut search)?;
+impl KeySearch {
+    /// The same refusal, told as what it is where the key was destroyed.
+    fn explain(&self, refused: Refused) -> Refused {
+        match refused {
+            Refused::Open { key: Some(words), .. } if self.is_destroyed => Refused::Destroyed(words),
+            refused => refused,
+        }
+    }
+}
+
+fn run(
+    job: &Job,
+    mut pieces: mpsc::Receiver<Piece>,
+    out: &mut Out,
+    search: &mut KeySearch,
+) -> Result<(), Refused> {
+    let mut judge = Judge::new(job, search)?;
     let mut state = State::Undecided;
     let mut kept: Vec<Bytes> = Vec::new();
     loop {
@@ -246,6 +263,7 @@ impl Job {
                 Some(found.content_key)
             }
             Err(error) => {
+                search.is_destroyed = matches!(error.root(), KeysError::Destroyed { .. });
                 search.problem = Some(error.to_string());
                 None
             }
@@ -340,7 +358,23 @@ struct Gate {
 impl Gate {
     fn new(job: &Job) -> Self {
         let (access, gateway) = (job.access.clone(), Arc::clone(&job.gateway));
-        let decide = move |facts: &Facts| access.decide(facts, moment(), &gateway.release.grants.now());
+        let parties = job.parties.clone();
+        let decide = move |facts: &Facts| {
+            let answer = access.decide(facts, moment(), &gateway.release.grants.now());
+            // An emergency access is not held up: it has its own alarm, and its own end.
+            if answer != Answer::Opened(None) {
+                return answer;
+            }
+            match gateway.release.meter(&access) {
+                Ok(()) => answer,
+                Err(limited) => {
+                    if limited.is_first {
+                        audit::limited(&parties, &limited.refusal);
+                    }
+                    Answer::Refused(limited.refusal)
+                }
+            }
+        };
         let facts = facts::begin(&job.parties.pacs, &job.class);
         Self { facts, decide: Some(Box::new(decide)), grant: None, denied: None }
     }

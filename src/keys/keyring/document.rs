@@ -145,6 +145,11 @@ impl Document {
         Ok((document, public))
     }
 
+    /// The id that it says it has.
+    pub(crate) fn kek(&self) -> &str {
+        &self.kek
+    }
+
     /// The bytes of the file.
     pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, KeysError> {
         let mut bytes = serde_json::to_vec_pretty(self).map_err(|_| KeysError::Crypto("writing JSON"))?;

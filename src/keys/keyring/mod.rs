@@ -1,6 +1,7 @@
 //! The keyring: one current key encryption key for each recipient, the old ones kept for opening.
 
 mod document;
+mod escrowed;
 mod oaep;
 pub(crate) mod sealed;
 mod token;
@@ -21,6 +22,7 @@ use crate::keys::wrap::{self, Binding};
 use crate::seal::ContentKey;
 
 pub use document::RecipientName;
+pub(crate) use escrowed::EscrowedKey;
 pub use sealed::{Argon2Cost, SealingSecret};
 pub use token::Token;
 

@@ -44,12 +44,17 @@ fn check_database(connection: &Connection, report: &mut CheckReport) -> rusqlite
             report.add(format!("database: {line}"));
         }
     }
+    // A backup from before has no such table.
+    let table = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'destroyed'";
+    let but_destroyed = if connection.prepare(table)?.exists([])? {
+        "SELECT 1 FROM keys k WHERE NOT EXISTS (SELECT 1 FROM records r WHERE r.key = k.id) \
+         AND NOT EXISTS (SELECT 1 FROM destroyed d WHERE d.key_id = k.key_id)"
+    } else {
+        "SELECT 1 FROM keys k WHERE NOT EXISTS (SELECT 1 FROM records r WHERE r.key = k.id)"
+    };
     let rules = [
         ("PRAGMA foreign_key_check", "a record belongs to no key"),
-        (
-            "SELECT 1 FROM keys k WHERE NOT EXISTS (SELECT 1 FROM records r WHERE r.key = k.id)",
-            "a key has no record",
-        ),
+        (but_destroyed, "a key has no record"),
         (
             "SELECT 1 FROM records GROUP BY key HAVING max(version) <> count(*)",
             "a version of a key is missing",

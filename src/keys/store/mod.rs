@@ -100,6 +100,8 @@ pub enum Write {
     Key(NewKey),
     /// A further version of one.
     Version(NewVersion),
+    /// Destroys every version of a key, for good. Only [`crate::keys::destroy`] asks for it.
+    Destroy(KeyId),
 }
 
 /// One version of a stored key.
@@ -169,7 +171,7 @@ pub type Progress<'a> = &'a mut dyn FnMut(u64, u64);
 
 /// Where wrapped keys are kept.
 ///
-/// Versions are added, never changed or taken away. A write is acknowledged only when it is durable.
+/// Versions are added, never changed; they are taken away only when their key is destroyed. A write is acknowledged only when it is durable.
 pub trait KeyStore: Send + Sync {
     /// Hands a write over and returns; `done` is called from another thread once it is durable or has failed.
     ///

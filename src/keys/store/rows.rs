@@ -31,6 +31,7 @@ pub(crate) fn apply(connection: &Connection, write: &Write) -> Applied {
             Err(refused) => Ok(Err(refused)),
         },
         Write::Version(new) => append_version(connection, new),
+        Write::Destroy(key_id) => destroy_key(connection, *key_id),
     }
 }
 
@@ -93,9 +94,11 @@ fn append_version(connection: &Connection, new: &NewVersion) -> Applied {
         Ok(record) => record,
         Err(refused) => return Ok(Err(refused)),
     };
-    let latest: u32 = connection
+    let latest: Option<u32> = connection
         .prepare_cached("SELECT max(version) FROM records WHERE key = ?1")?
         .query_row([row], |found| found.get(0))?;
+    // The key of no record is one that was destroyed.
+    let Some(latest) = latest else { return Ok(Err(KeysError::UnknownKey(new.key_id))) };
     if read_record(connection, row, latest)?.as_deref() == Some(new.record.as_slice()) {
         return Ok(Ok(latest));
     }
@@ -105,6 +108,17 @@ fn append_version(connection: &Connection, new: &NewVersion) -> Applied {
     let version = latest.saturating_add(1);
     insert_record(connection, row, new.key_id, version, new.wrapped_unix_millis, &new.record, &record)?;
     Ok(Ok(version))
+}
+
+/// Every version of a key goes; what it belonged to stays. A key that the store does not have is remembered as well.
+fn destroy_key(connection: &Connection, key_id: KeyId) -> Applied {
+    connection
+        .prepare_cached("INSERT OR IGNORE INTO destroyed (key_id) VALUES (?1)")?
+        .execute([key_id.as_bytes()])?;
+    connection
+        .prepare_cached("DELETE FROM records WHERE key = (SELECT id FROM keys WHERE key_id = ?1)")?
+        .execute([key_id.as_bytes()])?;
+    Ok(Ok(0))
 }
 
 fn insert_record(

@@ -16,7 +16,7 @@ use crate::keys::store::rows::failed;
 const APPLICATION_ID: i32 = 0x5347_4B53;
 
 /// The steps from an empty file to the present schema; a released step is never changed.
-const MIGRATIONS: &[&str] = &[include_str!("migration_1.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("migration_1.sql"), include_str!("migration_2.sql")];
 
 /// The newest schema version this program knows.
 pub(crate) fn newest_version() -> u32 {
@@ -41,8 +41,10 @@ pub(crate) fn open_writer(path: &Path, busy_milliseconds: u32) -> Result<Connect
             &format!("journal mode {journal:?}, the file system cannot do WAL"),
         ));
     }
-    // FULL in WAL mode: a commit returns after the log is on the disk.
-    connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON").map_err(&doing)?;
+    // FULL in WAL mode: a commit returns after the log is on the disk. What is deleted is overwritten with zeros.
+    connection
+        .execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON")
+        .map_err(&doing)?;
     migrate(&mut connection)?;
     if made {
         file::sync_folder_of(path)?;

@@ -16,6 +16,7 @@ use crate::seal::KeyId;
 /// A key store in one SQLite file.
 pub struct SqliteStore {
     path: PathBuf,
+    busy_milliseconds: u32,
     writer: Writer,
     readers: Pool,
 }
@@ -30,13 +31,23 @@ impl SqliteStore {
     fn with_writer(connection: Connection, path: &Path, limits: &StoreConfig) -> Result<Self, KeysError> {
         let writer = Writer::start(connection, path, limits.commit_records_max, limits.queue_records_max)?;
         let readers = Pool::new(path.to_owned(), limits.busy_milliseconds_max, limits.readers_max);
-        Ok(Self { path: path.to_owned(), writer, readers })
+        Ok(Self { path: path.to_owned(), busy_milliseconds: limits.busy_milliseconds_max, writer, readers })
     }
 
     /// The database file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Empties the log beside the database, where deleted records would stay readable for a while. Readers that hold on to
+    /// an older state are waited for.
+    pub fn truncate_log(&self) -> Result<(), KeysError> {
+        let connection = schema::open_writer(&self.path, self.busy_milliseconds)?;
+        let doing = failed("emptying its log");
+        let busy: bool =
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).map_err(doing)?;
+        if busy { Err(KeysError::StoreInUse(self.path.clone())) } else { Ok(()) }
     }
 
     /// Why the store writes nothing any more, if so: an alarm.

@@ -19,6 +19,7 @@ fn peer(name: &str, ae: &str, addresses: &[&str], may: &[Right]) -> Peer {
         certificates: Vec::new(),
         without_open: crate::policy::WithoutOpen::Refuse,
         opens: Vec::new(),
+        openings: None,
         transcode: true,
         receives: None,
         receives_tls: None,

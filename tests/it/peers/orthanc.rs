@@ -67,6 +67,11 @@ impl Orthanc {
         self.http("PUT", &format!("/modalities/{title}"), node.to_string().as_bytes());
     }
 
+    /// What it answers when something is asked of it.
+    pub(crate) fn post(&self, path: &str, body: &[u8]) -> Value {
+        serde_json::from_slice(&self.http("POST", path, body)).expect("JSON")
+    }
+
     /// What its REST interface says.
     pub(crate) fn get(&self, path: &str) -> Vec<u8> {
         self.http("GET", path, b"")

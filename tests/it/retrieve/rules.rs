@@ -132,3 +132,57 @@ async fn an_emergency_access_opens_images_until_it_ends_and_leaves_a_trail() {
     let checked = String::from_utf8(front.site.sealgate(&["check"]).stdout).unwrap();
     assert!(checked.contains("No emergency access counts"), "{checked}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_opens_no_more_than_its_rate_and_the_alarm_is_raised() {
+    let archive = Dcmqrscp::start(&[]);
+    let front = Front::over(&[("pacs", &archive.address(), "get")]);
+    let (study, samples) = one_study();
+    let samples = &samples[..4];
+    front.store(samples).await;
+    let needs = needs_of(samples);
+    let (came, ended) = front.get("SLOW", &study, &needs).await;
+    assert_eq!((came.len(), ended.counts.failed), (2, Some(2)), "{ended:?}");
+    assert_eq!(ended.answer.status, Status::INCOMPLETE);
+    let line = front.gateway.wait_for_log("openings limited");
+    assert!(line.contains("\"alarm\":true") && line.contains("1 a minute, 2 at once"), "{line}");
+    let (came, ended) = front.get("SLOW", &study, &needs).await;
+    // On a machine that took a minute for this, one more may open.
+    assert!(came.len() < 2, "{ended:?}");
+    if came.is_empty() {
+        assert_eq!(ended.answer.status, Status::RESOURCE_LIMITATION, "{ended:?}");
+    }
+    let (came, ended) = front.get("VIEWER", &study, &needs).await;
+    assert!(ended.is_complete() && came.len() == 4, "others are not held up: {ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_study_whose_keys_were_destroyed_opens_for_nobody_and_says_so() {
+    let archive = Dcmqrscp::start(&[]);
+    let front = Front::over(&[("pacs", &archive.address(), "get")]);
+    let (study, samples) = one_study();
+    let samples = &samples[..2];
+    front.store(samples).await;
+    let needs = needs_of(samples);
+    assert!(front.get("VIEWER", &study, &needs).await.1.is_complete());
+    let command = |who: &str, arguments: &[&str]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_sealgate"))
+            .args(arguments)
+            .args(["--json", "--config"])
+            .arg(front.site.path("gateway.toml"))
+            .env("SUDO_UID", who)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    };
+    // While the gateway runs, and although the instances carry their wrapped keys.
+    let asked = command("70001", &["keys", "shred", "--study", &study, "--reason", "patient's wish"]);
+    command("70002", &["approve", asked["request"].as_str().unwrap()]);
+    let (came, ended) = front.get("VIEWER", &study, &needs).await;
+    assert!(came.is_empty() && ended.counts.failed == Some(2), "{ended:?}");
+    let comment = ended.answer.comment.as_ref().unwrap().as_written().to_owned();
+    assert!(comment.contains("destroyed"), "{comment}");
+    let line = front.gateway.wait_for_log("was destroyed on");
+    assert!(line.contains("#70001 and #70002") && !line.contains("alarm"), "{line}");
+}

@@ -71,6 +71,7 @@ fn config(site: &Site, port: u16, archives: &[Archive<'_>], viewer: u16) -> Stri
         ("LATER", OPENS, not_today.as_str()),
         ("ROUTED", OPENS, "opens = [{ routes = [\"all\"] }]\n"),
         ("PLAIN", OPENS, "transcode = false\n"),
+        ("SLOW", OPENS, "openings = { per_minute = 1, burst = 2 }\n"),
     ];
     for (peer, may, more) in rights {
         let _ = write!(
