@@ -60,6 +60,8 @@ impl Networks {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
     use crate::keygen::parametric::Spread;
 
@@ -76,7 +78,7 @@ mod tests {
         for (name, network) in shipped() {
             for (digest, text) in [("e3b0c442", ""), ("6a486c3d", "20240131\\ISO_IR 100 some device")] {
                 let outputs = network.read(text.as_bytes()).outputs.map(|output| format!("{output:06x}"));
-                read += &format!("{name} {digest} {}\n", outputs.join(" "));
+                writeln!(read, "{name} {digest} {}", outputs.join(" ")).unwrap();
             }
         }
         let sorted = |text: &str| text.lines().map(str::to_owned).collect::<std::collections::BTreeSet<_>>();
