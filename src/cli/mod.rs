@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand, and the exit codes they share.
 
+mod audit;
 mod batch;
 mod check;
 mod demo;
@@ -44,6 +45,7 @@ const EXIT_CODES: &str = "Exit codes: 0 done; 1 it failed, the last line says wh
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Serve),
+    Audit(audit::AuditCommand),
     Check(check::Check),
     Demo(demo::Demo),
     Echo(echo::Echo),
@@ -140,6 +142,7 @@ impl Cli {
     pub fn run(self) -> Exit {
         match self.command {
             Command::Serve(command) => command.run(),
+            Command::Audit(command) => command.run(),
             Command::Check(command) => command.run(),
             Command::Demo(command) => command.run(),
             Command::Echo(command) => command.run(),

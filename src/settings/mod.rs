@@ -15,7 +15,7 @@ use crate::policy::{
 };
 use crate::seal::Suite;
 use crate::tls::{self, ClientCertificates, LoadError, Profile, Profiles};
-use crate::{app, association, flow, grants, identity, keygen, keys, probe, scu, spool, telemetry};
+use crate::{app, association, audit, flow, grants, identity, keygen, keys, probe, scu, spool, telemetry};
 
 pub use error::SettingsError;
 pub use load::{Source, load};
@@ -50,6 +50,8 @@ pub struct Settings {
     pub release: flow::release::Config,
     /// Emergency accesses.
     pub grants: grants::Config,
+    /// The audit trail.
+    pub audit: audit::Config,
     /// The log.
     pub log: telemetry::Config,
     /// Key encryption keys, and where wrapped keys are kept.
@@ -84,6 +86,7 @@ impl Default for Settings {
             commitment: flow::commitment::Config::default(),
             release: flow::release::Config::default(),
             grants: grants::Config::default(),
+            audit: audit::Config::default(),
             log: telemetry::Config::default(),
             keys: keys::Config::default(),
             keygen: keygen::Config::default(),
@@ -110,6 +113,7 @@ impl Settings {
         self.commitment.check().map_err(SettingsError::value)?;
         self.release.check().map_err(SettingsError::value)?;
         self.grants.check().map_err(SettingsError::value)?;
+        self.audit.check().map_err(SettingsError::value)?;
         self.log.check().map_err(SettingsError::value)?;
         self.keys.check().map_err(SettingsError::value)?;
         self.keygen.check().map_err(SettingsError::value)?;
@@ -146,6 +150,12 @@ impl Settings {
         for peer in &self.peers {
             if let Some(name) = &peer.reports_tls {
                 let user = format!("peer {}", peer.name);
+                Profile::find(&self.tls, name, &user)?.check_for_calls(&user)?;
+            }
+        }
+        for repository in &self.audit.repositories {
+            if let Some(name) = &repository.tls {
+                let user = format!("audit repository {}", repository.name);
                 Profile::find(&self.tls, name, &user)?.check_for_calls(&user)?;
             }
         }
@@ -226,6 +236,9 @@ impl Settings {
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let mut found = Vec::new();
+        if !self.audit.on {
+            found.push("There is no audit trail: set audit.on = true.".to_owned());
+        }
         if self.peers.is_empty() {
             found.push("There are no peers, so every association will be refused: add [[peers]].".to_owned());
         }
@@ -353,6 +366,12 @@ impl Settings {
         }
         for ris in self.ris.iter().filter(|ris| ris.tls.is_none() && !is_this_machine(&ris.address.host)) {
             found.push(format!("Ris {} is called without TLS: give it a tls profile.", ris.name));
+        }
+        for repository in self.audit.repositories.iter().filter(|one| one.tls.is_none()) {
+            if !is_this_machine(repository.host()) {
+                let name = &repository.name;
+                found.push(format!("Audit repository {name} gets patients' data in clear over UDP: use TLS."));
+            }
         }
         for destination in self.destinations.iter().filter(|destination| destination.tls.is_none()) {
             if !is_this_machine(&destination.address.host) {
