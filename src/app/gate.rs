@@ -1,12 +1,14 @@
 //! Where the rules meet the door: a request for an association becomes a question to `policy`, its answer a code.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use tracing::{debug, error, info};
 
 use super::live::{Live, State};
-use crate::association::{Admission, Gatekeeper, Knock, Offer, Rejection, Roles, Verifying};
+use crate::audit::{Alert, Event, Login, Party, What};
+use crate::association::{Admission, Error, Gatekeeper, Knock, Offer, Rejection, Roles, Verifying};
 use crate::dicom::{
     Model, PERFORMED_PROCEDURE_STEP, Retrieve, STORAGE_COMMITMENT, Uid, VERIFICATION, is_storage,
     query_retrieve,
@@ -36,6 +38,12 @@ impl Gate {
         permit
     }
 
+    fn record(&self, event: impl FnOnce() -> Event) {
+        if let Some(gateway) = self.gateway.as_ref().filter(|gateway| gateway.trail.is_on()) {
+            gateway.trail.record(event());
+        }
+    }
+
     /// Whether somebody who stores would find no room: better no association than one in which every store fails.
     fn is_full(&self) -> bool {
         self.gateway.as_ref().is_some_and(|gateway| gateway.spool.pressure() != Pressure::Open)
@@ -50,6 +58,7 @@ impl Gatekeeper for Gate {
                 match (permit.user(), permit.claims()) {
                     (Some(user), kind) => {
                         info!(peer = %permit.peer().name, user, ?kind, "user identity verified");
+                        self.record(|| login(knock, &permit.peer().name, Ok(user)));
                     }
                     (None, Some(kind)) => {
                         debug!(peer = %permit.peer().name, ?kind, "a user identity was claimed, nothing verifies it");
@@ -64,6 +73,7 @@ impl Gatekeeper for Gate {
             }
             Err(refusal) => {
                 info!(address = %knock.address, reason = %refusal, "association refused");
+                self.record(|| refused(Party::named(knock.calling.as_str()).titled(knock.calling.as_str()), knock.address, &refusal));
                 Err(code(&refusal))
             }
         }
@@ -83,11 +93,26 @@ impl Gatekeeper for Gate {
                 Ok(user) => Some(user),
                 Err(error) => {
                     info!(%peer, address = %knock.address, %error, "user identity not verified");
+                    self.record(|| login(knock, &peer, Err(error.to_string())));
                     None
                 }
             }
         })
     }
+
+    fn turned_away(&self, from: IpAddr, error: &Error) {
+        self.record(|| refused(Party::named(&from.to_string()), from, error));
+    }
+}
+
+fn refused(who: Party, from: IpAddr, why: &dyn std::fmt::Display) -> Event {
+    Event::Alert(Box::new(Alert::failed(What::AssociationRefused, why).by(who.at(from))))
+}
+
+fn login(knock: &Knock, peer: &str, verified: Result<&str, String>) -> Event {
+    let node = Party::named(peer).titled(knock.calling.as_str()).at(knock.address);
+    let user = verified.as_ref().ok().map(|user| (*user).to_owned());
+    Event::Login(Box::new(Login { user, node, failure: verified.err() }))
 }
 
 fn caller(knock: &Knock) -> Caller<'_> {
@@ -102,8 +127,12 @@ fn caller(knock: &Knock) -> Caller<'_> {
 }
 
 fn admission(permit: Permit, knock: &Knock, state: &State) -> Admission {
-    let visitor =
-        Visitor { permit: permit.clone(), calling: knock.calling.clone(), called: knock.called.clone() };
+    let visitor = Visitor {
+        permit: permit.clone(),
+        calling: knock.calling.clone(),
+        called: knock.called.clone(),
+        address: knock.address,
+    };
     Admission {
         pass: Arc::new(visitor),
         peer: permit.peer().name.as_str().into(),

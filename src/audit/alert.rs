@@ -34,6 +34,8 @@ pub enum What {
     DeliveriesDropped,
     /// An operator had deliveries tried again.
     DeliveriesRetried,
+    /// A destination refuses an instance, which waits for somebody to decide.
+    SetAside,
     /// Another destination took instances over.
     TakenOver,
     /// An instance came again with other bytes.
@@ -81,6 +83,7 @@ impl What {
             Self::EmergencyEnded => "emergency-ended",
             Self::DeliveriesDropped => "deliveries-dropped",
             Self::DeliveriesRetried => "deliveries-retried",
+            Self::SetAside => "set-aside",
             Self::TakenOver => "taken-over",
             Self::CameAgain => "came-again",
             Self::Reconfigured => "reconfigured",
@@ -101,6 +104,7 @@ impl What {
             Self::NotReleased
             | Self::DeliveriesDropped
             | Self::DeliveriesRetried
+            | Self::SetAside
             | Self::TakenOver
             | Self::CameAgain => return None,
         })

@@ -130,7 +130,7 @@ impl Groups {
 
 #[cfg(test)]
 mod tests {
-    use super::super::event::{Instance, Party};
+    use crate::audit::event::{Instance, Party};
     use super::*;
 
     fn transfer(study: &str, number: usize, ticket: u64) -> Transfer {

@@ -43,6 +43,8 @@ pub(super) struct Log {
     unsigned: u64,
     signed_at: Instant,
     stopped: Option<String>,
+    /// Beyond the bound of all, and no file can go.
+    is_over: bool,
 }
 
 impl Log {
@@ -95,6 +97,7 @@ impl Log {
             unsigned: 1,
             signed_at: Instant::now(),
             stopped: None,
+            is_over: false,
         };
         if begins {
             log.begin(if is_new { "first" } else { "damaged" });
@@ -110,6 +113,10 @@ impl Log {
     pub(super) fn append(&mut self, unix_millis: u64, message: String) -> Result<(), AuditError> {
         if let Some(why) = &self.stopped {
             return Err(AuditError::Stopped(why.clone()));
+        }
+        if self.is_over {
+            let max = self.config.bytes_max;
+            return Err(AuditError::Full(format!("it has more than {max} bytes, and repositories lack the oldest file")));
         }
         let held = self.pending.len() as u64;
         if held + message.len() as u64 > self.config.held_bytes_max {
@@ -203,10 +210,16 @@ impl Log {
     }
 
     /// Removes the oldest files beyond the bound of all, as far as every repository has them (up to record `sent`).
-    /// False when the bound holds no more.
-    pub(super) fn prune(&mut self, sent: u64) -> bool {
+    /// Where none can go and the bound holds no more, nothing is taken until it does.
+    pub(super) fn prune(&mut self, sent: u64) {
+        self.is_over = !self.is_within(sent);
+    }
+
+    fn is_within(&mut self, sent: u64) -> bool {
         loop {
-            let bytes: u64 = self.older.iter().map(|(_, bytes)| bytes).sum::<u64>() + self.written;
+            let bytes: u64 = self.older.iter().map(|(_, bytes)| bytes).sum::<u64>()
+                + self.written
+                + self.pending.len() as u64;
             if bytes <= self.config.bytes_max {
                 return true;
             }

@@ -322,8 +322,8 @@ pub(super) fn base64(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::alert::What;
-    use super::super::event::Instance;
+    use crate::audit::alert::What;
+    use crate::audit::event::Instance;
     use super::*;
     use crate::dicom::Uid;
 

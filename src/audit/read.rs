@@ -82,7 +82,7 @@ impl Lines {
 
 #[cfg(test)]
 mod tests {
-    use super::super::record::RecordKind;
+    use crate::audit::record::RecordKind;
     use super::*;
 
     #[test]

@@ -141,6 +141,7 @@ impl Writer {
     }
 
     fn append(&mut self, event: &Event, unix_millis: u64) {
+        self.log.prune(self.shared.sent_by_all());
         let message = message(event, unix_millis, &self.shared.source);
         match self.log.append(unix_millis, message) {
             Ok(()) => {
@@ -202,9 +203,6 @@ impl Writer {
             self.log.keep_head();
             let (records, hash) = self.log.head_in_words();
             info!(records, hash, "audit trail signed");
-        }
-        if !self.stopping && !self.log.prune(self.shared.sent_by_all()) {
-            self.complain("it is larger than audit.bytes_max, and the oldest files are not with every repository yet");
         }
     }
 

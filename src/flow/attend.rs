@@ -8,6 +8,7 @@ use tokio::time::sleep;
 use tracing::{error, warn};
 
 use super::{AUDIT, Gateway, now_unix_millis};
+use crate::audit::{Alert, Party, What};
 use crate::spool::{EntryId, Mailbox, Reply, Request, SpoolError, Wish};
 
 /// How often it is looked for requests.
@@ -37,6 +38,12 @@ fn attend_once(gateway: &Gateway, mailbox: &Mailbox) -> Result<(), SpoolError> {
             target: AUDIT, ?wish, entries = entries.len(), ?destination, reason, by, changed = reply.changed,
             problems = reply.problems.len(), "an operator has decided about the spool"
         );
+        let what = match wish {
+            Wish::Retry => What::DeliveriesRetried,
+            Wish::Drop => What::DeliveriesDropped,
+        };
+        let text = format!("{} deliveries, {} problems: {reason}", reply.changed, reply.problems.len());
+        gateway.trail.alert(Alert::done(what, text).by(Party::named(by)));
         mailbox.reply(id, &reply)?;
     }
     Ok(())
@@ -72,6 +79,9 @@ fn decide(gateway: &Gateway, request: &Request, entry: EntryId) -> Result<usize,
             let dropped = spool.discard(entry, destination, &request.reason, now)?;
             let (instance, reason, by) = (instance.unwrap_or_default(), &request.reason, &request.by);
             warn!(target: AUDIT, %entry, instance, ?destination, reason, by, dropped, "deliveries were given up");
+            let text = format!("{dropped} deliveries of entry {entry} given up: {reason}");
+            let alert = Alert::done(What::DeliveriesDropped, text).by(Party::named(by));
+            gateway.trail.alert(alert.about(&instance));
             Ok(dropped)
         }
     }

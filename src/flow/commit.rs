@@ -14,6 +14,7 @@ use super::refusal::Refused;
 use super::ticket::{Protection, Ticket};
 use super::waiting::Settled;
 use super::{AUDIT, now_unix_millis};
+use crate::audit::{Alert, Instance, Kind, Transfer, What};
 use crate::dicom::Uid;
 use crate::policy::{Acknowledge, Route};
 use crate::spool::{Draft, EntryId, Meta, SpoolError, Summary};
@@ -27,6 +28,8 @@ pub(super) struct Taken {
     pub(super) transfer_syntax: Uid,
     pub(super) study: Option<Uid>,
     pub(super) series: Option<Uid>,
+    /// For the audit trail alone.
+    pub(super) patient: Option<String>,
     pub(super) protection: Protection,
     pub(super) digest: [u8; 32],
 }
@@ -59,6 +62,7 @@ impl End {
             Acknowledge::Spooled => Vec::new(),
             Acknowledge::Forwarded => self.wait_at(entry, self.route.destinations.iter()),
         };
+        let (study, patient, protection) = (taken.study, taken.patient, taken.protection);
         let draft = taken.draft;
         let (archive, again) = (Arc::clone(&gateway.archive), self.offered.sop_instance.clone());
         let committed = tokio::task::spawn_blocking(move || {
@@ -71,14 +75,22 @@ impl End {
         let (receipt, came_before) = committed.map_err(|_| Refused::Task)??;
         let (peer, instance) = (&self.visitor.permit.peer().name, &self.offered.sop_instance);
         info!(
-            peer, %instance, %entry, bytes, route = self.route.name, protection = %taken.protection,
+            peer, %instance, %entry, bytes, route = self.route.name, %protection,
             "instance taken in"
         );
+        gateway.trail.moved(|| Transfer {
+            study,
+            patient,
+            sealed: protection != Protection::Clear,
+            ..received(&self.visitor, &self.offered.sop_class, instance)
+        });
         if came_before {
             info!(
                 target: AUDIT, peer, %instance, %entry,
                 "the instance came before, with other bytes or until it was forwarded: sealed under a further key"
             );
+            let again = Alert::done(What::CameAgain, "sealed under a further key");
+            gateway.trail.alert(again.by(self.visitor.party()).about(instance));
         }
         self.acknowledge(entry, waits).await?;
         Ok(Stored::New(receipt))
@@ -149,6 +161,23 @@ impl End {
         let patience = Duration::from_secs(self.gateway.config.acknowledge_seconds_max);
         let answered = timeout(patience, forwarded(waits)).await;
         answered.map_err(|_| Refused::NotInTime(self.route.destinations.join(", ")))?
+    }
+}
+
+/// An instance that a node stores with us, as the audit trail has it.
+pub(crate) fn received(visitor: &Visitor, class: &Uid, instance: &Uid) -> Transfer {
+    Transfer {
+        kind: Kind::Received,
+        source: visitor.party(),
+        destination: visitor.ourselves(),
+        requestor: visitor.user(),
+        study: None,
+        patient: None,
+        instances: vec![Instance { class: class.clone(), uid: instance.clone(), key_id: None }],
+        sealed: false,
+        grant: None,
+        failure: None,
+        ticket: 0,
     }
 }
 

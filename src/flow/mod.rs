@@ -17,6 +17,7 @@ mod ticket;
 mod waiting;
 
 pub use attend::attend;
+pub(crate) use commit::received;
 pub use config::{Config, ConfigError};
 pub use forward::{Forwarder, forward};
 pub use gateway::{Gateway, Visitor};

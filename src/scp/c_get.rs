@@ -27,7 +27,7 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
     let access = match permitted.map(|()| access) {
         Ok(access) => access,
         Err(refusal) => {
-            audit_refused(association.peer(), association.peer(), "C-GET", &refusal.to_string());
+            audit_refused(&gateway.trail, &visitor.party(), association.peer(), "C-GET", &refusal.to_string());
             let comment = "this AE title may not retrieve images";
             return super::refuse(association, message, Status::NOT_AUTHORIZED, comment).await;
         }
@@ -45,7 +45,7 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
     }
     let context = message.context.clone();
     let may_decompress = access.transcodes();
-    let request = Request { context, identifier, access, receiver: association.peer().into(), takes };
+    let request = Request { context, identifier, access, receiver: association.peer().into(), destination: None, takes };
     match Retrieval::begin(gateway, visitor, request) {
         Ok(retrieval) => {
             let tally = Tally::new(gateway.release.config.pending_milliseconds);
@@ -110,6 +110,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Getting<'_, S> {
         }
         let peer = self.association.peer();
         audit_ended(peer, peer, "C-GET", self.tally.counts(), self.tally.status());
+        self.gateway.trail.settle(self.retrieval.ticket).await;
         self.tally.end(self.association, self.message).await
     }
 
@@ -207,7 +208,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Getting<'_, S> {
 
     fn undelivered(&self, instance: &Uid, reason: &dyn std::fmt::Display) {
         let peer = self.association.peer();
-        undelivered(peer, peer, instance, reason);
+        undelivered(&self.gateway.trail, peer, peer, instance, reason);
     }
 
     /// The status of the response to the store just sent.

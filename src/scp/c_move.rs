@@ -8,6 +8,7 @@ use tracing::info;
 
 use super::tally::Tally;
 use crate::association::{Association, Error, Message};
+use crate::audit::Party;
 use crate::dicom::Status;
 use crate::flow::release::{
     Arrival, Delivery, Event, Request, Retrieval, audit_ended, audit_refused, send_to, undelivered,
@@ -37,6 +38,7 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
         identifier,
         access,
         receiver: receiver.peer().name.as_str().into(),
+        destination: Some(as_party(&receiver)),
         takes: Vec::new(),
     };
     let to = Destination { address: receiver.address().clone(), calling: visitor.called.clone() };
@@ -64,23 +66,29 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
     }
 }
 
+/// The receiver as the audit trail names it.
+fn as_party(receiver: &Receiver) -> Party {
+    let address = receiver.address();
+    Party::named(&receiver.peer().name).titled(address.title.as_str()).at(&address.host)
+}
+
 /// Where it goes, and in which form: the rights of the caller and those of the receiver both count.
 fn permitted(
     message: &Message,
     gateway: &Gateway,
     visitor: &Visitor,
 ) -> Result<(Receiver, Access), super::Refusal> {
-    let caller = &visitor.permit.peer().name;
+    let caller = &visitor.party();
     let title = message.command.move_destination();
     let refused = |receiver: &str, reason: &str| {
-        audit_refused(caller, receiver, "C-MOVE", reason);
+        audit_refused(&gateway.trail, caller, receiver, "C-MOVE", reason);
         (Status::NOT_AUTHORIZED, "images may not be moved there")
     };
     visitor.permit.require(Right::Move).map_err(|refusal| refused("", &refusal.to_string()))?;
     let receiver = title.and_then(|title| (gateway.rules)().receiver(&title));
     let unknown = (Status::MOVE_DESTINATION_UNKNOWN, "no peer receives under this AE title");
     let receiver = receiver.ok_or_else(|| {
-        audit_refused(caller, "", "C-MOVE", unknown.1);
+        audit_refused(&gateway.trail, caller, "", "C-MOVE", unknown.1);
         unknown
     })?;
     let access = visitor.permit.access(&(gateway.rules)()).and(receiver.access());
@@ -130,6 +138,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Moving<'_, S> {
         }
         let receiver = &self.receiver.peer().name;
         audit_ended(self.association.peer(), receiver, "C-MOVE", self.tally.counts(), self.tally.status());
+        self.gateway.trail.settle(self.retrieval.ticket).await;
         self.tally.end(self.association, self.message).await
     }
 
@@ -187,7 +196,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Moving<'_, S> {
             Ok(_) => self.tally.warned(),
             Err(reason) => {
                 let receiver = &self.receiver.peer().name;
-                undelivered(self.association.peer(), receiver, &instance, &reason);
+                undelivered(&self.gateway.trail, self.association.peer(), receiver, &instance, &reason);
                 self.tally.failed(&instance);
             }
         }

@@ -7,9 +7,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::{error, info};
 
 use crate::association::{Association, Command, Error, Message, element};
+use crate::audit::Transfer;
 use crate::dicom::{Status, Uid};
 use crate::flow::release::{Expected, Offer};
-use crate::flow::{Gateway, Intake, Offered, Refused, Stored, Visitor};
+use crate::flow::{Gateway, Intake, Offered, Refused, Stored, Visitor, received};
 use crate::policy::Right;
 
 pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
@@ -30,6 +31,7 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
         Ok(Stored::New(_) | Stored::Repeated) => Command::response_to(&message.command, Status::SUCCESS),
         Err(refused) => {
             tell(association.peer(), &instance, &refused);
+            gateway.trail.moved(|| refused_transfer(visitor, &message.context.abstract_syntax, &instance, &refused));
             let response =
                 Command::response_to(&message.command, refused.status()).with_comment(refused.comment());
             match refused.offending() {
@@ -105,6 +107,16 @@ async fn take<S: AsyncRead + AsyncWrite + Unpin + Send>(
         Ok(intake) => intake.finish().await,
         Err(refused) => Err(refused),
     })
+}
+
+/// The store as the audit trail has it; of which study and patient it is, is not known.
+fn refused_transfer(visitor: &Visitor, class: &Uid, instance: &Uid, refused: &Refused) -> Transfer {
+    Transfer {
+        study: None,
+        patient: None,
+        failure: Some(refused.to_string()),
+        ..received(visitor, class, instance)
+    }
 }
 
 fn tell(peer: &str, instance: &Uid, refused: &Refused) {

@@ -15,6 +15,7 @@
 
 mod architecture;
 mod association;
+mod audit;
 mod demo;
 mod evaluate;
 mod faults;

@@ -12,6 +12,7 @@ use super::LOOK_SECONDS;
 use super::deliver::{Refusals, deliver};
 use crate::flow::gateway::Gateway;
 use crate::flow::now_unix_millis;
+use crate::audit::{Alert, What};
 use crate::policy::Destination;
 use crate::spool::{Job, Order, SpoolError, Summary};
 
@@ -136,6 +137,8 @@ impl Lane {
                     target: crate::flow::AUDIT, %entry, %instance, destination = self.name, fallback,
                     "the destination is down, another takes the instance"
                 );
+                let text = format!("{} is down, {fallback} takes it", self.name);
+                self.gateway.trail.alert(Alert::done(What::TakenOver, text).about(instance));
             }
             if handed.len() < HANDED_OVER_AT_ONCE {
                 return;

@@ -11,11 +11,11 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use zeroize::Zeroizing;
 
-use super::audit::{self, Parties};
+use super::audit::{self, Begin, Parties};
 use super::compressed::Compressed;
 use super::config::Unsealed;
 use super::delivery::{Data, Delivery, Refused};
-use super::facts;
+use super::facts::{self, Subject};
 use crate::dicom::{Encoding, TransferSyntax, Uid};
 use crate::flow::{Gateway, moment};
 use crate::keys::{Binding, Source};
@@ -66,7 +66,7 @@ pub(super) fn start(job: Job, reply: Reply) -> mpsc::Sender<Piece> {
         match run(&job, pieces, &mut out) {
             Ok(()) => out.finish(),
             Err(refused) => {
-                audit::failed(&job.parties, &job.instance, &refused);
+                audit::failed(&job.gateway.trail, &job.parties, &job.instance, &refused);
                 out.fail(refused);
             }
         }
@@ -136,7 +136,7 @@ fn run(job: &Job, mut pieces: mpsc::Receiver<Piece>, out: &mut Out) -> Result<()
                 kept.push(piece);
                 let failed = (error, judge.problem());
                 let (sealed, grant) = job.instead(failed, state, true, out, &kept)?;
-                audit::passed(&job.parties, &job.instance, sealed, grant.as_deref());
+                job.may_go(&kept, sealed, grant.as_deref())?;
                 state = State::Passing;
                 kept.drain(..).try_for_each(|piece| out.pass(piece))?;
             }
@@ -147,12 +147,13 @@ fn run(job: &Job, mut pieces: mpsc::Receiver<Piece>, out: &mut Out) -> Result<()
     }
     match judge.finish(out) {
         Ok((opened, found)) => {
-            audit::opened(&job.parties, &opened, found, out.gate.grant.as_deref());
+            let (trail, subject) = (&job.gateway.trail, &out.gate.subject);
+            audit::opened(trail, &job.parties, subject, (&opened, found), out.gate.grant.as_deref());
             Ok(())
         }
         Err(failed) => {
             let (sealed, grant) = job.instead(failed, state, false, out, &kept)?;
-            audit::passed(&job.parties, &job.instance, sealed, grant.as_deref());
+            job.may_go(&kept, sealed, grant.as_deref())?;
             kept.drain(..).try_for_each(|piece| out.pass(piece))
         }
     }
@@ -175,11 +176,29 @@ impl Job {
         self.decide(&facts)
     }
 
+    /// Records that an instance goes out as it came; of one in clear, that it is about to, before it does.
+    fn may_go(&self, kept: &[Bytes], sealed: bool, grant: Option<&str>) -> Result<(), Refused> {
+        let subject = Subject::of(kept, self.transfer_syntax.encoding);
+        if !sealed {
+            self.begin(&subject, grant)?;
+        }
+        let about = (&self.class, &self.instance);
+        audit::passed(&self.gateway.trail, &self.parties, &subject, about, (sealed, grant));
+        Ok(())
+    }
+
+    fn begin(&self, subject: &Subject, grant: Option<&str>) -> Result<(), Refused> {
+        Begin::of(self).record(subject, grant).map_err(Refused::Unrecorded)
+    }
+
     /// Whether an instance with a large header, and no pixels by now, may go out while it is looked at.
     /// Says by which emergency access.
     fn may_watch(&self, kept: &[Bytes]) -> Result<Option<String>, Refused> {
         match self.decide_unsealed(kept) {
-            Answer::Opened(grant) => Ok(grant),
+            Answer::Opened(grant) => {
+                self.begin(&Subject::of(kept, self.transfer_syntax.encoding), grant.as_deref())?;
+                Ok(grant)
+            }
             Answer::Sealed => Err(Refused::LatePixels),
             Answer::Refused(refusal) => Err(refusal.into()),
         }
@@ -194,6 +213,9 @@ impl Job {
         out: &mut Out,
         kept: &[Bytes],
     ) -> Result<(bool, Option<String>), Refused> {
+        if let Some(problem) = out.gate.unrecorded.take() {
+            return Err(Refused::Unrecorded(problem));
+        }
         match (out.gate.denied.take(), state) {
             (Some(Answer::Refused(refusal)), _) => Err(refusal.into()),
             (Some(_), _) => Ok((true, None)),
@@ -331,10 +353,15 @@ type Decide = Box<dyn FnOnce(&Facts) -> Answer + Send>;
 /// Nothing of an opened instance gets past it before its header has shown that these people may have it.
 struct Gate {
     facts: Facts,
+    /// For the audit trail.
+    subject: Subject,
     decide: Option<Decide>,
+    begin: Begin,
     grant: Option<String>,
     /// What was decided, if it is not that it may be opened.
     denied: Option<Answer>,
+    /// Why it cannot be recorded that it is opened.
+    unrecorded: Option<String>,
 }
 
 impl Gate {
@@ -342,7 +369,15 @@ impl Gate {
         let (access, gateway) = (job.access.clone(), Arc::clone(&job.gateway));
         let decide = move |facts: &Facts| access.decide(facts, moment(), &gateway.release.grants.now());
         let facts = facts::begin(&job.parties.pacs, &job.class);
-        Self { facts, decide: Some(Box::new(decide)), grant: None, denied: None }
+        Self {
+            facts,
+            subject: Subject::default(),
+            decide: Some(Box::new(decide)),
+            begin: Begin::of(job),
+            grant: None,
+            denied: None,
+            unrecorded: None,
+        }
     }
 
     fn is_decided(&self) -> bool {
@@ -355,7 +390,10 @@ impl Gate {
         match decide(&self.facts) {
             Answer::Opened(grant) => {
                 self.grant = grant;
-                Ok(())
+                self.begin.record(&self.subject, self.grant.as_deref()).map_err(|problem| {
+                    self.unrecorded = Some(problem.clone());
+                    io::Error::other(problem)
+                })
             }
             denied => {
                 self.denied = Some(denied);
@@ -379,6 +417,7 @@ impl Out {
             Opened::Front(_) => Ok(()),
             Opened::Header(tag, value) => {
                 facts::take(&mut self.gate.facts, *tag, value);
+                self.gate.subject.take(*tag, value);
                 Ok(())
             }
             Opened::Data(bytes) => {
