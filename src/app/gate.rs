@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tracing::{debug, error, info};
 
 use super::live::{Live, State};
-use crate::audit::{Alert, Event, Login, Party, What};
+use super::refusals::Refusals;
 use crate::association::{Admission, Error, Gatekeeper, Knock, Offer, Rejection, Roles, Verifying};
+use crate::audit::{Alert, Event, Login, Party, What};
 use crate::dicom::{
     Model, PERFORMED_PROCEDURE_STEP, Retrieve, STORAGE_COMMITMENT, Uid, VERIFICATION, is_storage,
     query_retrieve,
@@ -21,11 +23,12 @@ use crate::spool::Pressure;
 pub(super) struct Gate {
     live: Live,
     gateway: Option<Arc<Gateway>>,
+    refusals: Refusals,
 }
 
 impl Gate {
     pub(super) fn new(live: Live, gateway: Option<Arc<Gateway>>) -> Self {
-        Self { live, gateway }
+        Self { live, gateway, refusals: Refusals::default() }
     }
 
     /// What an emergency access of this peer adds.
@@ -36,6 +39,14 @@ impl Gate {
             return permit.in_emergency();
         }
         permit
+    }
+
+    fn refused(&self, who: Party, from: IpAddr, why: &dyn std::fmt::Display) {
+        let Some(unsaid) = self.refusals.count(from, Instant::now()) else { return };
+        let more =
+            if unsaid > 0 { format!("; {unsaid} more from there were not recorded") } else { String::new() };
+        let alert = Alert::failed(What::AssociationRefused, format_args!("{why}{more}"));
+        self.record(|| Event::Alert(Box::new(alert.by(who.at(from)))));
     }
 
     fn record(&self, event: impl FnOnce() -> Event) {
@@ -73,7 +84,8 @@ impl Gatekeeper for Gate {
             }
             Err(refusal) => {
                 info!(address = %knock.address, reason = %refusal, "association refused");
-                self.record(|| refused(Party::named(knock.calling.as_str()).titled(knock.calling.as_str()), knock.address, &refusal));
+                let title = knock.calling.as_str();
+                self.refused(Party::named(title).titled(title), knock.address, &refusal);
                 Err(code(&refusal))
             }
         }
@@ -101,12 +113,8 @@ impl Gatekeeper for Gate {
     }
 
     fn turned_away(&self, from: IpAddr, error: &Error) {
-        self.record(|| refused(Party::named(&from.to_string()), from, error));
+        self.refused(Party::named(&from.to_string()), from, error);
     }
-}
-
-fn refused(who: Party, from: IpAddr, why: &dyn std::fmt::Display) -> Event {
-    Event::Alert(Box::new(Alert::failed(What::AssociationRefused, why).by(who.at(from))))
 }
 
 fn login(knock: &Knock, peer: &str, verified: Result<&str, String>) -> Event {

@@ -11,6 +11,7 @@ mod hosts;
 mod live;
 mod notify;
 mod probes;
+mod refusals;
 mod rooms;
 mod serve;
 mod signals;

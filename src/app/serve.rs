@@ -129,7 +129,10 @@ async fn run(mut gateway: Gateway, rules: Rules) -> Result<Ended, ServeError> {
     };
     let ended = drain(async { tokio::join!(doors.close(), forwarding) }, patience, &mut signals).await;
     let _closed = tokio::task::spawn_blocking(move || trail.close()).await;
-    shipper.close().await;
+    // What is not sent by then waits in the log.
+    if ended == Ended::Drained {
+        let _sent = timeout(Duration::from_secs(5), shipper.close()).await;
+    }
     Ok(ended)
 }
 

@@ -72,6 +72,23 @@ impl Code {
 }
 
 impl What {
+    /// All of them.
+    pub const ALL: [Self; 13] = [
+        Self::AssociationRefused,
+        Self::RequestRefused,
+        Self::NotReleased,
+        Self::EmergencyBegan,
+        Self::EmergencyEnded,
+        Self::DeliveriesDropped,
+        Self::DeliveriesRetried,
+        Self::SetAside,
+        Self::TakenOver,
+        Self::CameAgain,
+        Self::Reconfigured,
+        Self::KeyUsed,
+        Self::TrailDamaged,
+    ];
+
     /// What `sealgate audit show` calls it.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -173,7 +173,9 @@ impl Config {
                 return refuse("needs an address of the form host:port; syslog over TLS has port 6514");
             }
             match transport {
-                Transport::Tls if tls.is_none() => return refuse("is called over TLS and names no tls profile"),
+                Transport::Tls if tls.is_none() => {
+                    return refuse("is called over TLS and names no tls profile");
+                }
                 Transport::Udp if tls.is_some() || server_name.is_some() => {
                     return refuse("is called over UDP, which has no TLS");
                 }

@@ -74,12 +74,8 @@ impl Groups {
     /// Takes what has moved; gives the message that is full.
     pub(super) fn add(&mut self, transfer: Transfer, now: Instant) -> Option<Event> {
         let Transfer { sealed, grant, failure, .. } = &transfer;
-        let key = Key {
-            way: Way::of(&transfer),
-            sealed: *sealed,
-            grant: grant.clone(),
-            failure: failure.clone(),
-        };
+        let key =
+            Key { way: Way::of(&transfer), sealed: *sealed, grant: grant.clone(), failure: failure.clone() };
         let Some((_, group)) = self.open.get_mut(&key) else {
             self.open.insert(key, (now, transfer));
             return None;
@@ -130,8 +126,8 @@ impl Groups {
 
 #[cfg(test)]
 mod tests {
-    use crate::audit::event::{Instance, Party};
     use super::*;
+    use crate::audit::event::{Instance, Party};
 
     fn transfer(study: &str, number: usize, ticket: u64) -> Transfer {
         let uid = |text: &str| Uid::parse(text).unwrap();

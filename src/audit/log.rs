@@ -57,6 +57,7 @@ impl Log {
             .create(folder)
             .map_err(AuditError::disk("making", folder))?;
         let lock = lock(folder)?;
+        super::inbox::open(folder)?;
         let is_new = list(folder)?.is_empty();
         let key = SigningKey::open(folder, is_new)?;
         let found = recover(folder)?;
@@ -116,7 +117,9 @@ impl Log {
         }
         if self.is_over {
             let max = self.config.bytes_max;
-            return Err(AuditError::Full(format!("it has more than {max} bytes, and repositories lack the oldest file")));
+            return Err(AuditError::Full(format!(
+                "it has more than {max} bytes, and repositories lack the oldest file"
+            )));
         }
         let held = self.pending.len() as u64;
         if held + message.len() as u64 > self.config.held_bytes_max {
@@ -199,11 +202,6 @@ impl Log {
         self.durable
     }
 
-    /// Whether records wait for the disk.
-    pub(super) fn has_pending(&self) -> bool {
-        !self.pending.is_empty()
-    }
-
     /// For the normal log, where an auditor finds how far the trail was.
     pub(super) fn head_in_words(&self) -> (u64, String) {
         (self.number, hex(&self.hash))
@@ -268,8 +266,7 @@ impl Log {
         // A clock that was set back must not make the log look reordered.
         self.unix_millis = self.unix_millis.max(unix_millis);
         let unix_millis = self.unix_millis;
-        let record =
-            Record { number: self.number + 1, unix_millis, kind, previous: self.hash, body };
+        let record = Record { number: self.number + 1, unix_millis, kind, previous: self.hash, body };
         self.hash = record.encode(&mut self.pending);
         self.number += 1;
         self.unsigned += 1;

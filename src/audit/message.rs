@@ -322,9 +322,9 @@ pub(super) fn base64(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::audit::alert::What;
     use crate::audit::event::Instance;
-    use super::*;
     use crate::dicom::Uid;
 
     fn source(patient_ids: bool) -> Source {

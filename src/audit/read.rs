@@ -82,8 +82,8 @@ impl Lines {
 
 #[cfg(test)]
 mod tests {
-    use crate::audit::record::RecordKind;
     use super::*;
+    use crate::audit::record::RecordKind;
 
     #[test]
     fn goes_on_behind_what_is_no_record() {

@@ -195,6 +195,27 @@ mod tests {
         assert!(read.body.starts_with("a b c ü") && read.body.len() <= BODY_BYTES_MAX);
     }
 
+    /// The files of `testdata/audit/records`, which the fuzz target starts from: written by another program.
+    #[test]
+    fn records_of_another_program_are_read_and_bad_ones_refused() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/audit/records");
+        let read = |name: &str| Record::parse(&std::fs::read(format!("{folder}/{name}.txt")).unwrap());
+        for (name, kind) in ["begin", "sign", "torn", "removed", "event"].into_iter().zip([
+            RecordKind::Begin,
+            RecordKind::Sign,
+            RecordKind::Torn,
+            RecordKind::Removed,
+            RecordKind::Event,
+        ]) {
+            assert_eq!(read(name).unwrap().0.kind, kind, "{name}");
+        }
+        assert_eq!(read("begin").unwrap().1, read("sign").unwrap().0.previous);
+        assert_eq!(read("hash-of-another"), Err(RecordError::Hash));
+        for name in ["leading-zero", "unknown-kind", "body.message"] {
+            assert_eq!(read(name), Err(RecordError::Form), "{name}");
+        }
+    }
+
     #[test]
     fn a_number_has_one_form() {
         for text in ["", "01", "+1", "-1", " 1", "18446744073709551616"] {

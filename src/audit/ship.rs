@@ -108,7 +108,8 @@ impl Task {
                     warn!(repository = name, %problem, failures, "the audit repository cannot be reached; messages wait");
                 }
             }
-            let doubled = self.config.retry_seconds_min.saturating_mul(1 << failures.saturating_sub(1).min(16));
+            let doubled =
+                self.config.retry_seconds_min.saturating_mul(1 << failures.saturating_sub(1).min(16));
             let rest = Duration::from_secs(doubled.min(self.config.retry_seconds_max));
             tokio::select! {
                 () = sleep(rest) => {}
@@ -131,7 +132,8 @@ impl Task {
     async fn over_tls(&mut self) -> Result<(), String> {
         let client = (self.clients)(&self.repository)?;
         let connecting = connect(&client, &self.repository);
-        let connection = timeout(PATIENCE, connecting).await.map_err(|_| "it does not answer".to_owned())??;
+        let connection =
+            timeout(PATIENCE, connecting).await.map_err(|_| "it does not answer".to_owned())??;
         let (reader, mut writer) = split(connection);
         info!(repository = self.repository.name, "connected to the audit repository");
         let mut heard = Hearing { reader, byte: [0; 64] };
@@ -170,7 +172,8 @@ impl Task {
         if messages.is_empty() {
             return Ok(None);
         }
-        let bytes: Vec<u8> = messages.iter().flat_map(|message| framed(&message.syslog(&self.host))).collect();
+        let bytes: Vec<u8> =
+            messages.iter().flat_map(|message| framed(&message.syslog(&self.host))).collect();
         let writing = async {
             writer.write_all(&bytes).await?;
             writer.flush().await

@@ -60,7 +60,8 @@ impl Entry {
             return None;
         }
         let xml = record.body.as_str();
-        let own = elements(xml, "EventTypeCode").find(|code| value(code, "codeSystemName").as_deref() == Some(OWN_SCHEME));
+        let own = elements(xml, "EventTypeCode")
+            .find(|code| value(code, "codeSystemName").as_deref() == Some(OWN_SCHEME));
         let parties = elements(xml, "ActiveParticipant").flat_map(|tag| {
             let title = value(tag, "AlternativeUserID");
             let title = title.map(|title| title.trim_start_matches("AETITLES=").to_owned());

@@ -25,7 +25,8 @@ pub(super) fn framed(message: &[u8]) -> Vec<u8> {
 /// The name of this machine, in the characters that RFC 5424 has for one.
 pub(super) fn host_name() -> String {
     let system = rustix::system::uname();
-    let name: String = system.nodename().to_string_lossy().chars().filter(char::is_ascii_graphic).take(255).collect();
+    let name: String =
+        system.nodename().to_string_lossy().chars().filter(char::is_ascii_graphic).take(255).collect();
     if name.is_empty() { "-".to_owned() } else { name }
 }
 

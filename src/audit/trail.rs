@@ -51,10 +51,6 @@ impl Shared {
         self.durable.send_if_modified(|before| std::mem::replace(before, number) != number);
     }
 
-    pub(super) fn durable(&self) -> u64 {
-        *self.durable.borrow()
-    }
-
     /// The last record that every repository has; all, where there is none.
     pub(super) fn sent_by_all(&self) -> u64 {
         self.sent().values().copied().min().unwrap_or(u64::MAX)

@@ -156,7 +156,9 @@ impl Check {
                 self.wrong(format!("{name}: {missing}"));
             }
             Some((before, hash)) if previous != hash => {
-                self.wrong(format!("{name}: record {number} does not follow on record {before} as it is here"));
+                self.wrong(format!(
+                    "{name}: record {number} does not follow on record {before} as it is here"
+                ));
             }
             _ => {}
         }
@@ -171,10 +173,14 @@ impl Check {
             RecordKind::Begin => self.begin(name, number, &body),
             RecordKind::Removed => match removed(&body) {
                 Some(removed) => self.removed.push(removed),
-                None => self.wrong(format!("{name}: record {number} says of no files that they were removed")),
+                None => {
+                    self.wrong(format!("{name}: record {number} says of no files that they were removed"))
+                }
             },
             RecordKind::Torn => {
-                self.report.notes.push(format!("{name}: record {number} closed what a crash left: {body} bytes and hash"));
+                self.report
+                    .notes
+                    .push(format!("{name}: record {number} closed what a crash left: {body} bytes and hash"));
             }
         }
         self.before = Some((number, hash));
@@ -200,11 +206,15 @@ impl Check {
         match fields[..] {
             ["1", key, why] if unhex(key) == Some(self.public) => {
                 if why == "damaged" {
-                    self.wrong(format!("{name}: record {number} was begun because the file before was damaged"));
+                    self.wrong(format!(
+                        "{name}: record {number} was begun because the file before was damaged"
+                    ));
                 }
             }
             ["1", _, _] => self.wrong(format!("{name}: record {number} names another key")),
-            _ => self.wrong(format!("{name}: record {number} begins no file of a version that is known here")),
+            _ => {
+                self.wrong(format!("{name}: record {number} begins no file of a version that is known here"))
+            }
         }
     }
 
@@ -221,7 +231,9 @@ impl Check {
         for anchor in self.anchors.into_iter().flatten() {
             if anchor.number > self.report.last {
                 let (last, number) = (self.report.last, anchor.number);
-                self.wrong(format!("the log ends with record {last}, and had record {number}: its end was cut off"));
+                self.wrong(format!(
+                    "the log ends with record {last}, and had record {number}: its end was cut off"
+                ));
             }
         }
         match read_head(folder, &self.public) {

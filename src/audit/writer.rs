@@ -1,5 +1,7 @@
 //! The thread that writes the trail: gathers, makes messages, appends them, and syncs many records at once.
 
+use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -12,6 +14,7 @@ use super::clock::now_unix_millis;
 use super::config::Config;
 use super::event::{Event, Transfer};
 use super::group::Groups;
+use super::inbox;
 use super::log::Log;
 use super::message::message;
 use super::trail::Shared;
@@ -22,6 +25,8 @@ const BATCH: usize = 512;
 const REMIND: Duration = Duration::from_secs(60);
 /// How often a disk that takes nothing is tried again.
 const RETRY: Duration = Duration::from_secs(1);
+/// How often it is looked for what commands have noted.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// Tells whoever waits whether it is durable; if not, why.
 pub(super) type Reply = Box<dyn FnOnce(Result<(), String>) + Send>;
@@ -52,6 +57,9 @@ pub(super) struct Writer {
     failed_at: Option<Instant>,
     complained: Option<Instant>,
     stopping: bool,
+    /// When it was looked for what commands have noted, and the files that are taken in and not durable yet.
+    looked: Instant,
+    noted: Vec<PathBuf>,
 }
 
 impl Writer {
@@ -66,6 +74,8 @@ impl Writer {
             failed_at: None,
             complained: None,
             stopping: false,
+            looked: Instant::now(),
+            noted: Vec::new(),
         }
     }
 
@@ -89,7 +99,7 @@ impl Writer {
         let now = Instant::now();
         let group = self.groups.next_due(Duration::from_secs(self.config.group_seconds), now);
         let sync = self.dirty.map(|since| self.sync_after().saturating_sub(now - since));
-        let idle = Duration::from_secs(self.config.sign_seconds).min(Duration::from_secs(5));
+        let idle = LOOK;
         let retry = self.failed_at.map(|_| RETRY);
         [group, sync, retry].into_iter().flatten().min().unwrap_or(idle).max(Duration::from_millis(1))
     }
@@ -154,14 +164,28 @@ impl Writer {
         }
     }
 
+    /// Takes in what commands have noted.
+    fn take_in(&mut self, now: Instant) {
+        if self.failed_at.is_some() || now.saturating_duration_since(self.looked) < LOOK && !self.stopping {
+            return;
+        }
+        self.looked = now;
+        for (path, unix_millis, event) in inbox::waiting(&self.config.folder) {
+            self.append(&event, unix_millis);
+            self.noted.push(path);
+        }
+        if !self.noted.is_empty() {
+            self.dirty = Some(now.checked_sub(self.sync_after()).unwrap_or(now));
+        }
+    }
+
     /// Brings to the disk what has to be there by now, and tells who waits.
     fn round(&mut self) {
         let now = Instant::now();
         let events = self.groups.due(Duration::from_secs(self.config.group_seconds), now);
         events.iter().for_each(|event| self.append(event, now_unix_millis()));
-        if !self.log.has_pending() || self.log.durable() > self.shared.durable() {
-            self.shared.tell_durable(self.log.durable());
-        }
+        self.take_in(now);
+        self.shared.tell_durable(self.log.durable());
         let signs = self.stopping || self.log.sign_in_time();
         let is_time = self.dirty.is_some_and(|since| since.elapsed() >= self.sync_after());
         if self.replies.is_empty() && !signs && !is_time {
@@ -193,6 +217,11 @@ impl Writer {
             info!("the audit trail is written again");
         }
         self.complained = None;
+        for path in self.noted.drain(..) {
+            if let Err(problem) = fs::remove_file(&path) {
+                error!(file = %path.display(), %problem, "what a command noted stays, and will be recorded again");
+            }
+        }
         let lost = self.shared.lost.swap(0, Ordering::Relaxed);
         if lost > 0 {
             let text = format!("{lost} events could not be recorded and are lost");

@@ -13,11 +13,7 @@ pub(super) struct Xml {
 
 impl Xml {
     pub(super) fn new() -> Self {
-        Self {
-            text: r#"<?xml version="1.0" encoding="UTF-8"?>"#.to_owned(),
-            open: Vec::new(),
-            in_tag: false,
-        }
+        Self { text: r#"<?xml version="1.0" encoding="UTF-8"?>"#.to_owned(), open: Vec::new(), in_tag: false }
     }
 
     /// Begins an element; attributes follow.

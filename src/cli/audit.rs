@@ -23,7 +23,9 @@ enum Action {
     #[command(after_help = "Example: sealgate audit verify --key \"$(cat /root/sealgate-signing.pub)\"")]
     Verify(Verify),
     /// Show what happened
-    #[command(after_help = "Example: sealgate audit show --from 2026-01-31 --peer er-viewer --event released")]
+    #[command(
+        after_help = "Example: sealgate audit show --from 2026-01-31 --peer er-viewer --event released"
+    )]
     Show(Show),
 }
 
@@ -135,16 +137,22 @@ fn in_words(report: &Report, has_own_key: bool) -> String {
     )];
     lines.push(format!("The last record is {last}:{last_hash}."));
     if !has_own_key {
-        lines.push("The key stands beside the log: compare it with a copy kept elsewhere (--key).".to_owned());
+        lines
+            .push("The key stands beside the log: compare it with a copy kept elsewhere (--key).".to_owned());
     }
     if signed < last {
         let unsigned = last - signed;
-        lines.push(format!("{unsigned} records behind the last signature: of these the end could be cut off unseen."));
+        lines.push(format!(
+            "{unsigned} records behind the last signature: of these the end could be cut off unseen."
+        ));
     }
     lines.extend(report.notes.iter().map(|note| format!("Note: {note}.")));
     lines.extend(report.problems.iter().map(|problem| format!("WRONG: {problem}.")));
-    let verdict =
-        if report.good { "The audit trail is as it was written." } else { "The audit trail is NOT as it was written." };
+    let verdict = if report.good {
+        "The audit trail is as it was written."
+    } else {
+        "The audit trail is NOT as it was written."
+    };
     lines.push(verdict.to_owned());
     lines.join("\n")
 }
@@ -186,7 +194,8 @@ impl Show {
         }
         let Entry { number, time, event, ok, parties, objects, instances, text, .. } = entry;
         let outcome = if *ok { "" } else { " FAILED" };
-        let count = if instances.is_empty() { String::new() } else { format!("; {} instances", instances.len()) };
+        let count =
+            if instances.is_empty() { String::new() } else { format!("; {} instances", instances.len()) };
         let text = if text.is_empty() { String::new() } else { format!("; {text}") };
         // What others have sent must not steer the terminal.
         let line = format!(
@@ -206,7 +215,10 @@ fn expected(text: &str) -> Result<(u64, String), String> {
     let wrong = || format!("{text:?} is not NUMBER:HASH");
     let (number, hash) = text.split_once(':').ok_or_else(wrong)?;
     let is_hash = hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
-    Ok((number.parse().map_err(|_| wrong())?, Some(hash.to_lowercase()).filter(|_| is_hash).ok_or_else(wrong)?))
+    Ok((
+        number.parse().map_err(|_| wrong())?,
+        Some(hash.to_lowercase()).filter(|_| is_hash).ok_or_else(wrong)?,
+    ))
 }
 
 #[cfg(test)]

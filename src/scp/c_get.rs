@@ -27,7 +27,13 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
     let access = match permitted.map(|()| access) {
         Ok(access) => access,
         Err(refusal) => {
-            audit_refused(&gateway.trail, &visitor.party(), association.peer(), "C-GET", &refusal.to_string());
+            audit_refused(
+                &gateway.trail,
+                &visitor.party(),
+                association.peer(),
+                "C-GET",
+                &refusal.to_string(),
+            );
             let comment = "this AE title may not retrieve images";
             return super::refuse(association, message, Status::NOT_AUTHORIZED, comment).await;
         }
@@ -45,7 +51,14 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
     }
     let context = message.context.clone();
     let may_decompress = access.transcodes();
-    let request = Request { context, identifier, access, receiver: association.peer().into(), destination: None, takes };
+    let request = Request {
+        context,
+        identifier,
+        access,
+        receiver: association.peer().into(),
+        destination: None,
+        takes,
+    };
     match Retrieval::begin(gateway, visitor, request) {
         Ok(retrieval) => {
             let tally = Tally::new(gateway.release.config.pending_milliseconds);

@@ -31,7 +31,9 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
         Ok(Stored::New(_) | Stored::Repeated) => Command::response_to(&message.command, Status::SUCCESS),
         Err(refused) => {
             tell(association.peer(), &instance, &refused);
-            gateway.trail.moved(|| refused_transfer(visitor, &message.context.abstract_syntax, &instance, &refused));
+            gateway
+                .trail
+                .moved(|| refused_transfer(visitor, &message.context.abstract_syntax, &instance, &refused));
             let response =
                 Command::response_to(&message.command, refused.status()).with_comment(refused.comment());
             match refused.offending() {

@@ -370,7 +370,8 @@ impl Settings {
         for repository in self.audit.repositories.iter().filter(|one| one.tls.is_none()) {
             if !is_this_machine(repository.host()) {
                 let name = &repository.name;
-                found.push(format!("Audit repository {name} gets patients' data in clear over UDP: use TLS."));
+                found
+                    .push(format!("Audit repository {name} gets patients' data in clear over UDP: use TLS."));
             }
         }
         for destination in self.destinations.iter().filter(|destination| destination.tls.is_none()) {

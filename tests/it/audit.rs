@@ -5,7 +5,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use sealgate::audit::{
-    Alert, Config, Entry, Event, Filter, Instance, Kind, Party, Report, Trail, Transfer, What, entries, verify,
+    Alert, Config, Entry, Event, Filter, Instance, Kind, Party, Report, Trail, Transfer, What, entries,
+    verify,
 };
 use sealgate::dicom::Uid;
 
@@ -31,7 +32,11 @@ fn release(ticket: u64, number: usize) -> Transfer {
         requestor: None,
         study: Some(uid("1.2.3".into())),
         patient: Some("P1".into()),
-        instances: vec![Instance { class: uid("1.2".into()), uid: uid(format!("1.2.3.{number}")), key_id: None }],
+        instances: vec![Instance {
+            class: uid("1.2".into()),
+            uid: uid(format!("1.2.3.{number}")),
+            key_id: None,
+        }],
         sealed: false,
         grant: None,
         failure: None,
@@ -93,7 +98,8 @@ fn what_is_recorded_is_found_again_over_restarts() {
     assert_eq!(found[0].parties, ["sealgate", "SEALGATE", "viewer", "10.0.0.7"]);
     let other = Filter { peer: Some("modality".into()), ..Filter::default() };
     assert!(shown(&config, &other).is_empty());
-    let names: Vec<String> = shown(&config, &Filter::default()).into_iter().map(|entry| entry.event).collect();
+    let names: Vec<String> =
+        shown(&config, &Filter::default()).into_iter().map(|entry| entry.event).collect();
     assert_eq!((names[0].as_str(), names[8].as_str()), ("application-start", "application-stop"));
 }
 
@@ -140,7 +146,10 @@ fn a_chain_made_anew_is_found_by_its_signatures() {
     fs::copy(&files(&other)[0], &files(&own)[0]).unwrap();
     assert!(check(&own).good, "with the key beside it, it is a trail");
     let report = verify(&own.folder, Some(&public), None).unwrap();
-    assert!(!report.good && report.problems.iter().any(|problem| problem.contains("another key")), "{report:?}");
+    assert!(
+        !report.good && report.problems.iter().any(|problem| problem.contains("another key")),
+        "{report:?}"
+    );
 }
 
 #[test]

@@ -48,6 +48,8 @@ mod mpps;
 #[cfg(feature = "peers")]
 mod peers;
 #[cfg(feature = "peers")]
+mod peers_audit;
+#[cfg(feature = "peers")]
 mod peers_commit;
 #[cfg(feature = "peers")]
 mod peers_disk;

@@ -163,7 +163,11 @@ fn put_off(
 }
 
 /// The answer of a destination that has the instance now.
-async fn send(gateway: &Gateway, destination: &Destination, job: &Job) -> Result<(Answer, Ticket), Undelivered> {
+async fn send(
+    gateway: &Gateway,
+    destination: &Destination,
+    job: &Job,
+) -> Result<(Answer, Ticket), Undelivered> {
     let content = job.open().map_err(|problem| match problem {
         problem @ SpoolError::Disk { .. } => Undelivered::Unread(problem.to_string()),
         problem => Undelivered::Damaged(problem.to_string()),

@@ -10,9 +10,9 @@ use tracing::{error, warn};
 
 use super::LOOK_SECONDS;
 use super::deliver::{Refusals, deliver};
+use crate::audit::{Alert, What};
 use crate::flow::gateway::Gateway;
 use crate::flow::now_unix_millis;
-use crate::audit::{Alert, What};
 use crate::policy::Destination;
 use crate::spool::{Job, Order, SpoolError, Summary};
 

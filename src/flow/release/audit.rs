@@ -7,7 +7,7 @@ use tracing::{error, info, warn};
 use super::delivery::Refused;
 use super::facts::Subject;
 use super::open::Job;
-use crate::audit::{Alert, Instance, Kind, Party, Transfer, Trail, What};
+use crate::audit::{Alert, Instance, Kind, Party, Trail, Transfer, What};
 use crate::dicom::Uid;
 use crate::flow::AUDIT;
 use crate::keys::Source;
@@ -171,7 +171,11 @@ pub(crate) fn grant_over(trail: &Trail, grant: &Grant) {
 /// A request is refused as a whole.
 pub(crate) fn refused(trail: &Trail, caller: &Party, receiver: &str, operation: &'static str, reason: &str) {
     let text = format!("{operation}: {reason}");
-    trail.alert(Alert::failed(What::RequestRefused, text).by(caller.clone()).about(if receiver.is_empty() { "unknown" } else { receiver }));
+    trail.alert(Alert::failed(What::RequestRefused, text).by(caller.clone()).about(if receiver.is_empty() {
+        "unknown"
+    } else {
+        receiver
+    }));
     let caller = &caller.name;
     warn!(target: AUDIT, %caller, %receiver, operation, reason, "retrieval refused");
 }

@@ -18,11 +18,11 @@ use super::expect::{Expectation, Expectations};
 use super::open::{self, Job, Piece};
 use super::{Source, identifier, sources, until};
 use crate::association::{CONTEXTS_MAX, Context, Proposal, Roles, SubOperations};
+use crate::audit::Party;
 use crate::dicom::{
     Encoding, Model, Retrieve, Status, TransferSyntax, Uid, common_storage, query_retrieve,
     query_retrieve_class,
 };
-use crate::audit::Party;
 use crate::flow::{Gateway, Visitor};
 use crate::policy::{Access, Fetch};
 use crate::scu::{Caller, Failure, Getting, Got, Incoming, Moved, Retrieved, get, move_};
@@ -132,7 +132,9 @@ impl Retrieval {
         let (cancel, cancelled) = watch::channel(false);
         let ticket = gateway.trail.ticket();
         let named = match &request.destination {
-            Some(destination) => (destination.clone(), Some(visitor.user().unwrap_or_else(|| visitor.party()))),
+            Some(destination) => {
+                (destination.clone(), Some(visitor.user().unwrap_or_else(|| visitor.party())))
+            }
             None => (visitor.party(), visitor.user()),
         };
         let work = Work {

@@ -4,7 +4,7 @@ mod faults;
 mod history;
 mod migrate;
 mod rules;
-mod site;
+pub(crate) mod site;
 mod transcode;
 
 use std::collections::BTreeSet;
