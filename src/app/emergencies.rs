@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::audit::Trail;
-use crate::flow::release::{grant_began, grant_over};
+use crate::flow::audit::{grant_began, grant_over};
 use crate::grants::GrantFile;
 use crate::policy::Grant;
 

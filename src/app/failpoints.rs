@@ -174,6 +174,11 @@ impl DiskFile for FailingFile {
         self.file.size()
     }
 
+    fn cut(&self, bytes: u64) -> io::Result<()> {
+        self.plan.count("write")?;
+        self.file.cut(bytes)
+    }
+
     fn sync(&self) -> io::Result<()> {
         self.plan.count("sync")?;
         self.file.sync()

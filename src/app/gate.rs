@@ -15,7 +15,7 @@ use crate::dicom::{
     Model, PERFORMED_PROCEDURE_STEP, Retrieve, STORAGE_COMMITMENT, Uid, VERIFICATION, is_storage,
     query_retrieve,
 };
-use crate::flow::{Gateway, Visitor};
+use crate::flow::{Gateway, Visitor, audit};
 use crate::policy::{Caller, Permit, Refusal, Right};
 use crate::spool::Pressure;
 
@@ -83,9 +83,9 @@ impl Gatekeeper for Gate {
                 Ok(admission(self.in_emergency(permit), knock, &state))
             }
             Err(refusal) => {
-                info!(address = %knock.address, reason = %refusal, "association refused");
-                let title = knock.calling.as_str();
-                self.refused(Party::named(title).titled(title), knock.address, &refusal);
+                let (calling, called) = (knock.calling.as_str(), knock.called.as_str());
+                audit::association_refused(&knock.address, calling, called, &refusal);
+                self.refused(Party::named(calling).titled(calling), knock.address, &refusal);
                 Err(code(&refusal))
             }
         }
@@ -104,7 +104,7 @@ impl Gatekeeper for Gate {
             match state.verifier.verify(identity).await {
                 Ok(user) => Some(user),
                 Err(error) => {
-                    info!(%peer, address = %knock.address, %error, "user identity not verified");
+                    audit::identity_refused(&peer, &knock.address, &error);
                     self.record(|| login(knock, &peer, Err(error.to_string())));
                     None
                 }

@@ -13,6 +13,7 @@ use crate::flow::commitment::Commitments;
 use crate::flow::release::Release;
 use crate::flow::{Gateway, Generators};
 use crate::grants::GrantFile;
+use crate::keys::Archive;
 use crate::policy::Route;
 use crate::scu::{Dialer, Dialing, Failure, Pool};
 use crate::seal::Suite;
@@ -24,12 +25,15 @@ use crate::spool::{Disk, Recovery, Spool};
 /// Bytes of contents that are verified at once in the background.
 const VERIFY_BYTES: u64 = 256 * 1024 * 1024;
 
-/// Everything that storing needs; nothing where no route is configured.
+/// Everything that storing needs; nothing where neither a route nor a RIS is configured. Worklists and procedure steps alone
+/// need no keys.
 pub(super) fn gateway(settings: &Settings, live: &Live) -> Result<Option<Arc<Gateway>>, ServeError> {
-    if settings.routes.is_empty() {
-        return Ok(None);
-    }
-    let archive = Arc::new(settings.keys.open_archive()?);
+    let archive = match (settings.routes.is_empty(), settings.ris.is_empty()) {
+        (true, true) => return Ok(None),
+        (true, false) => Archive::none(),
+        (false, _) => settings.keys.open_archive()?,
+    };
+    let archive = Arc::new(archive);
     let titles: Vec<String> = settings.titles.iter().map(ToString::to_string).collect();
     let trail = Trail::open(&settings.audit, &titles)?;
     let (spool, recovery) = Spool::open_on(disk(), &settings.spool)?;
@@ -41,7 +45,7 @@ pub(super) fn gateway(settings: &Settings, live: &Live) -> Result<Option<Arc<Gat
     let rules = Box::new(move || Arc::clone(&rules.now().rules));
     let release = Release::new(settings.release.clone(), GrantFile::new(settings.grants.clone()));
     let forward = settings.forward.clone();
-    let generators = Generators::start(&settings.keygen);
+    let generators = Generators::start(&settings.keygen, archive.keyring());
     prepare(settings, &generators.layers);
     let gateway = Gateway::new(archive, generators, spool, pool, forward, rules, release);
     let commitments = Commitments::open(&settings.commitment, &settings.spool.folder)?;

@@ -222,6 +222,7 @@ async fn reload(gateway: &mut Gateway, live: &Live) -> Result<(), SettingsError>
         ("audit", fresh.audit == started.audit),
         ("commitment", fresh.commitment == started.commitment),
         ("grants", fresh.grants == started.grants),
+        ("the first route", fresh.routes.is_empty() == started.routes.is_empty()),
         ("log.format", fresh.log.format == started.log.format),
     ];
     for (key, _) in unchanged.iter().filter(|(_, same)| !same) {

@@ -48,21 +48,18 @@ impl Cursor {
             let mut lines = Lines::open(&path, offset)?;
             let mut came = false;
             while self.last < durable && bytes < BATCH_BYTES {
-                match lines.next()? {
-                    Some(Line::Record(record, _)) => {
-                        came = true;
-                        if record.number <= self.last {
-                            continue;
-                        }
-                        self.last = record.number;
-                        if record.kind == RecordKind::Event {
-                            bytes += record.body.len();
-                            messages.push(Message { text: record.body, unix_millis: record.unix_millis });
-                        }
-                    }
+                let record = match lines.next()? {
+                    Some(Line::Record(record, _)) => Some(record),
                     // What was damaged is told by who finds it at the start, and by `verify`.
-                    Some(Line::Bad(_)) => came = true,
+                    Some(Line::Bad(_)) => None,
                     Some(Line::Cut) | None => break,
+                };
+                came = true;
+                let Some(record) = record.filter(|record| record.number > self.last) else { continue };
+                self.last = record.number;
+                if record.kind == RecordKind::Event {
+                    bytes += record.body.len();
+                    messages.push(Message { text: record.body, unix_millis: record.unix_millis });
                 }
             }
             self.place = Some((first, path, lines.offset));

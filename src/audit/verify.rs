@@ -110,10 +110,8 @@ impl Check {
                 line += 1;
                 match found {
                     Line::Record(record, hash) => {
-                        if records == 0 && (record.number != file.first || record.kind != RecordKind::Begin) {
-                            self.wrong(format!("{name}: it does not begin as its name says"));
-                        }
                         records += 1;
+                        self.first(&name, file, &record, records);
                         self.record(&name, record, hash);
                     }
                     Line::Bad(error) => self.wrong(format!("{name}, line {line}: {error}")),
@@ -136,6 +134,14 @@ impl Check {
             Ok(())
         };
         walk().map_err(reading)
+    }
+
+    /// The first record of a file has to be what the name of the file says.
+    fn first(&mut self, name: &str, file: &LogFile, record: &Record, records: u64) {
+        let is_begin = record.number == file.first && record.kind == RecordKind::Begin;
+        if records == 1 && !is_begin {
+            self.wrong(format!("{name}: it does not begin as its name says"));
+        }
     }
 
     fn record(&mut self, name: &str, record: Record, hash: Hash) {

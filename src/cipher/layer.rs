@@ -5,9 +5,14 @@ use std::sync::Arc;
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+use super::chaos::{BLOCK_BYTES, Chaos, Direction, Map, PARAMETER_BYTES, Parameters};
+use super::dual::{self, DualKeys, DualOpener, DualSealer};
 use super::error::CipherError;
 use super::neural::NeuralStream;
-use crate::keygen::{Engines, GeneratorId};
+use crate::keygen::{Engines, GeneratorId, Network, Topology};
+
+/// Bytes that a layer holds back at most: what comes out of one push is no longer than what went in and these.
+pub const HELD_BYTES_MAX: usize = BLOCK_BYTES;
 
 /// An inner layer at work on one stream, in one direction.
 pub trait Layer: Send {
@@ -23,15 +28,27 @@ pub trait Layer: Send {
 pub enum Kind {
     /// XOR with key images of a generator, each of which is used once.
     NeuralStream,
+    /// Blocks permuted and masked by a chaotic map, whose parameters a network reads off the metadata.
+    Chaos(Map, Topology),
+    /// Permutation, diffusion and an AES with S-boxes of its own, from chaos, under a key of the site and one of the stream.
+    Dual,
 }
 
 impl Kind {
+    /// Whether sealing needs the instance's metadata.
+    #[must_use]
+    pub const fn reads_metadata(self) -> bool {
+        matches!(self, Self::Chaos(..))
+    }
+
     /// Bytes of the parameters that an opener needs beside the seed.
     #[must_use]
     pub const fn parameter_bytes(self) -> usize {
         match self {
             // The generator's id.
             Self::NeuralStream => 32,
+            Self::Chaos(..) => PARAMETER_BYTES,
+            Self::Dual => dual::PARAMETER_BYTES,
         }
     }
 }
@@ -64,13 +81,20 @@ impl fmt::Debug for LayerSeed {
 #[derive(Clone, Default)]
 pub struct Layers {
     engines: Option<Arc<Engines>>,
+    dual: Arc<DualKeys>,
 }
 
 impl Layers {
     /// Those that these generators make possible.
     #[must_use]
-    pub const fn new(engines: Arc<Engines>) -> Self {
-        Self { engines: Some(engines) }
+    pub fn new(engines: Arc<Engines>) -> Self {
+        Self { engines: Some(engines), dual: Arc::default() }
+    }
+
+    /// The same with the site's dual keys.
+    #[must_use]
+    pub fn with_dual(self, keys: DualKeys) -> Self {
+        Self { dual: Arc::new(keys), ..self }
     }
 
     /// None: what has an inner layer is neither sealed nor opened.
@@ -79,14 +103,30 @@ impl Layers {
         Self::default()
     }
 
-    /// A layer to seal with, and the parameters that its opener will need.
-    pub fn to_seal(&self, kind: Kind, seed: &LayerSeed) -> Result<(Vec<u8>, Box<dyn Layer>), CipherError> {
+    /// A layer to seal with, and the parameters that its opener will need. `metadata` is what the instance says of itself,
+    /// for a layer that reads it.
+    pub fn to_seal(
+        &self,
+        kind: Kind,
+        seed: &LayerSeed,
+        metadata: &[u8],
+    ) -> Result<(Vec<u8>, Box<dyn Layer>), CipherError> {
         match kind {
+            Kind::Chaos(map, topology) => {
+                let reading = self.network(map, topology)?.read(metadata);
+                let parameters = Parameters::mix(map, &reading, seed);
+                let bytes = parameters.to_bytes().to_vec();
+                Ok((bytes, Box::new(Chaos::new(parameters, seed, Direction::Seal))))
+            }
             Kind::NeuralStream => {
                 let engines = self.engines()?;
                 let engine = engines.current()?;
                 let parameters = engine.id().as_bytes().to_vec();
                 Ok((parameters, Box::new(NeuralStream::new(engine, seed, engines.batch_max()))))
+            }
+            Kind::Dual => {
+                let (parameters, layer) = DualSealer::new(&self.dual, seed)?;
+                Ok((parameters, Box::new(layer)))
             }
         }
     }
@@ -99,6 +139,10 @@ impl Layers {
         seed: &LayerSeed,
     ) -> Result<Box<dyn Layer>, CipherError> {
         match kind {
+            Kind::Chaos(map, _) => {
+                let parameters = Parameters::parse(map, parameters)?;
+                Ok(Box::new(Chaos::new(parameters, seed, Direction::Open)))
+            }
             Kind::NeuralStream => {
                 let wrong =
                     |_| CipherError::Parameters { found: parameters.len(), expected: kind.parameter_bytes() };
@@ -106,6 +150,7 @@ impl Layers {
                 let engines = self.engines()?;
                 Ok(Box::new(NeuralStream::new(engines.of(id)?, seed, engines.batch_max())))
             }
+            Kind::Dual => Ok(Box::new(DualOpener::new(&self.dual, seed, parameters)?)),
         }
     }
 
@@ -113,7 +158,20 @@ impl Layers {
     pub fn prepare(&self, kind: Kind) -> Result<(), CipherError> {
         match kind {
             Kind::NeuralStream => Ok(self.engines()?.current().map(drop)?),
+            Kind::Chaos(map, topology) => self.network(map, topology).map(drop),
+            Kind::Dual => self.dual.current().map(drop),
         }
+    }
+
+    /// The network that reads the parameters of a map.
+    fn network(&self, map: Map, topology: Topology) -> Result<Arc<Network>, CipherError> {
+        let suite = match (map, topology) {
+            (Map::Logistic, Topology::ResNet18) => "logistic-resnet18",
+            (Map::Logistic, Topology::MobileNetV2) => "logistic-mobilenetv2",
+            (Map::Lorenz, Topology::ResNet18) => "lorenz-resnet18",
+            (Map::Lorenz, Topology::MobileNetV2) => "lorenz-mobilenetv2",
+        };
+        Ok(self.engines()?.networks().of(suite, topology)?)
     }
 
     fn engines(&self) -> Result<&Engines, CipherError> {
@@ -136,7 +194,7 @@ mod tests {
     fn without_generators_nothing_is_sealed_or_opened_with_a_keystream() {
         let seed = LayerSeed::new([1; 32]);
         let (none, kind) = (Layers::none(), Kind::NeuralStream);
-        assert!(matches!(none.to_seal(kind, &seed), Err(CipherError::NoGenerators)));
+        assert!(matches!(none.to_seal(kind, &seed, &[]), Err(CipherError::NoGenerators)));
         assert!(matches!(none.to_open(kind, &[0; 32], &seed), Err(CipherError::NoGenerators)));
     }
 

@@ -3,9 +3,16 @@
 //! Nothing rests on them: what an inner layer makes is encrypted and authenticated by the seal in any case.
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
+mod chaos;
+mod dual;
 mod error;
 mod layer;
 mod neural;
 
+pub use chaos::{Map, PARAMETER_BYTES};
+pub use dual::{DualKey, DualKeyId, DualKeys};
 pub use error::CipherError;
-pub use layer::{Kind, Layer, LayerSeed, Layers};
+pub use layer::{HELD_BYTES_MAX, Kind, Layer, LayerSeed, Layers};
+
+/// Which network reads the parameters of a chaotic layer.
+pub use crate::keygen::Topology;

@@ -10,8 +10,10 @@ use serde_json::json;
 
 use super::{ConfigArgs, Exit, complain};
 use crate::app::{self, Listener};
+use crate::cipher::Kind;
 use crate::grants::GrantFile;
 use crate::keygen::GeneratorStore;
+use crate::keys::Keyring;
 use crate::policy::{Criteria, Peer, Right, Route, Rules};
 use crate::seal::Suite;
 use crate::settings::{self, Settings, SettingsError, Source};
@@ -95,6 +97,7 @@ fn files_of(settings: &Settings) -> Result<Files, SettingsError> {
         Err(error) => return Err(SettingsError::Value(error.to_string())),
     }
     notes.extend(generator_notes(settings));
+    notes.extend(dual_notes(settings));
     if let Some(users) = settings.identity.users.as_ref().filter(|users| is_open_to_all(users)) {
         notes.push(format!("Everybody on this machine can read {}: chmod 0600.", users.display()));
     }
@@ -113,7 +116,9 @@ fn generator_notes(settings: &Settings) -> Vec<String> {
     let Err(error) = GeneratorStore::new(&settings.keygen.folder).get(settings.keygen.generator) else {
         return Vec::new();
     };
-    let inner = |route: &&Route| Suite::from_name(&route.suite).is_some_and(|suite| suite.inner().is_some());
+    let inner = |route: &&Route| {
+        Suite::from_name(&route.suite).is_some_and(|suite| suite.inner() == Some(Kind::NeuralStream))
+    };
     let mut notes = vec![format!("Keys will rest on the operating system alone: {error}.")];
     notes.extend(settings.routes.iter().filter(inner).map(|route| {
         format!(
@@ -122,6 +127,26 @@ fn generator_notes(settings: &Settings) -> Vec<String> {
         )
     }));
     notes
+}
+
+/// Which routes wait for a dual key that there is none of.
+fn dual_notes(settings: &Settings) -> Vec<String> {
+    let keys = &settings.keys;
+    let found =
+        Keyring::load(&keys.keyring_path(), &keys.recipients).and_then(|keyring| keyring.dual_infos());
+    let reason = match found {
+        Ok(found) if found.is_empty() => "there is none; `sealgate keys dual` makes it".to_owned(),
+        Ok(_) => return Vec::new(),
+        Err(error) => error.to_string(),
+    };
+    let dual = |route: &&Route| Suite::from_name(&route.suite) == Some(Suite::Dual);
+    let note = |route: &Route| {
+        format!(
+            "Route {} will refuse every image: its suite dual needs the site's dual key: {reason}.",
+            route.name
+        )
+    };
+    settings.routes.iter().filter(dual).map(note).collect()
 }
 
 fn is_open_to_all(path: &Path) -> bool {

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -10,12 +11,15 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::batch::collect;
 use super::{Exit, complain};
+use crate::cipher::Layers;
 use crate::evaluate::pixels::first_frame;
 use crate::evaluate::report::{
     Generator, Named, Options, Report, Step, Suite, build, to_csv, to_html, to_json,
 };
 use crate::evaluate::source::Comparison;
-use crate::evaluate::{sealed_stream, sealed_zeros};
+use crate::evaluate::{inner_layer, sealed_stream, sealed_zeros};
+use crate::keygen::{Config, Engines};
+use crate::seal;
 
 /// Measure suites and generators by the measures of the field, and write a report
 #[derive(Debug, Args)]
@@ -173,7 +177,16 @@ fn all_generators() -> Vec<Generator<'static>> {
 /// Everything that can be measured as a suite.
 fn all_suites() -> Vec<Suite<'static>> {
     let compared = Comparison::HONEST.into_iter().chain(Comparison::WEAK).map(Suite::xor);
-    std::iter::once(sealed_stream()).chain(compared).chain([Suite::xor_reusing(Comparison::AesCtr)]).collect()
+    let reused = Suite::xor_reusing(Comparison::AesCtr);
+    std::iter::once(sealed_stream()).chain(layers()).chain(compared).chain([reused]).collect()
+}
+
+/// The inner layers that there are, of what comes with the program.
+fn layers() -> impl Iterator<Item = Suite<'static>> {
+    let layers = Layers::new(Arc::new(Engines::new(&Config::default())));
+    let inner = |suite: &seal::Suite| Some((suite.name(), suite.inner()?));
+    let chaotic = seal::Suite::ALL.iter().filter_map(inner).filter(|(_, kind)| kind.reads_metadata());
+    chaotic.map(move |(name, kind)| inner_layer(name, kind, &layers))
 }
 
 /// Those whose name contains one of `words`, whatever the case; all without words.

@@ -1,4 +1,4 @@
-//! `sealgate generator train`: a site's own generator, from a folder of its images.
+//! `sealgate generator train`: a site's own generator, from a folder of its images, or a network of a chaotic suite.
 
 use std::path::PathBuf;
 
@@ -14,6 +14,23 @@ pub(super) enum KindName {
     Full,
     /// The same with depthwise separable convolutions: 5.5 times fewer multiplications
     Lite,
+}
+
+/// The suites that have a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ChaosName {
+    /// Logistic maps, `ResNet-18`
+    #[value(name = "logistic-resnet18")]
+    LogisticResNet18,
+    /// Logistic maps, `MobileNetV2`
+    #[value(name = "logistic-mobilenetv2")]
+    LogisticMobileNetV2,
+    /// Lorenz equations, `ResNet-18`
+    #[value(name = "lorenz-resnet18")]
+    LorenzResNet18,
+    /// Lorenz equations, `MobileNetV2`
+    #[value(name = "lorenz-mobilenetv2")]
+    LorenzMobileNetV2,
 }
 
 /// How long to train.
@@ -46,8 +63,12 @@ impl Profile {
 )]
 pub(super) struct Train {
     /// Folder of images; folders in it are searched too
-    #[arg(value_name = "DIR")]
-    folder: PathBuf,
+    #[arg(value_name = "DIR", required_unless_present = "chaos")]
+    folder: Option<PathBuf>,
+    /// Train the network of this suite instead: it needs no images, its metadata is drawn. FILE is ready for use then, as
+    /// SUITE.sgn in the folder of generators
+    #[arg(long, value_name = "SUITE", value_enum, conflicts_with_all = ["folder", "kind", "resume", "device"])]
+    chaos: Option<ChaosName>,
     /// Which network
     #[arg(long, value_enum, default_value_t = KindName::Full)]
     kind: KindName,
@@ -102,13 +123,17 @@ mod training {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
 
+    use clap::ValueEnum;
     use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
     use tokio::signal::unix::{SignalKind, signal};
 
-    use super::{KindName, Train};
+    use super::{ChaosName, KindName, Profile, Train};
     use crate::cli::{Exit, complain};
     use crate::keygen::Kind;
+    use crate::keygen::Topology;
     use crate::keygen::torch::{Images, Outcome, Plan, Progress, TrainError, resumed_seed, train};
+    use crate::keygen::torch::{NetworkError, NetworkPlan, train_network};
+    use crate::keygen::write_new;
 
     impl Train {
         /// Trains until it is done or told to stop.
@@ -122,6 +147,15 @@ mod training {
                     return Exit::Failed;
                 }
             };
+            if let Some(chaos) = self.chaos {
+                return match self.train_network(chaos, &stop) {
+                    Ok(()) => Exit::Done,
+                    Err(error) => {
+                        complain(error);
+                        Exit::Failed
+                    }
+                };
+            }
             let result = self.train(&stop);
             drop(runtime);
             match result {
@@ -141,7 +175,8 @@ mod training {
 
         fn train(&self, stop: &AtomicBool) -> Result<Outcome, TrainError> {
             let plan = self.plan()?;
-            let images = Images::read(&self.folder, &plan.seed)?;
+            let folder = self.folder.as_deref().unwrap_or_else(|| Path::new("."));
+            let images = Images::read(folder, &plan.seed)?;
             eprintln!(
                 "{} images, {} files skipped; training {} on {} with {} threads, seed {}",
                 images.len(),
@@ -160,10 +195,37 @@ mod training {
             outcome.inspect(|_| println!("{}", plan.out.display()))
         }
 
+        /// A network is trained in minutes: there is no checkpoint, and what was learnt until a signal came is kept.
+        fn train_network(&self, chaos: ChaosName, stop: &AtomicBool) -> Result<(), NetworkError> {
+            let topology = match chaos {
+                ChaosName::LogisticResNet18 | ChaosName::LorenzResNet18 => Topology::ResNet18,
+                ChaosName::LogisticMobileNetV2 | ChaosName::LorenzMobileNetV2 => Topology::MobileNetV2,
+            };
+            let suite =
+                chaos.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
+            let iterations = if self.profile == Profile::Quick { 20 } else { 200 };
+            let plan = NetworkPlan {
+                suite,
+                topology,
+                seed: self.seed.clone().unwrap_or_else(random_seed),
+                iterations: self.iterations.unwrap_or(iterations),
+                threads: self.threads.unwrap_or_else(cores),
+            };
+            eprintln!("training {} for {} iterations, seed {}", plan.suite, plan.iterations, plan.seed);
+            let network = train_network(&plan, &mut |report| {
+                if report.iteration.is_multiple_of(10) {
+                    eprintln!("iteration {}: loss {:.4}", report.iteration, report.loss);
+                }
+                !stop.load(Ordering::Relaxed)
+            })?;
+            write_new(&self.out, &network.to_bytes())?;
+            println!("{}", self.out.display());
+            Ok(())
+        }
+
         fn plan(&self) -> Result<Plan, TrainError> {
             let (iterations, report_every, checkpoint_every) = self.profile.lengths();
             let checkpoint = beside(&self.out, ".checkpoint");
-            let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
             Ok(Plan {
                 kind: match self.kind {
                     KindName::Full => Kind::Full,
@@ -175,7 +237,7 @@ mod training {
                     None => random_seed(),
                 },
                 device: self.device.parse()?,
-                threads: self.threads.unwrap_or_else(|| u32::try_from(cores).unwrap_or(1)),
+                threads: self.threads.unwrap_or_else(cores),
                 iterations: self.iterations.unwrap_or(iterations),
                 report_every,
                 checkpoint_every,
@@ -184,6 +246,11 @@ mod training {
                 out: self.out.clone(),
             })
         }
+    }
+
+    fn cores() -> u32 {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        u32::try_from(cores).unwrap_or(1)
     }
 
     fn random_seed() -> String {

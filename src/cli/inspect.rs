@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::batch::{Inputs, Outcome};
 use super::{ConfigArgs, Exit, complain};
-use crate::keys::{Archive, Opens};
-use crate::seal::{self, InspectError, Inspection, Seal};
+use crate::keys::{Archive, Keyring, Opens};
+use crate::seal::{self, InspectError, Inspection, Seal, SignatureProblem, SignerKey};
 use crate::settings;
 
 /// Say what DICOM files are, and which of them are sealed
@@ -41,6 +41,13 @@ impl Inspect {
                 _ => None,
             };
             let mut outcome = Outcome { fields: fields(&inspection), sentence: sentence(&inspection) };
+            if let Some(signature) = &inspection.signature {
+                let keyring = Keyring::load(&keys.keyring_path(), &keys.recipients);
+                let known = |signer| keyring.as_ref().ok()?.name_of(signer).ok()?;
+                let (fields, sentence) = signature_in_words(signature, known);
+                outcome.fields["signature"] = fields;
+                outcome.sentence += &sentence;
+            }
             match opens {
                 Some(Ok(opens)) => {
                     outcome.sentence += &in_words(&opens);
@@ -51,6 +58,22 @@ impl Inspect {
             }
             Ok::<_, InspectError>(outcome)
         })
+    }
+}
+
+/// Who signed, as fields and as the end of a sentence.
+fn signature_in_words(
+    signature: &Result<SignerKey, SignatureProblem>,
+    known: impl Fn(SignerKey) -> Option<String>,
+) -> (serde_json::Value, String) {
+    match signature {
+        Ok(signer) => {
+            let name = known(*signer);
+            let words = name.clone().unwrap_or_else(|| format!("gateway {signer}, which is not known here"));
+            let fields = json!({ "good": true, "signer": signer.to_string(), "name": name });
+            (fields, format!("; signed by {words}"))
+        }
+        Err(problem) => (json!({ "good": false, "problem": problem.to_string() }), format!("; {problem}")),
     }
 }
 

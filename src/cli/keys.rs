@@ -12,8 +12,10 @@ use super::time::{unix_millis, utc};
 use super::{ConfigArgs, Exit, complain};
 use crate::dicom::{AeTitle, Uid};
 use crate::keys::store::{Filter, KeyStore, StoredKey, restore, verify_backup};
+use crate::keys::write_new_file;
 use crate::keys::{
-    Algorithm, Config, KekInfo, Keyring, KeysError, NewCustody, RecipientName, rotation, selftest,
+    Algorithm, Config, DualKeyInfo, KekInfo, Keyring, KeysError, NewCustody, RecipientName, dual, rotation,
+    selftest,
 };
 use crate::settings;
 
@@ -34,6 +36,10 @@ enum Action {
     List(List),
     /// Make a new key the current one of a recipient; the old one stays for opening
     Rotate(NewKey),
+    /// Make the site's key for the suite `dual`; again makes the next, and the older ones stay for opening
+    Dual(Common),
+    /// Make the key that this gateway signs with, export its public half, or take in that of another gateway
+    Signer(SignerArgs),
     /// Wrap every stored key for the current recipients; images are not touched
     Rewrap(Common),
     /// Copy the key store to a new file while the service runs
@@ -118,6 +124,21 @@ struct Verify {
 }
 
 #[derive(Debug, Args)]
+struct SignerArgs {
+    /// Write the public half of the current key to this new file, and make none
+    #[arg(long, value_name = "FILE", conflicts_with = "import")]
+    export: Option<PathBuf>,
+    /// Take in the public half in this file, which another gateway exported; its signatures then have a name
+    #[arg(long, value_name = "FILE", requires = "name")]
+    import: Option<PathBuf>,
+    /// What the other gateway is called here
+    #[arg(long, value_name = "NAME")]
+    name: Option<RecipientName>,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Args)]
 struct ExportPublic {
     /// Whose key
     #[arg(long, value_name = "NAME", default_value = "site")]
@@ -147,10 +168,11 @@ impl Keys {
         let common = match &self.action {
             Action::Init(new) | Action::Rotate(new) => &new.common,
             Action::List(list) => &list.common,
-            Action::Rewrap(common) => common,
+            Action::Rewrap(common) | Action::Dual(common) => common,
             Action::Backup(backup) | Action::Restore(backup) => &backup.common,
             Action::Verify(verify) => &verify.common,
             Action::ExportPublic(export) => &export.common,
+            Action::Signer(signer) => &signer.common,
         };
         let config = match settings::load(&common.config.source()) {
             Ok(settings) => settings.keys,
@@ -171,10 +193,12 @@ impl Action {
             Self::List(list) => list.run(config),
             Self::Rotate(new) => new.rotate(config),
             Self::Rewrap(_) => rewrap(config),
+            Self::Dual(_) => dual_key(config),
             Self::Backup(backup) => backup.make(config),
             Self::Restore(backup) => backup.restore(config),
             Self::Verify(verify) => verify.run(config),
             Self::ExportPublic(export) => export.run(config),
+            Self::Signer(signer) => signer.run(config),
         }
     }
 }
@@ -320,6 +344,7 @@ impl List {
 fn list_keks(config: &Config) -> Result<Answer, KeysError> {
     let keyring = Keyring::load(&config.keyring_path(), &config.recipients)?;
     let keks: Vec<_> = keyring.keks().collect();
+    let dual = keyring.dual_infos()?;
     let line = |kek: &KekInfo| {
         let mark = if kek.current { "current" } else { "old    " };
         format!(
@@ -333,9 +358,12 @@ fn list_keks(config: &Config) -> Result<Answer, KeysError> {
             config.keyring_path().display()
         )
     } else {
-        keks.iter().map(line).collect::<Vec<_>>().join("\n")
+        let dual = dual
+            .iter()
+            .map(|key: &DualKeyInfo| format!("dual     {:>17}  {:<31} {}", key.generation, "", key.id));
+        keks.iter().map(line).chain(dual).collect::<Vec<_>>().join("\n")
     };
-    Ok(Answer::good(json!({ "keks": keks }), text))
+    Ok(Answer::good(json!({ "keks": keks, "dual_keys": dual }), text))
 }
 
 fn instance_as_json(stored: &StoredKey) -> Value {
@@ -378,6 +406,40 @@ fn rewrap(config: &Config) -> Result<Answer, KeysError> {
     Ok(Answer { good: outcome.failed == 0, fields: json!({ "rewrap": outcome }), text })
 }
 
+fn dual_key(config: &Config) -> Result<Answer, KeysError> {
+    let made = config.open_keyring()?.make_dual_key(now_unix_seconds())?;
+    let DualKeyInfo { id, generation, .. } = &made;
+    let text = format!(
+        "Made dual key {generation}, id {id}. It is used once the service is restarted.\nWithout it, what is sealed with the \
+         suite dual does not open: `sealgate keys backup` takes it along."
+    );
+    Ok(Answer::good(json!({ "dual_key": made }), text))
+}
+
+impl SignerArgs {
+    fn run(&self, config: &Config) -> Result<Answer, KeysError> {
+        let keyring = || Keyring::load(&config.keyring_path(), &config.recipients);
+        if let Some(file) = &self.export {
+            write_new_file(file, &keyring()?.export_signer()?)?;
+            let text = format!("Wrote the public half to {}.", file.display());
+            return Ok(Answer::good(json!({ "file": file }), text));
+        }
+        if let (Some(file), Some(name)) = (&self.import, &self.name) {
+            let signer = keyring()?.import_signer(name, file)?;
+            let text = format!("Signatures of {} are known as those of {name}.", signer.public_key);
+            return Ok(Answer::good(json!({ "signer": signer }), text));
+        }
+        let signer = config.open_keyring()?.make_signer(now_unix_seconds())?;
+        let hint =
+            if config.sign { "" } else { "\nNote: set `keys.sign` to true; until then nothing is signed." };
+        let text = format!(
+            "Made signing key {}, public key {}. It is used once the service is restarted.{hint}",
+            signer.name, signer.public_key
+        );
+        Ok(Answer::good(json!({ "signer": signer }), text))
+    }
+}
+
 impl Backup {
     fn make(&self, config: &Config) -> Result<Answer, KeysError> {
         let store = config.open_store()?;
@@ -385,32 +447,40 @@ impl Backup {
         let manifest = store.backup(&self.file, now_unix_seconds(), &mut bar_updates(&bar))?;
         let (_, checked) = verify_backup(&self.file, &mut bar_updates(&bar))?;
         bar.finish_and_clear();
+        let dual = dual::back_up(&config.keyring_path(), &self.file)?;
         let text = format!(
-            "Backed up {} keys in {} records to {}.\nKeep the key files of {} apart from it: without them it opens \
+            "Backed up {} keys in {} records to {}, {} dual keys beside it.\nKeep the key files of {} apart from it: without them it opens \
              nothing.{}",
             manifest.counts.keys,
             manifest.counts.records,
             self.file.display(),
+            dual.len(),
             config.keyring_path().display(),
             lines(&checked.problems)
         );
         let good = checked.problems.is_empty();
-        Ok(Answer { good, fields: json!({ "manifest": manifest, "problems": checked.problems }), text })
+        Ok(Answer {
+            good,
+            fields: json!({ "manifest": manifest, "dual_keys": dual, "problems": checked.problems }),
+            text,
+        })
     }
 
     fn restore(&self, config: &Config) -> Result<Answer, KeysError> {
         let bar = progress("verifying");
         let restored = restore(&self.file, &config.store_path(), now_unix_seconds(), &mut bar_updates(&bar))?;
         bar.finish_and_clear();
+        let dual = dual::restore(&config.keyring_path(), &self.file)?;
         let before = restored.replaced.as_ref();
         let before =
             before.map_or(String::new(), |path| format!("\nThe store before it is {}.", path.display()));
         let text = format!(
-            "Restored {} keys to {}.{before}\n`sealgate keys verify` tries whether they open.",
+            "Restored {} keys to {}, and {} dual keys.{before}\n`sealgate keys verify` tries whether they open.",
             restored.manifest.counts.keys,
-            config.store_path().display()
+            config.store_path().display(),
+            dual.len()
         );
-        Ok(Answer::good(json!({ "restored": restored }), text))
+        Ok(Answer::good(json!({ "restored": restored, "dual_keys": dual }), text))
     }
 }
 
@@ -447,7 +517,7 @@ impl ExportPublic {
         let keyring = Keyring::load(&config.keyring_path(), &config.recipients)?;
         let exported = keyring.export_public(&self.recipient)?;
         if let Some(path) = &self.out {
-            crate::keys::write_new_file(path, &exported)?;
+            write_new_file(path, &exported)?;
             let text = format!("Wrote the public key of {} to {}.", self.recipient, path.display());
             return Ok(Answer::good(json!({ "file": path }), text));
         }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,11 +11,14 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
-use super::{ConfigArgs, Exit, complain, open_archive};
+use super::{ConfigArgs, Exit, complain, open_archive, own_door};
 use crate::association::Transport;
-use crate::dicom::{AeAddress, Uid};
+use crate::dicom::{AeAddress, AeTitle, Uid};
 use crate::flow::Generators;
-use crate::flow::migrate::{Direction, Entry, Found, Journal, Migration, Plan, Summary, Target};
+use crate::flow::migrate::{
+    Direction, Entry, Found, Journal, Landing, Migration, Place, Plan, Summary, Target,
+};
+use crate::policy::Fetch;
 use crate::scu::{Destination, Dialer, Dialing, Failure, Pool};
 use crate::seal::Suite;
 use crate::settings::Settings;
@@ -58,6 +62,9 @@ pub(super) struct Migrate {
     /// How images are sealed
     #[arg(long, default_value_t = Suite::DeepKeyGen, value_parser = super::seal::suite)]
     suite: Suite,
+    /// Where a C-MOVE leads to, instead of the first listener, and in clear; only with retrieve = "move"
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
     /// Say what there is to do, and do nothing
     #[arg(long)]
     dry_run: bool,
@@ -96,8 +103,16 @@ impl Migrate {
         let ran = pool(&settings).and_then(|pool| {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
             let runtime = runtime.map_err(|error| error.to_string())?;
-            let generators = Generators::start(&settings.keygen);
-            runtime.block_on(self.migrate(Migration::new(plan, Arc::new(archive), generators, pool)))
+            let generators = Generators::start(&settings.keygen, archive.keyring());
+            runtime.block_on(async {
+                let landing = self.landing(&settings, &plan).await?;
+                let migration = Migration::new(plan, Arc::new(archive), generators, pool);
+                self.migrate(match landing {
+                    Some(landing) => migration.with_landing(landing),
+                    None => migration,
+                })
+                .await
+            })
         });
         ran.unwrap_or_else(|error| {
             complain(error);
@@ -128,6 +143,36 @@ impl Migrate {
             per_second: self.per_second,
             scratch: self.scratch.clone().unwrap_or_else(std::env::temp_dir),
             held_bytes_max: HELD_BYTES_MAX,
+        })
+    }
+
+    /// Where archives send to that are asked by C-MOVE.
+    async fn landing(&self, settings: &Settings, plan: &Plan) -> Result<Option<Landing>, String> {
+        let to = match &plan.to {
+            Target::Archive(place) => Some(place),
+            Target::Folder(_) => None,
+        };
+        let mut titles: Vec<AeTitle> = std::iter::once(&plan.from)
+            .chain(to)
+            .filter(|place| place.fetch == Fetch::Move)
+            .map(|place| place.node.calling.clone())
+            .collect();
+        titles.dedup();
+        let title = match &titles[..] {
+            [] => return Ok(None),
+            [title] => title.clone(),
+            _ => return Err("both archives are asked by C-MOVE, so they need the same `calling`".to_owned()),
+        };
+        let profiles =
+            Profiles::load(&settings.tls, &Profiles::default()).map_err(|error| error.to_string())?;
+        let (address, server) = own_door(settings, &profiles, self.listen);
+        let limits = settings.scu.limits(&settings.association);
+        let opened = Landing::open(address, server, title.clone(), limits).await;
+        opened.map(Some).map_err(|error| {
+            format!(
+                "cannot listen on {address} for what C-MOVE brings: {error}; stop the gateway for as long as the migration \
+                 takes, or name with --listen another address that the archive knows {title} under"
+            )
         })
     }
 
@@ -252,14 +297,14 @@ fn entry(found: &Found, migrated: &Result<Summary, String>) -> Entry {
     }
 }
 
-fn destination(settings: &Settings, name: &str) -> Result<Destination, String> {
+fn destination(settings: &Settings, name: &str) -> Result<Place, String> {
     let found = settings.destinations.iter().find(|destination| destination.name == name);
     let names = || settings.destinations.iter().map(|one| one.name.as_str()).collect::<Vec<_>>().join(", ");
     let found =
         found.ok_or_else(|| format!("there is no destination {name:?} in the configuration: {}", names()))?;
     let own = found.calling.clone().or_else(|| settings.titles.first().cloned());
     let calling = own.ok_or("the gateway has no AE title: set titles")?;
-    Ok(Destination { address: found.address.clone(), calling })
+    Ok(Place { node: Destination { address: found.address.clone(), calling }, fetch: found.retrieve })
 }
 
 /// Associations as the configuration wants them.

@@ -23,6 +23,7 @@ mod tls;
 mod users;
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -30,6 +31,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::keys::Archive;
 use crate::settings::{self, Settings, Source};
+use crate::tls::{Profiles, Server};
 
 /// A DICOM gateway that seals images on the way into the PACS and opens them on the way out.
 #[derive(Debug, Parser)]
@@ -108,6 +110,20 @@ fn open_archive(config: &ConfigArgs) -> Result<(Settings, Archive), Exit> {
             Err(Exit::Failed)
         }
     }
+}
+
+/// Where a PACS reaches us with what a C-MOVE of a command brings: at the first listener, as it is, or at this address in clear.
+fn own_door(
+    settings: &Settings,
+    profiles: &Profiles,
+    listen: Option<SocketAddr>,
+) -> (SocketAddr, Option<Server>) {
+    let listener = settings.listeners.first();
+    let server = listener
+        .filter(|_| listen.is_none())
+        .and_then(|listener| profiles.server(listener.tls.as_deref()?, listener.asks()));
+    let address = listen.or(listener.map(|listener| listener.address)).expect("rules want a listener");
+    (address, server)
 }
 
 /// Where the configuration is when nobody says.

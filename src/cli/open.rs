@@ -8,11 +8,11 @@ use clap::Args;
 use serde_json::json;
 
 use super::batch::{Input, Inputs, Outcome, Outputs};
-use super::{ConfigArgs, Exit, open_archive};
-use crate::cipher::Layers;
+use super::{ConfigArgs, Exit, complain, open_archive};
+use crate::cipher::{DualKeys, Layers};
 use crate::keygen::Engines;
 use crate::keys::{Archive, Binding as KeyBinding, KeysError, Source};
-use crate::seal::{Changes, Claim, FileError, HeaderMode, open_file};
+use crate::seal::{Changes, Claim, FileError, HeaderMode, SignerKey, open_file};
 
 /// Open sealed DICOM files
 #[derive(Debug, Args)]
@@ -35,7 +35,11 @@ impl Open {
     pub(super) fn run(self) -> Exit {
         match open_archive(&self.config) {
             Ok((settings, archive)) => {
-                let layers = Layers::new(Arc::new(Engines::new(&settings.keygen)));
+                let dual = archive.keyring().dual_keys().unwrap_or_else(|error| {
+                    complain(error);
+                    DualKeys::default()
+                });
+                let layers = Layers::new(Arc::new(Engines::new(&settings.keygen))).with_dual(dual);
                 self.inputs.run("opening", |input| self.open(input, &archive, &layers))
             }
             Err(exit) => exit,
@@ -67,20 +71,28 @@ impl Open {
         let tags = |tags: &[dicom_core::Tag]| tags.iter().map(ToString::to_string).collect::<Vec<_>>();
         let Changes { changed, added, removed } = &opened.changes;
         let binding = &opened.binding;
+        let signed_by = opened.signer.map(|signer| signed_by(archive, signer));
         Ok(Outcome {
             fields: json!({
                 "out": path.display().to_string(), "key_id": binding.key_id.to_string(), "key_from": source,
-                "suite": binding.suite.name(), "sop_instance": binding.sop_instance,
+                "suite": binding.suite.name(), "signed_by": signed_by, "sop_instance": binding.sop_instance,
                 "transfer_syntax": opened.original.transfer_syntax, "warnings": warnings,
                 "changed": tags(changed), "added": tags(added), "removed": tags(removed),
             }),
             sentence: format!(
-                "opened with the key from {place}{}{}",
+                "opened with the key from {place}{}{}{}",
+                signed_by.map_or_else(String::new, |name| format!("; signed by {name}")),
                 noted(&warnings),
                 in_words(&opened.changes)
             ),
         })
     }
+}
+
+/// The gateway that signed, by name where it is known here.
+fn signed_by(archive: &Archive, signer: SignerKey) -> String {
+    let known = archive.keyring().name_of(signer).ok().flatten();
+    known.unwrap_or_else(|| format!("gateway {signer}, which is not known here"))
 }
 
 fn noted(warnings: &[String]) -> String {

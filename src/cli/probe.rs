@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use super::time::{now_unix_millis, utc};
-use super::{ConfigArgs, Exit, complain};
+use super::{ConfigArgs, Exit, complain, own_door};
 use crate::dicom::AeTitle;
 use crate::keys::Keyring;
 use crate::policy::{Destination, Fetch};
@@ -138,12 +138,7 @@ impl Probe {
 
     /// Where the PACS knows us; while the gateway runs, it is there.
     async fn door(&self, settings: &Settings, profiles: &Profiles, title: &AeTitle) -> Result<Door, Stopped> {
-        let listener = settings.listeners.first();
-        let server = listener
-            .filter(|_| self.listen.is_none())
-            .and_then(|listener| profiles.server(listener.tls.as_deref()?, listener.asks()));
-        let address =
-            self.listen.or(listener.map(|listener| listener.address)).expect("rules want a listener");
+        let (address, server) = own_door(settings, profiles, self.listen);
         Door::open(address, server, title.clone(), settings.association.clone()).await.map_err(|error| {
             let what = format!(
                 "cannot listen on {address} for what C-MOVE brings: {error}; stop the gateway for as long as the probe \

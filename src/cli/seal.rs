@@ -14,7 +14,7 @@ use crate::keys::store::{Facts, OriginalAttributes};
 use crate::keys::{Archive, Binding as KeyBinding, KeysError};
 use crate::seal::scan::Image;
 use crate::seal::{
-    Binding, Claim, FileError, KeyId, NewSeal, NoEntropy, SealError, Sealed, Suite, random, seal_file,
+    Binding, Claim, FileError, KeyId, NewSeal, NoEntropy, SealError, Sealed, Suite, random, seal_file_signed,
 };
 
 /// Seal DICOM files
@@ -74,7 +74,7 @@ impl Seal {
             Ok(opened) => opened,
             Err(exit) => return exit,
         };
-        let generators = Generators::start(&settings.keygen);
+        let generators = Generators::start(&settings.keygen, archive.keyring());
         self.inputs.run("sealing", |input| self.seal(input, &generators, &archive))
     }
 
@@ -104,15 +104,16 @@ impl Seal {
                 .ok()
                 .map(|found| found.content_key)
         };
-        let (sealed, binding) = match seal_file(file, &mut out, &generators.layers, new_seal, known) {
-            Ok(sealed) => sealed,
-            Err(FileError::Seal(SealError::NoPixels)) if self.without_pixels != WithoutPixels::Refuse => {
-                drop(out);
-                return self.pass(input);
-            }
-            Err(FileError::Seal(SealError::NoPixels)) => return Err(FileError::Key(Refused::NoPixels)),
-            Err(error) => return Err(error),
-        };
+        let (sealed, binding) =
+            match seal_file_signed(file, &mut out, &generators.layers, new_seal, known, archive.signer()) {
+                Ok(sealed) => sealed,
+                Err(FileError::Seal(SealError::NoPixels)) if self.without_pixels != WithoutPixels::Refuse => {
+                    drop(out);
+                    return self.pass(input);
+                }
+                Err(FileError::Seal(SealError::NoPixels)) => return Err(FileError::Key(Refused::NoPixels)),
+                Err(error) => return Err(error),
+            };
         std::io::Write::flush(&mut out)?;
         drop(out);
         // First the key, then the name: a sealed file that has its name can be opened.

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::time::now_unix_millis;
 use super::{ConfigArgs, Exit, complain};
 use crate::flow::Ticket;
-use crate::flow::commitment::kept_until;
+use crate::flow::commitment::{AskedOf, Pending, Stage, kept_until, pending};
 use crate::policy::Destination;
 use crate::settings;
 use crate::spool::{
@@ -45,6 +45,8 @@ enum Action {
     Drop(Drop),
     /// Wait until nothing is on its way any more
     Drain(Drain),
+    /// List the storage commitments that modalities wait for
+    Commitments(Commitments),
 }
 
 #[derive(Debug, Args)]
@@ -103,6 +105,12 @@ struct Drop {
 }
 
 #[derive(Debug, Args)]
+struct Commitments {
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Args)]
 struct Drain {
     /// Give up after so many seconds
     #[arg(long, value_name = "SECONDS")]
@@ -119,6 +127,7 @@ impl SpoolCommand {
             Action::Retry(decide) => &decide.common,
             Action::Drop(drop) => &drop.common,
             Action::Drain(drain) => &drain.common,
+            Action::Commitments(commitments) => &commitments.common,
         };
         let settings = match settings::load(&common.config.source()) {
             Ok(settings) => settings,
@@ -135,6 +144,7 @@ impl SpoolCommand {
             Action::Retry(decide) => decide.run(&config),
             Action::Drop(drop) => drop.run(&config),
             Action::Drain(drain) => drain.run(&config),
+            Action::Commitments(_) => commitments(&config),
         };
         match answer {
             Ok((fields, _, exit)) if as_json => {
@@ -201,14 +211,19 @@ fn as_json(entry: &Summary, places: &[Destination]) -> Value {
     })
 }
 
-fn in_words(entry: &Summary, places: &[Destination]) -> String {
-    let seconds = entry.age_millis(now()) / 1000;
-    let age = match seconds {
+/// A span of time as people say it.
+fn span(millis: u64) -> String {
+    let seconds = millis / 1000;
+    match seconds {
         0..120 => format!("{seconds} s"),
         120..7200 => format!("{} min", seconds / 60),
         7200..172_800 => format!("{} h", seconds / 3600),
         _ => format!("{} d", seconds / 86_400),
-    };
+    }
+}
+
+fn in_words(entry: &Summary, places: &[Destination]) -> String {
+    let age = span(entry.age_millis(now()));
     let deliveries: Vec<String> = entry
         .deliveries
         .iter()
@@ -235,6 +250,42 @@ fn in_words(entry: &Summary, places: &[Destination]) -> String {
         entry.content_bytes,
         deliveries.join("; ")
     )
+}
+
+fn commitments(config: &Config) -> Answer {
+    let (found, damaged) = pending(&config.folder)?;
+    let mut lines: Vec<String> = found.iter().map(commitment_in_words).collect();
+    lines
+        .extend(damaged.iter().map(|paper| format!("paper {paper} does not read; its modality is not told")));
+    if lines.is_empty() {
+        lines.push("No modality waits for a storage commitment.".to_owned());
+    }
+    Ok((json!({ "commitments": found, "damaged": damaged }), lines.join("\n"), Exit::Done))
+}
+
+fn commitment_in_words(one: &Pending) -> String {
+    let Pending { transaction, peer, instances, stage, asked, received_unix_millis } = one;
+    let stage = match stage {
+        Stage::Forwarding => "its instances are being forwarded",
+        Stage::Asking => "PACS are asked",
+        Stage::Telling => "decided, the modality has not heard it yet",
+    };
+    let asked: Vec<String> = asked
+        .iter()
+        .map(|AskedOf { destination, instances, asked_unix_millis, failed }| {
+            match (failed, asked_unix_millis) {
+                (Some(0), _) => format!("{destination}: has all {instances}"),
+                (Some(failed), _) => format!("{destination}: {failed} of {instances} not committed"),
+                (None, 0) => format!("{destination}: not asked yet"),
+                (None, at) => {
+                    format!("{destination}: asked {} ago, no answer", span(now().saturating_sub(*at)))
+                }
+            }
+        })
+        .collect();
+    let age = span(now().saturating_sub(*received_unix_millis));
+    let asked = if asked.is_empty() { String::new() } else { format!("\n    {}", asked.join("; ")) };
+    format!("{transaction}  {age:>7}  {instances} instances of {peer}: {stage}{asked}")
 }
 
 impl Show {

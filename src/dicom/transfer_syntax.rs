@@ -31,6 +31,8 @@ impl TransferSyntax {
     pub const IMPLICIT_LITTLE: &'static str = "1.2.840.10008.1.2";
     /// Explicit VR Little Endian.
     pub const EXPLICIT_LITTLE: &'static str = "1.2.840.10008.1.2.1";
+    /// RLE Lossless.
+    pub const RLE_LOSSLESS: &'static str = "1.2.840.10008.1.2.5";
 
     /// The syntax with this UID, if Sealgate takes it.
     #[must_use]

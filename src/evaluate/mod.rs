@@ -18,6 +18,7 @@ pub mod finding;
 pub mod image;
 /// How many keys there are, and how much of that is entropy.
 pub mod key_space;
+mod layered;
 /// The figures of the papers.
 pub mod papers;
 /// The pixels of DICOM files.
@@ -35,5 +36,6 @@ pub mod sp800_90b;
 mod special;
 
 pub use error::EvaluateError;
+pub use layered::inner_layer;
 pub use sealed::{sealed_stream, sealed_zeros};
 pub use seeded::Seeded;

@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
-use tracing::{error, warn};
+use tracing::error;
 
-use super::{AUDIT, Gateway, now_unix_millis};
-use crate::audit::{Alert, Party, What};
+use super::{Gateway, audit, now_unix_millis};
 use crate::spool::{EntryId, Mailbox, Reply, Request, SpoolError, Wish};
 
 /// How often it is looked for requests.
@@ -33,17 +32,7 @@ pub async fn attend(gateway: Arc<Gateway>, mailbox: Mailbox) {
 fn attend_once(gateway: &Gateway, mailbox: &Mailbox) -> Result<(), SpoolError> {
     for (id, request) in mailbox.requests()? {
         let reply = carry_out(gateway, &request);
-        let Request { wish, entries, destination, reason, by } = &request;
-        warn!(
-            target: AUDIT, ?wish, entries = entries.len(), ?destination, reason, by, changed = reply.changed,
-            problems = reply.problems.len(), "an operator has decided about the spool"
-        );
-        let what = match wish {
-            Wish::Retry => What::DeliveriesRetried,
-            Wish::Drop => What::DeliveriesDropped,
-        };
-        let text = format!("{} deliveries, {} problems: {reason}", reply.changed, reply.problems.len());
-        gateway.trail.alert(Alert::done(what, text).by(Party::named(by)));
+        audit::decided(&gateway.trail, &request, reply.changed, reply.problems.len());
         mailbox.reply(id, &reply)?;
     }
     Ok(())
@@ -77,11 +66,7 @@ fn decide(gateway: &Gateway, request: &Request, entry: EntryId) -> Result<usize,
         }
         Wish::Drop => {
             let dropped = spool.discard(entry, destination, &request.reason, now)?;
-            let (instance, reason, by) = (instance.unwrap_or_default(), &request.reason, &request.by);
-            warn!(target: AUDIT, %entry, instance, ?destination, reason, by, dropped, "deliveries were given up");
-            let text = format!("{dropped} deliveries of entry {entry} given up: {reason}");
-            let alert = Alert::done(What::DeliveriesDropped, text).by(Party::named(by));
-            gateway.trail.alert(alert.about(&instance));
+            audit::given_up(&gateway.trail, request, entry, &instance.unwrap_or_default(), dropped);
             Ok(dropped)
         }
     }

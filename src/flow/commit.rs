@@ -13,11 +13,15 @@ use super::intake::{Offered, Stored};
 use super::refusal::Refused;
 use super::ticket::{Protection, Ticket};
 use super::waiting::Settled;
-use super::{AUDIT, now_unix_millis};
-use crate::audit::{Alert, Instance, Kind, Transfer, What};
+use super::{audit, now_unix_millis};
+use crate::audit::Transfer;
 use crate::dicom::Uid;
+use crate::keys::KeysError;
 use crate::policy::{Acknowledge, Route};
-use crate::spool::{Draft, EntryId, Meta, SpoolError, Summary};
+use crate::spool::{Draft, EntryId, Meta, Summary};
+
+/// Tells when a wrapped key is durable, and how many keys its instance has by then.
+pub(super) type KeyKept = oneshot::Receiver<Result<u32, KeysError>>;
 
 /// What there is to wait for, by destination.
 type Waits = Vec<(String, oneshot::Receiver<Settled>)>;
@@ -32,6 +36,8 @@ pub(super) struct Taken {
     pub(super) patient: Option<String>,
     pub(super) protection: Protection,
     pub(super) digest: [u8; 32],
+    /// Resolves when the wrapped key is durable; none where there is no key.
+    pub(super) key: Option<KeyKept>,
 }
 
 /// What is known when the last byte has come.
@@ -62,13 +68,17 @@ impl End {
             Acknowledge::Spooled => Vec::new(),
             Acknowledge::Forwarded => self.wait_at(entry, self.route.destinations.iter()),
         };
-        let (study, patient, protection) = (taken.study, taken.patient, taken.protection);
-        let draft = taken.draft;
-        let (archive, again) = (Arc::clone(&gateway.archive), self.offered.sop_instance.clone());
+        let Taken { draft, key, protection, study, patient, .. } = taken;
         let committed = tokio::task::spawn_blocking(move || {
-            let receipt = draft.commit(meta, now_unix_millis())?;
-            // For the log alone: what cannot be read does not undo what is safe.
-            Ok::<_, SpoolError>((receipt, archive.came_before(&again).unwrap_or(false)))
+            let mut keys = 0;
+            // The key comes first: what is in the spool can be opened.
+            let receipt = draft.commit_after(meta, now_unix_millis(), || {
+                if let Some(kept) = key {
+                    keys = kept.blocking_recv().map_err(|_| Refused::Task)??;
+                }
+                Ok::<_, Refused>(())
+            })?;
+            Ok::<_, Refused>((receipt, keys > 1))
         });
         let committed = committed.await;
         drop(turn);
@@ -82,15 +92,10 @@ impl End {
             study,
             patient,
             sealed: protection != Protection::Clear,
-            ..received(&self.visitor, &self.offered.sop_class, instance)
+            ..audit::received(&self.visitor, &self.offered.sop_class, instance)
         });
         if came_before {
-            info!(
-                target: AUDIT, peer, %instance, %entry,
-                "the instance came before, with other bytes or until it was forwarded: sealed under a further key"
-            );
-            let again = Alert::done(What::CameAgain, "sealed under a further key");
-            gateway.trail.alert(again.by(self.visitor.party()).about(instance));
+            audit::came_again(&gateway.trail, &self.visitor, instance, entry);
         }
         self.acknowledge(entry, waits).await?;
         Ok(Stored::New(receipt))
@@ -161,23 +166,6 @@ impl End {
         let patience = Duration::from_secs(self.gateway.config.acknowledge_seconds_max);
         let answered = timeout(patience, forwarded(waits)).await;
         answered.map_err(|_| Refused::NotInTime(self.route.destinations.join(", ")))?
-    }
-}
-
-/// An instance that a node stores with us, as the audit trail has it.
-pub(crate) fn received(visitor: &Visitor, class: &Uid, instance: &Uid) -> Transfer {
-    Transfer {
-        kind: Kind::Received,
-        source: visitor.party(),
-        destination: visitor.ourselves(),
-        requestor: visitor.user(),
-        study: None,
-        patient: None,
-        instances: vec![Instance { class: class.clone(), uid: instance.clone(), key_id: None }],
-        sealed: false,
-        grant: None,
-        failure: None,
-        ticket: 0,
     }
 }
 

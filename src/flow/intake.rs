@@ -11,7 +11,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::oneshot;
 use tokio::task::block_in_place;
 
-use super::commit::{End, Taken};
+use super::commit::{End, KeyKept, Taken};
 use super::gateway::{Gateway, Visitor};
 use super::now_unix_millis;
 use super::refusal::Refused;
@@ -83,7 +83,7 @@ struct Sealing {
     /// The wrapped key, until it is given to the key store.
     record: Option<Vec<u8>>,
     /// Resolves when the wrapped key is durable.
-    kept: Option<oneshot::Receiver<Result<u32, KeysError>>>,
+    kept: Option<KeyKept>,
 }
 
 /// An instance that goes on as it came: already sealed, or without pixels.
@@ -188,7 +188,8 @@ impl Intake {
         let key_record = archive.in_tag(&record).map(<[u8]>::to_vec);
         let new = NewSeal { binding: binding.clone(), key, key_record };
         let layers = &self.gateway.layers;
-        let begin = || Sealer::new(&original, new, layers, None, draft, find_key);
+        let signer = archive.signer();
+        let begin = || Sealer::signed(&original, new, layers, None, draft, find_key, signer);
         let sealer = if is_slow(suite) { aside(begin) } else { begin() }?;
         Ok(Sealing { sealer, binding, record: Some(record), kept: None })
     }
@@ -329,8 +330,6 @@ impl End {
             Err(SealError::NoPixels) => return self.without_pixels(&head).await,
             Err(error) => return Err(error.into()),
         };
-        // First the key: what is in the spool can be opened.
-        kept.ok_or(Refused::Task)?.await.map_err(|_| Refused::Task)??;
         self.commit(Taken {
             draft: sink.0,
             transfer_syntax: Uid::parse(sealed.transfer_syntax).expect("a UID of the standard's registry"),
@@ -339,6 +338,7 @@ impl End {
             patient: sealed.patient,
             protection: Protection::Sealed(binding.key_id.to_string()),
             digest: sealed.digest,
+            key: Some(kept.ok_or(Refused::Task)?),
         })
         .await
     }
@@ -362,7 +362,8 @@ impl End {
         let transfer_syntax =
             Uid::parse(self.offered.transfer_syntax.uid).expect("a UID of the standard's registry");
         let digest = digest.finish();
-        self.commit(Taken { draft, transfer_syntax, study, series, patient, protection, digest }).await
+        self.commit(Taken { draft, transfer_syntax, study, series, patient, protection, digest, key: None })
+            .await
     }
 }
 

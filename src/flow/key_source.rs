@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use tracing::{error, info};
 
-use crate::cipher::Layers;
+use crate::cipher::{DualKeys, Layers};
 use crate::keygen::{
     self, Engine, Engines, GeneratorId, GeneratorStore, KeyImage, KeygenError, Pool, PoolConfig, PoolStatus,
     Seed,
 };
+use crate::keys::Keyring;
 use crate::seal::{Conditioning, KeySource, SystemEntropy};
 
 /// Key images made ahead, each reduced to the digest that conditions one content key.
@@ -20,7 +21,7 @@ impl Generated {
     /// Starts the generator that is configured.
     pub fn start(config: &keygen::Config) -> Result<Self, KeygenError> {
         let model = GeneratorStore::new(&config.folder).get(config.generator)?;
-        let engine = keygen::start(config.engine, &model, config.threads)?;
+        let engine = keygen::start(config.engine, &model, config.threads, keygen::Pace::Spare)?;
         info!(generator = %model.id(), engine = engine.name(), "the key generator is at work");
         Self::with(Arc::from(engine), &config.pool)
     }
@@ -58,10 +59,18 @@ impl Generators {
     /// Those that are configured. The engine for content keys starts to work at once, on a thread of its own; those of
     /// keystreams when they are first needed.
     #[must_use]
-    pub fn start(config: &keygen::Config) -> Self {
-        let layers = Layers::new(Arc::new(Engines::new(config)));
+    pub fn start(config: &keygen::Config, keyring: &Keyring) -> Self {
+        let layers = Layers::new(Arc::new(Engines::new(config))).with_dual(dual_keys(keyring));
         Self { key_source: key_source(config), layers }
     }
+}
+
+/// The site's dual keys. Where they cannot be read, what needs them says that there are none.
+fn dual_keys(keyring: &Keyring) -> DualKeys {
+    keyring.dual_keys().unwrap_or_else(|problem| {
+        error!(error = %problem, "the dual keys cannot be read; what is sealed with `dual` does not open");
+        DualKeys::default()
+    })
 }
 
 /// The source that is configured. A generator that cannot start never stops the gateway: keys rest on the operating

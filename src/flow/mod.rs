@@ -2,6 +2,7 @@
 #![cfg_attr(not(test), warn(clippy::indexing_slicing))]
 
 mod attend;
+pub(crate) mod audit;
 mod commit;
 pub mod commitment;
 mod config;
@@ -17,7 +18,6 @@ mod ticket;
 mod waiting;
 
 pub use attend::attend;
-pub(crate) use commit::received;
 pub use config::{Config, ConfigError};
 pub use forward::{Forwarder, forward};
 pub use gateway::{Gateway, Visitor};
@@ -27,9 +27,6 @@ pub use refusal::Refused;
 pub use ticket::Ticket;
 
 use release::convert_data_set as convert;
-
-/// The target of events in the log that somebody may have to account for later.
-pub(crate) const AUDIT: &str = "sealgate::audit";
 
 /// How the spool says that another destination took an instance over, before its name.
 const TAKEN_OVER: &str = "taken over by";

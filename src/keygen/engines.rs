@@ -7,6 +7,8 @@ use super::engine::Engine;
 use super::error::KeygenError;
 use super::id::GeneratorId;
 use super::model::Model;
+use super::pace::Pace;
+use super::parametric::Networks;
 use super::start::start;
 use super::store::{Choice, GeneratorStore};
 
@@ -20,6 +22,7 @@ pub struct Engines {
     engine: EngineChoice,
     threads: usize,
     batch_max: usize,
+    networks: Networks,
     /// The last used comes last.
     running: Mutex<Vec<Arc<dyn Engine>>>,
     /// The id of the current generator, once it is known.
@@ -36,6 +39,7 @@ impl Engines {
             engine: config.stream.engine,
             threads: config.stream.threads,
             batch_max: config.stream.batch_max,
+            networks: Networks::new(&config.folder),
             running: Mutex::new(Vec::new()),
             current_id: Mutex::new(None),
         }
@@ -45,6 +49,12 @@ impl Engines {
     #[must_use]
     pub const fn batch_max(&self) -> usize {
         self.batch_max
+    }
+
+    /// The networks that chaotic layers are sealed with.
+    #[must_use]
+    pub const fn networks(&self) -> &Networks {
+        &self.networks
     }
 
     /// The engine of the generator that new images are sealed with.
@@ -73,7 +83,7 @@ impl Engines {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let engine = match running.iter().position(|engine| engine.id() == id) {
             Some(at) => running.remove(at),
-            None => Arc::from(start(self.engine, &model()?, self.threads)?),
+            None => Arc::from(start(self.engine, &model()?, self.threads, Pace::Prompt)?),
         };
         if running.len() >= ENGINES_MAX {
             running.remove(0);

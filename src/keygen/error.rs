@@ -27,6 +27,9 @@ pub enum KeygenError {
     /// A model file that is not one, or is damaged, or breaks a rule of section 7.
     #[error("this is no generator that can be used: {0}")]
     Model(String),
+    /// A network for chaotic parameters that is not one, or is damaged, or is of another kind.
+    #[error("this is no network that can be used: {0}")]
+    Network(String),
     /// A checkpoint that cannot be quantised.
     #[error("this checkpoint cannot be quantised: {0}")]
     Checkpoint(String),
@@ -72,6 +75,9 @@ impl KeygenError {
             Self::File { .. } => "check the path and its permissions",
             Self::Model(_) => {
                 "take it from a backup or from where it was made; `generator quantise` makes new ones"
+            }
+            Self::Network(_) => {
+                "remove the file from keygen.folder, then the one that comes with sealgate is used"
             }
             Self::Checkpoint(_) => "give a safetensors file that `sealgate generator train` wrote",
             Self::Missing { .. } => {

@@ -12,6 +12,7 @@ use super::image::{KeyImage, SIDE};
 use super::kernel::{Instructions, Scale, Sums};
 use super::model::Model;
 use super::network::{LAYERS, Post};
+use super::pace::Pace;
 use super::plan::{Frame, Scratch, Stage, erase};
 use super::reference::Statistics;
 use super::seed::Seed;
@@ -99,13 +100,25 @@ impl Exact {
 
     /// An engine with the instructions that are named.
     pub fn with(model: &Model, threads: usize, with: Instructions) -> Result<Self, KeygenError> {
-        Self::of_side(model, threads, with, SIDE)
+        Self::of_side(model, threads, with, SIDE, Pace::Prompt)
     }
 
-    fn of_side(model: &Model, threads: usize, with: Instructions, side: usize) -> Result<Self, KeygenError> {
+    /// The same, at this pace.
+    pub fn paced(model: &Model, threads: usize, pace: Pace) -> Result<Self, KeygenError> {
+        Self::of_side(model, threads, Instructions::best(), SIDE, pace)
+    }
+
+    fn of_side(
+        model: &Model,
+        threads: usize,
+        with: Instructions,
+        side: usize,
+        pace: Pace,
+    ) -> Result<Self, KeygenError> {
         let threads = ThreadPoolBuilder::new()
             .num_threads(threads)
             .thread_name(|number| format!("keygen-{number}"))
+            .start_handler(move |_| pace.take_up())
             .build()
             .map_err(|error| KeygenError::Engine(error.to_string()))?;
         let stages = model.layers().map(|(shape, layer)| Stage::new(shape, layer, side)).collect();
@@ -325,7 +338,7 @@ mod tests {
             Seed::new([7; 32]).expand_into(&mut seed_image);
             let expected = reference::generate(&model, &seed_image, 64);
             for with in Instructions::available() {
-                let engine = Exact::of_side(&model, 2, with, 64).unwrap();
+                let engine = Exact::of_side(&model, 2, with, 64, Pace::Prompt).unwrap();
                 assert!(image_of(&engine, &seed_image) == expected, "{kind} with {with}");
                 // The second run finds used buffers.
                 assert!(image_of(&engine, &seed_image) == expected, "{kind} with {with}, again");

@@ -17,6 +17,7 @@ use super::engine::Engine;
 use super::error::KeygenError;
 use super::id::GeneratorId;
 use super::image::KeyImage;
+use super::pace::Pace;
 use super::seed::Seed;
 
 /// The first wait after a failure; it doubles up to `retry_seconds_max`.
@@ -162,6 +163,7 @@ impl<T: Send> Shared<T> {
 
     /// Fills the pool until it is dropped.
     fn fill(&self, engine: &dyn Engine, reduce: &(impl Fn(&GeneratorId, &Seed, &KeyImage) -> T + Send)) {
+        Pace::Spare.take_up();
         let mut retry = RETRY_FIRST;
         // One at first, then twice as many each time: what begins to seal at once soon has something to take.
         let mut batch = 1;

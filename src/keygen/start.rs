@@ -1,12 +1,17 @@
 //! Which engine runs a generator here: what the configuration asks for, what is built in, what the machine has.
 
-use super::{Engine, EngineChoice, Exact, KeygenError, Model};
+use super::{Engine, EngineChoice, Exact, KeygenError, Model, Pace};
 
 /// The engine of that choice. A torch engine comes watched by an exact one on `threads` threads.
 ///
-/// `auto` takes torch where it finds a GPU, and the exact engine everywhere else.
-pub fn start(choice: EngineChoice, model: &Model, threads: usize) -> Result<Box<dyn Engine>, KeygenError> {
-    let exact = Box::new(Exact::new(model, threads)?);
+/// `auto` takes torch where it finds a GPU, and the exact engine everywhere else, at that pace.
+pub fn start(
+    choice: EngineChoice,
+    model: &Model,
+    threads: usize,
+    pace: Pace,
+) -> Result<Box<dyn Engine>, KeygenError> {
+    let exact = Box::new(Exact::paced(model, threads, pace)?);
     match choice {
         EngineChoice::Exact => Ok(exact),
         EngineChoice::Auto => torch(model, exact, true),
@@ -51,12 +56,12 @@ mod tests {
     #[test]
     fn every_choice_starts_or_says_what_is_missing() {
         let model = quantise(&untrained(Kind::Lite, 1), Calibration { images: 1, side: 16 }).unwrap();
-        let exact = start(EngineChoice::Exact, &model, 1).unwrap();
+        let exact = start(EngineChoice::Exact, &model, 1, Pace::Prompt).unwrap();
         assert!(exact.name().starts_with("exact"), "{}", exact.name());
         assert_eq!(exact.id(), model.id());
         if cfg!(not(feature = "tch")) {
-            assert_eq!(start(EngineChoice::Auto, &model, 1).unwrap().name(), exact.name());
-            let error = start(EngineChoice::Torch, &model, 1).err().unwrap();
+            assert_eq!(start(EngineChoice::Auto, &model, 1, Pace::Prompt).unwrap().name(), exact.name());
+            let error = start(EngineChoice::Torch, &model, 1, Pace::Prompt).err().unwrap();
             assert!(error.to_string().contains("cargo feature `tch`"), "{error}");
         }
     }

@@ -13,11 +13,11 @@ use crate::keys::keyring::{KekInfo, Keyring};
 use crate::keys::record::{KeyRecord, RecordError};
 use crate::keys::store::{Done, Facts, Filter, KeyStore, NewKey, OriginalAttributes, Write};
 use crate::keys::wrap::Binding;
-use crate::seal::{ContentKey, KeyId};
+use crate::seal::{ContentKey, KeyId, Signer};
 
 /// Versions of one instance that are looked at for what its original was.
 const ORIGINALS_MAX: usize = 256;
-/// Keys of a study that are looked at for its classes.
+/// Keys of a study that are looked at for its classes and instances.
 const KEYS_OF_STUDY_MAX: usize = 10_000;
 
 /// Keyring and store together, in the mode that is configured.
@@ -25,6 +25,7 @@ pub struct Archive {
     mode: ArchiveMode,
     keyring: Arc<Keyring>,
     store: Option<Arc<dyn KeyStore>>,
+    signer: Option<Signer>,
 }
 
 /// Where a content key was found.
@@ -76,7 +77,7 @@ pub struct Opens {
 pub struct Archived {
     /// What goes into the instance's private block, if anything does.
     pub in_tag: Option<Vec<u8>>,
-    /// The version in the store, if it is there.
+    /// How many keys of the instance are in the store, if this one is there.
     pub stored: Option<u32>,
 }
 
@@ -91,7 +92,25 @@ impl Archive {
             return Err(KeysError::Config("the archive mode needs a key store, and none is open".into()));
         }
         keyring.current()?;
-        Ok(Self { mode, keyring, store })
+        Ok(Self { mode, keyring, store, signer: None })
+    }
+
+    /// The same, for a gateway that signs what it seals.
+    #[must_use]
+    pub fn with_signer(self, signer: Signer) -> Self {
+        Self { signer: Some(signer), ..self }
+    }
+
+    /// What new seals are signed with, if they are.
+    #[must_use]
+    pub fn signer(&self) -> Option<Signer> {
+        self.signer.clone()
+    }
+
+    /// One without keys and without a store, for a gateway that neither seals nor opens: both are errors.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { mode: ArchiveMode::Tag, keyring: Arc::new(Keyring::empty()), store: None, signer: None }
     }
 
     /// The keyring.
@@ -177,13 +196,6 @@ impl Archive {
         Ok(found.into_iter().max_by_key(|key| key.facts.sealed_unix_millis).map(|key| key.facts.attributes))
     }
 
-    /// Whether the store has more than one key of an instance: then it came more than once.
-    pub fn came_before(&self, instance: &Uid) -> Result<bool, KeysError> {
-        let Some(store) = &self.store else { return Ok(false) };
-        let filter = Filter { sop_instance: Some(instance.clone()), ..Filter::default() };
-        Ok(store.list(&filter, 0, 2)?.len() > 1)
-    }
-
     /// The study that an instance was sealed in, as the store keeps it.
     pub fn study_of(&self, instance: &Uid) -> Result<Option<Uid>, KeysError> {
         let Some(store) = &self.store else { return Ok(None) };
@@ -196,6 +208,14 @@ impl Archive {
         let Some(store) = &self.store else { return Ok(BTreeSet::new()) };
         let filter = Filter { study: Some(study.clone()), ..Filter::default() };
         Ok(store.list(&filter, 0, KEYS_OF_STUDY_MAX)?.into_iter().map(|key| key.binding.sop_class).collect())
+    }
+
+    /// The instances that were sealed of a study, each with its series, as far as the first of its keys say.
+    pub fn instances_of(&self, study: &Uid) -> Result<Vec<(Uid, Option<Uid>)>, KeysError> {
+        let Some(store) = &self.store else { return Ok(Vec::new()) };
+        let filter = Filter { study: Some(study.clone()), ..Filter::default() };
+        let keys = store.list(&filter, 0, KEYS_OF_STUDY_MAX)?;
+        Ok(keys.into_iter().map(|key| (key.binding.sop_instance, key.facts.series)).collect())
     }
 
     /// The keys that a sealed instance can be opened with, whether they are at this site or not: those that its record

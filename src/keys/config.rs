@@ -66,6 +66,8 @@ pub struct Config {
     pub archive: ArchiveMode,
     /// The recipients every content key is wrapped for, by name; each must have a key. Default `["site"]`.
     pub recipients: Vec<RecipientName>,
+    /// Whether what is sealed is signed by this gateway, with the key that `sealgate keys signer` makes. Default false.
+    pub sign: bool,
     /// What opens the private keys: `credential`, `passphrase-credential`, `passphrase-file`, `prompt`, `token` or
     /// `locked`. Default `credential`.
     pub unlock: UnlockMethod,
@@ -88,6 +90,7 @@ impl Default for Config {
             folder: "/var/lib/sealgate/keys".into(),
             archive: ArchiveMode::default(),
             recipients: vec![RecipientName::site()],
+            sign: false,
             unlock: UnlockMethod::default(),
             credential: "sealgate-kek".into(),
             passphrase_file: None,

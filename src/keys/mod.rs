@@ -5,6 +5,7 @@
 mod algorithm;
 mod archive;
 mod config;
+pub mod dual;
 mod error;
 mod file;
 mod hex;
@@ -17,6 +18,7 @@ mod record;
 pub mod rotation;
 mod secret;
 pub mod selftest;
+mod signer;
 pub mod store;
 #[cfg(test)]
 mod tests;
@@ -25,6 +27,7 @@ mod wrap;
 pub use algorithm::Algorithm;
 pub use archive::{Archive, Archived, Found, Opens, Source};
 pub use config::{ArchiveMode, Config, Pkcs11Config, StoreConfig, UnlockMethod};
+pub use dual::DualKeyInfo;
 pub use error::KeysError;
 pub(crate) use file::create_private as write_new_file;
 pub use kek::{KekId, PublicKek};
@@ -34,5 +37,6 @@ pub use keyring::{
 };
 pub use record::{KeyRecord, RECIPIENTS_MAX, RECORD_BYTES_MAX, Recipient, RecordError};
 pub use secret::{Credential, Passphrase};
+pub use signer::SignerInfo;
 pub use store::{KeyStore, SqliteStore};
 pub use wrap::{Binding, wrap};

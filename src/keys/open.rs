@@ -35,7 +35,12 @@ impl Config {
         let keyring = Arc::new(self.open_keyring()?);
         let wanted = self.archive.has_store() || self.store_path().exists();
         let store = if wanted { Some(Arc::new(self.open_store()?) as Arc<dyn KeyStore>) } else { None };
-        Archive::new(self.archive, keyring, store)
+        let signer = if self.sign { Some(keyring.signer()?) } else { None };
+        let archive = Archive::new(self.archive, keyring, store)?;
+        Ok(match signer {
+            Some(signer) => archive.with_signer(signer),
+            None => archive,
+        })
     }
 
     /// What opens private halves, gathered as configured.

@@ -7,9 +7,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::info;
 
 use crate::association::{Association, Command, Error, Message};
-use crate::audit;
 use crate::dicom::{Model, Status, query_retrieve};
-use crate::flow::release::{Found, Query, Search, audit_refused};
+use crate::flow::audit;
+use crate::flow::release::{Found, Query, Search};
 use crate::flow::{Gateway, Visitor};
 use crate::policy::Right;
 
@@ -24,8 +24,7 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
         Some((Model::Worklist, _)) => Right::Worklist,
         _ => Right::Find,
     };
-    if let Err(refusal) = visitor.permit.require(right) {
-        audit_refused(&gateway.trail, &visitor.party(), association.peer(), "C-FIND", &refusal.to_string());
+    if !super::may(gateway, visitor, right, "C-FIND") {
         return super::refuse(association, message, Status::NOT_AUTHORIZED, "this AE title may not query")
             .await;
     }
@@ -34,8 +33,8 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
         Ok(identifier) => identifier.freeze(),
         Err((status, comment)) => return super::refuse(association, message, status, comment).await,
     };
-    gateway.trail.record(asked(message, visitor, &identifier));
     let extended = association.extended(class).map(<[u8]>::to_vec);
+    audit::query_began(&gateway.trail, visitor, &message.context, &identifier);
     let query = Query { context: message.context.clone(), identifier, extended };
     match Search::begin(gateway, visitor, query) {
         Ok(search) => tell(association, message, search).await,
@@ -45,19 +44,6 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
             super::refuse(association, message, Status::DATA_SET_MISMATCH, comment).await
         }
     }
-}
-
-/// The query as the audit trail has it.
-fn asked(message: &Message, visitor: &Visitor, identifier: &[u8]) -> audit::Event {
-    let context = &message.context;
-    audit::Event::Query(Box::new(audit::Query {
-        caller: visitor.party(),
-        called: visitor.ourselves(),
-        user: visitor.user().map(|user| user.name),
-        class: context.abstract_syntax.clone(),
-        transfer_syntax: context.transfer_syntax.uid.to_owned(),
-        identifier: identifier.to_vec(),
-    }))
 }
 
 /// Sends match after match, as fast as the peer takes them, until the end or until it has had enough.
@@ -90,7 +76,7 @@ async fn tell<S: AsyncRead + AsyncWrite + Unpin + Send>(
             }
             Found::Ended(status, comment) => {
                 let status = if cancelled { Status::CANCEL } else { status };
-                info!(peer = association.peer(), matches, %status, "query answered");
+                audit::query_ended(association.peer(), matches, status);
                 let response = Command::response_to(command, status);
                 let response = match comment {
                     Some(comment) if !cancelled => response.with_comment(&comment),

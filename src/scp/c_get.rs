@@ -6,12 +6,11 @@ use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::info;
 
-use super::tally::Tally;
+use super::retrieving::Retrieving;
 use crate::association::{Association, Command, Error, Message, field};
 use crate::dicom::{Status, TransferSyntax, Uid};
-use crate::flow::release::{
-    Arrival, Delivery, Event, Refused, Request, Retrieval, audit_ended, audit_refused, undelivered,
-};
+use crate::flow::audit;
+use crate::flow::release::{Delivery, Refused, Request, Retrieval};
 use crate::flow::{Gateway, Visitor};
 use crate::policy::Right;
 use crate::scu::{Meaning, Source};
@@ -27,13 +26,7 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
     let access = match permitted.map(|()| access) {
         Ok(access) => access,
         Err(refusal) => {
-            audit_refused(
-                &gateway.trail,
-                &visitor.party(),
-                association.peer(),
-                "C-GET",
-                &refusal.to_string(),
-            );
+            audit::refused(&gateway.trail, visitor, association.peer(), "C-GET", &refusal.to_string());
             let comment = "this AE title may not retrieve images";
             return super::refuse(association, message, Status::NOT_AUTHORIZED, comment).await;
         }
@@ -50,21 +43,14 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
         return super::refuse(association, message, Status::SUB_OPERATIONS_REFUSED, comment).await;
     }
     let context = message.context.clone();
-    let may_decompress = access.transcodes();
-    let request = Request {
-        context,
-        identifier,
-        access,
-        receiver: association.peer().into(),
-        destination: None,
-        takes,
-    };
+    let may_transcode = access.transcodes();
+    let receiver = association.peer().into();
+    let request = Request { context, identifier, access, receiver, destination: None, takes };
     match Retrieval::begin(gateway, visitor, request) {
         Ok(retrieval) => {
-            let tally = Tally::new(gateway.release.config.pending_milliseconds);
-            Getting { association, message, gateway, retrieval, tally, may_decompress, message_id: 0 }
-                .run()
-                .await
+            let told = ("C-GET", association.peer().into());
+            let retrieving = Retrieving::new(association, message, gateway, told, retrieval);
+            Getting { retrieving, gateway, may_transcode, message_id: 0 }.run().await
         }
         Err(error) => {
             info!(peer = association.peer(), %error, "an identifier cannot be read");
@@ -90,103 +76,54 @@ fn takes<S: AsyncRead + AsyncWrite + Unpin + Send>(
 
 /// A C-GET in hand.
 struct Getting<'a, S> {
-    association: &'a mut Association<S>,
-    message: &'a Message,
+    retrieving: Retrieving<'a, S>,
     gateway: &'a Gateway,
-    retrieval: Retrieval,
-    tally: Tally,
-    may_decompress: bool,
+    may_transcode: bool,
     /// Of the last store.
     message_id: u16,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Getting<'_, S> {
     async fn run(mut self) -> Result<(), Error> {
-        loop {
-            let event = tokio::select! {
-                biased;
-                heard = self.association.cancelled(id(self.message)), if !self.tally.cancelled => {
-                    heard?;
-                    self.cancel();
-                    continue;
-                }
-                event = self.retrieval.next() => event,
-            };
-            match event {
-                Event::Arrived(_) if self.tally.cancelled => {}
-                Event::Arrived(arrival) => self.take(arrival).await?,
-                Event::Total(asked) => self.tally.set_total(asked.total),
-                Event::Done { pacs, result } => self.tally.pacs_done(&pacs, result),
-                Event::Ended => break,
-            }
-            self.tally.pending(self.association, self.message).await?;
+        while let Some(delivery) = self.retrieving.next().await? {
+            self.send(delivery).await?;
+            self.retrieving.pending().await?;
         }
-        let peer = self.association.peer();
-        audit_ended(peer, peer, "C-GET", self.tally.counts(), self.tally.status());
-        self.gateway.trail.settle(self.retrieval.ticket).await;
-        self.tally.end(self.association, self.message).await
-    }
-
-    fn cancel(&mut self) {
-        self.tally.cancelled = true;
-        self.retrieval.cancel();
-    }
-
-    async fn take(&mut self, mut arrival: Arrival) -> Result<(), Error> {
-        let ready = tokio::select! {
-            biased;
-            heard = self.association.cancelled(id(self.message)) => {
-                heard?;
-                self.cancel();
-                return Ok(());
-            }
-            ready = arrival.ready() => ready,
-        };
-        match ready {
-            Ok(delivery) => self.send(delivery).await,
-            // Why it is not was told where it was found out.
-            Err(refused) => {
-                self.tally.refused(&arrival.instance, &refused);
-                Ok(())
-            }
-        }
+        self.retrieving.end().await
     }
 
     /// One sub-operation.
     async fn send(&mut self, delivery: Delivery) -> Result<(), Error> {
         let (class, instance) = (delivery.class.clone(), delivery.instance.clone());
+        let association = &*self.retrieving.association;
         let receiving =
-            || self.association.contexts().iter().filter(|c| c.roles.scp && c.abstract_syntax == class);
+            || association.contexts().iter().filter(|c| c.roles.scp && c.abstract_syntax == class);
         let syntaxes: Vec<TransferSyntax> = receiving().map(|context| context.transfer_syntax).collect();
-        let target = delivery.choose(&syntaxes, self.may_decompress);
+        let target = delivery.choose(&syntaxes, self.may_transcode);
         let context = target.and_then(|target| receiving().find(|context| context.transfer_syntax == target));
         let (Some(target), Some(context)) = (target, context.map(|context| context.id)) else {
             let refused = Refused::TransferSyntax(delivery.transfer_syntax.keyword);
-            self.undelivered(&instance, &refused);
-            self.tally.failed(&instance);
+            self.retrieving.failed(&instance, &refused);
             return Ok(());
         };
         let mut delivery = match delivery.into_syntax(target, &self.gateway.release).await {
             Ok(delivery) => delivery,
             Err(reason) => {
-                self.undelivered(&instance, &reason);
-                self.tally.failed(&instance);
+                self.retrieving.failed(&instance, &reason);
                 return Ok(());
             }
         };
         self.message_id = self.message_id.checked_add(1).unwrap_or(1);
         let request = Command::store(self.message_id, &class, &instance);
         if !self.write(context, &request, &mut delivery).await? {
-            self.tally.failed(&instance);
             return Ok(());
         }
         let status = self.store_status().await?;
         match Meaning::of(status) {
-            Meaning::Success => self.tally.completed(),
-            Meaning::Warning => self.tally.warned(),
+            Meaning::Success => self.retrieving.tally.completed(),
+            Meaning::Warning => self.retrieving.tally.warned(),
             _ => {
-                self.undelivered(&instance, &format_args!("the viewer answered with {status}"));
-                self.tally.failed(&instance);
+                self.retrieving.failed(&instance, &format_args!("the viewer answered with {status}"));
             }
         }
         Ok(())
@@ -200,7 +137,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Getting<'_, S> {
         request: &Command,
         delivery: &mut Delivery,
     ) -> Result<bool, Error> {
-        let mut outgoing = self.association.begin(context, request)?;
+        let mut outgoing = self.retrieving.association.begin(context, request)?;
         let broken = loop {
             match delivery.next().await {
                 Ok(Some(piece)) => outgoing.write(&piece).await?,
@@ -212,25 +149,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Getting<'_, S> {
             }
         };
         drop(outgoing);
-        self.undelivered(&delivery.instance, &broken);
-        if self.association.is_half_sent() {
+        self.retrieving.failed(&delivery.instance, &broken);
+        if self.retrieving.association.is_half_sent() {
             return Err(Error::SourceBroke(format!("instance {}", delivery.instance)));
         }
         Ok(false)
     }
 
-    fn undelivered(&self, instance: &Uid, reason: &dyn std::fmt::Display) {
-        let peer = self.association.peer();
-        undelivered(&self.gateway.trail, peer, peer, instance, reason);
-    }
-
     /// The status of the response to the store just sent.
     async fn store_status(&mut self) -> Result<Status, Error> {
-        let Some(response) = self.association.receive().await? else {
+        let Some(response) = self.retrieving.association.receive().await? else {
             return Err(Error::Released("a C-GET"));
         };
-        if !self.tally.cancelled && self.association.was_cancelled(id(self.message)) {
-            self.cancel();
+        if !self.retrieving.tally.cancelled && self.retrieving.association.was_cancelled(self.retrieving.id())
+        {
+            self.retrieving.cancel();
         }
         let command = &response.command;
         let is_answer = command.field() == field::C_STORE | field::RESPONSE
@@ -240,8 +173,4 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Getting<'_, S> {
             _ => Err(Error::Misplaced(format!("{command:?} instead of the response to a store"))),
         }
     }
-}
-
-fn id(message: &Message) -> u16 {
-    message.command.message_id().unwrap_or_default()
 }

@@ -4,13 +4,12 @@
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tracing::{error, info};
 
 use crate::association::{Association, Command, Error, Message, element};
-use crate::audit::Transfer;
-use crate::dicom::{Status, Uid};
+use crate::dicom::Status;
+use crate::flow::audit;
 use crate::flow::release::{Expected, Offer};
-use crate::flow::{Gateway, Intake, Offered, Refused, Stored, Visitor, received};
+use crate::flow::{Gateway, Intake, Offered, Refused, Stored, Visitor};
 use crate::policy::Right;
 
 pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
@@ -22,7 +21,7 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
     if let Some(expected) = expected(message, gateway, visitor).await {
         return take_expected(association, message, expected).await;
     }
-    let offered = match offered(message, visitor) {
+    let offered = match offered(message, gateway, visitor) {
         Ok(offered) => offered,
         Err((status, comment)) => return super::refuse(association, message, status, comment).await,
     };
@@ -30,10 +29,8 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
     let response = match take(association, Arc::clone(gateway), Arc::clone(visitor), offered).await? {
         Ok(Stored::New(_) | Stored::Repeated) => Command::response_to(&message.command, Status::SUCCESS),
         Err(refused) => {
-            tell(association.peer(), &instance, &refused);
-            gateway
-                .trail
-                .moved(|| refused_transfer(visitor, &message.context.abstract_syntax, &instance, &refused));
+            let about = (&message.context.abstract_syntax, &instance);
+            audit::not_taken_in(&gateway.trail, visitor, about, &refused);
             let response =
                 Command::response_to(&message.command, refused.status()).with_comment(refused.comment());
             match refused.offending() {
@@ -76,8 +73,8 @@ async fn take_expected<S: AsyncRead + AsyncWrite + Unpin + Send>(
 }
 
 /// What is offered, or the status with which it is not even looked at.
-fn offered(message: &Message, visitor: &Visitor) -> Result<Offered, super::Refusal> {
-    if !visitor.permit.covers(Right::Store) {
+fn offered(message: &Message, gateway: &Gateway, visitor: &Visitor) -> Result<Offered, super::Refusal> {
+    if !super::may(gateway, visitor, Right::Store, "C-STORE") {
         return Err((Status::NOT_AUTHORIZED, "this AE title may not store"));
     }
     let Some(Ok(sop_instance)) = message.command.uid(element::AFFECTED_SOP_INSTANCE) else {
@@ -109,23 +106,4 @@ async fn take<S: AsyncRead + AsyncWrite + Unpin + Send>(
         Ok(intake) => intake.finish().await,
         Err(refused) => Err(refused),
     })
-}
-
-/// The store as the audit trail has it; of which study and patient it is, is not known.
-fn refused_transfer(visitor: &Visitor, class: &Uid, instance: &Uid, refused: &Refused) -> Transfer {
-    Transfer {
-        study: None,
-        patient: None,
-        failure: Some(refused.to_string()),
-        ..received(visitor, class, instance)
-    }
-}
-
-fn tell(peer: &str, instance: &Uid, refused: &Refused) {
-    let status = refused.status();
-    if refused.is_ours() {
-        error!(peer, %instance, %status, error = %refused, "instance not taken in");
-    } else {
-        info!(peer, %instance, %status, error = %refused, "instance not taken in");
-    }
 }

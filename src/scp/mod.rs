@@ -11,6 +11,7 @@ mod n_create;
 mod n_event_report;
 mod n_set;
 mod outbox;
+mod retrieving;
 mod tally;
 
 use std::sync::Arc;
@@ -22,14 +23,16 @@ use crate::association::{Association, Command, Error, Message, element, field};
 use crate::dicom::{
     PERFORMED_PROCEDURE_STEP, Retrieve, STORAGE_COMMITMENT, Status, VERIFICATION, query_retrieve,
 };
+use crate::flow::audit;
 use crate::flow::commitment::Mailbox;
 use crate::flow::{Gateway, Visitor};
+use crate::policy::Right;
 
 use self::outbox::Outbox;
 
 /// Answers messages until the association ends. Whatever the peer sends, the process goes on.
 ///
-/// Without a gateway there is nothing that could be stored: no route is configured.
+/// Without a gateway there is nothing that could be asked for: neither a route nor a RIS is configured.
 pub async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send>(
     mut association: Association<S>,
     gateway: Option<Arc<Gateway>>,
@@ -93,7 +96,7 @@ async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
                     association,
                     message,
                     Status::OUT_OF_RESOURCES,
-                    "the gateway has no route yet",
+                    "the gateway has no route and no ris for it",
                 )
                 .await;
             };
@@ -115,6 +118,15 @@ async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
 
 /// What a request is refused with before any service sees it.
 type Refusal = (Status, &'static str);
+
+/// Whether a peer has the right that an operation needs; if not, that it asked is an event of the audit trail.
+fn may(gateway: &Gateway, visitor: &Visitor, right: Right, operation: &'static str) -> bool {
+    let covers = visitor.permit.covers(right);
+    if !covers {
+        audit::forbidden(&gateway.trail, visitor, operation, right);
+    }
+    covers
+}
 
 /// The services there are.
 #[derive(Debug, Clone, Copy)]

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::association::{Association, Command, Error, Message, SubOperations};
 use crate::dicom::{Status, Uid};
-use crate::flow::release::{Refused, failed_list};
+use crate::flow::release::{Missing, Refused, failed_list};
 use crate::scu::{Failure, Meaning, Retrieved};
 
 /// Failed instances that are kept by name; all are counted.
@@ -77,13 +77,11 @@ impl Tally {
     }
 
     /// One PACS is done: what it could not send counts as failed here too.
-    pub(super) fn pacs_done(&mut self, name: &str, result: Result<Retrieved, Failure>) {
+    pub(super) fn pacs_done(&mut self, name: &str, result: Result<Retrieved, Failure>, missing: &Missing) {
         match result {
             Ok(retrieved) => {
                 let failed = retrieved.counts.failed.unwrap_or_default();
-                self.failed = self.failed.saturating_add(failed);
-                let room = FAILED_MAX.saturating_sub(self.failed_instances.len());
-                self.failed_instances.extend(retrieved.failed.into_iter().take(room));
+                self.failed_there(failed, &retrieved.failed);
                 let meaning = Meaning::of(retrieved.answer.status);
                 if !matches!(meaning, Meaning::Success | Meaning::Warning | Meaning::Cancelled) {
                     self.refused.get_or_insert(retrieved.answer.status);
@@ -91,12 +89,22 @@ impl Tally {
                 }
             }
             Err(failure) => {
+                if !self.cancelled {
+                    self.failed_there(missing.count, &missing.instances);
+                }
                 if let Failure::Status(answer) = &failure {
                     self.refused.get_or_insert(answer.status);
                 }
                 self.broken.get_or_insert_with(|| name.to_owned());
             }
         }
+    }
+
+    /// Sub-operations that the PACS could not do.
+    fn failed_there(&mut self, count: u16, instances: &[Uid]) {
+        self.failed = self.failed.saturating_add(count);
+        let room = FAILED_MAX.saturating_sub(self.failed_instances.len());
+        self.failed_instances.extend(instances.iter().take(room).cloned());
     }
 
     pub(super) fn counts(&self) -> (u16, u16, u16) {
@@ -208,10 +216,13 @@ mod tests {
     #[test]
     fn a_pacs_that_breaks_off_makes_the_end_a_warning_or_a_failure() {
         let mut tally = Tally::new(0);
-        tally.pacs_done("archive", Err(Failure::Ending));
+        tally.pacs_done("archive", Err(Failure::Ending), &Missing::default());
         assert_eq!(tally.status(), Status::SUB_OPERATIONS_REFUSED);
         tally.completed();
         assert_eq!(tally.status(), Status::INCOMPLETE);
+        let missing = Missing { count: 2, instances: vec![uid("1.2"), uid("1.3")] };
+        tally.pacs_done("archive", Err(Failure::Ending), &missing);
+        assert_eq!((tally.counts(), tally.failed_instances.len()), ((1, 2, 0), 2));
     }
 
     #[test]

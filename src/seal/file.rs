@@ -13,6 +13,7 @@ use super::record::Original;
 use super::scan::ScanError;
 use super::scan::part10::{self, Front, FrontError};
 use super::sealer::{NewSeal, SealError, Sealed, Sealer, Sink};
+use super::signature::Signer;
 use crate::cipher::Layers;
 use crate::dicom::{TransferSyntax, Uid};
 
@@ -58,6 +59,18 @@ pub fn seal_file<E>(
     new_seal: impl FnOnce(Uid, Uid) -> Result<NewSeal, E>,
     find_key: impl FnMut(&Claim) -> Option<ContentKey>,
 ) -> Result<(Sealed, Binding), FileError<E>> {
+    seal_file_signed(&mut file, out, layers, new_seal, find_key, None)
+}
+
+/// The same, signed by the gateway that `signer` is.
+pub fn seal_file_signed<E>(
+    mut file: impl Read,
+    out: &mut (impl Write + Seek),
+    layers: &Layers,
+    new_seal: impl FnOnce(Uid, Uid) -> Result<NewSeal, E>,
+    find_key: impl FnMut(&Claim) -> Option<ContentKey>,
+    signer: Option<Signer>,
+) -> Result<(Sealed, Binding), FileError<E>> {
     let (front, first) = part10::read(&mut file, &LIMITS, None)?;
     let (mut start, sop_class, sop_instance) = read_uids(&mut file, &front, first)?;
     let new = new_seal(sop_class.clone(), sop_instance.clone()).map_err(FileError::Key)?;
@@ -70,7 +83,7 @@ pub fn seal_file<E>(
         front_bytes: u32::try_from(front.raw.len()).unwrap_or(u32::MAX),
     };
     let sink = FileSink { file: out, base: meta.len() as u64 };
-    let mut sealer = Sealer::new(&original, new, layers, None, sink, find_key)?;
+    let mut sealer = Sealer::signed(&original, new, layers, None, sink, find_key, signer)?;
     sealer.push_front(&front.raw)?;
     while !start.is_empty() {
         sealer.push(&start)?;

@@ -19,7 +19,9 @@ pub struct Header {
     pub suite: Suite,
     /// The name of its content key.
     pub key_id: KeyId,
-    /// Bytes of the stream that follows, without the padding behind it.
+    /// Whether a signer stands before the stream, and its signature behind it.
+    pub signed: bool,
+    /// Bytes of the stream that follows, without what stands behind it.
     pub stream_bytes: u64,
 }
 
@@ -32,8 +34,8 @@ pub enum HeaderError {
     /// A version that this program does not know.
     #[error("version {0} of the sealed form is unknown, this program reads version {VERSION}")]
     UnknownVersion(u8),
-    /// The byte behind the version is not zero.
-    #[error("the reserved byte of the header is {0}, it must be 0")]
+    /// The byte behind the version says what this program does not know.
+    #[error("the flags of the header are {0}, this program knows 0 and 1")]
     Reserved(u8),
     /// A suite that this program does not know.
     #[error(transparent)]
@@ -47,7 +49,7 @@ impl Header {
         let mut out = [0; HEADER_BYTES];
         let fields: [&[u8]; 5] = [
             &MAGIC,
-            &[VERSION, 0],
+            &[VERSION, u8::from(self.signed)],
             &self.suite.id().to_be_bytes(),
             self.key_id.as_bytes(),
             &self.stream_bytes.to_be_bytes(),
@@ -68,15 +70,18 @@ impl Header {
         if version != VERSION {
             return Err(HeaderError::UnknownVersion(version));
         }
-        if reserved != 0 {
-            return Err(HeaderError::Reserved(reserved));
-        }
+        let signed = match reserved {
+            0 => false,
+            1 => true,
+            other => return Err(HeaderError::Reserved(other)),
+        };
         let (suite, rest) = rest.split_first_chunk().ok_or(HeaderError::NotSealed)?;
         let (key_id, rest) = rest.split_first_chunk().ok_or(HeaderError::NotSealed)?;
         let length = rest.first_chunk().ok_or(HeaderError::NotSealed)?;
         Ok(Self {
             suite: Suite::from_id(u16::from_be_bytes(*suite))?,
             key_id: KeyId::new(*key_id),
+            signed,
             stream_bytes: u64::from_be_bytes(*length),
         })
     }
@@ -87,7 +92,12 @@ mod tests {
     use super::*;
 
     fn header() -> Header {
-        Header { suite: Suite::DeepKeyGen, key_id: KeyId::new([5; 16]), stream_bytes: 0x0102_0304_0506_0708 }
+        Header {
+            suite: Suite::DeepKeyGen,
+            key_id: KeyId::new([5; 16]),
+            signed: false,
+            stream_bytes: 0x0102_0304_0506_0708,
+        }
     }
 
     #[test]
@@ -106,7 +116,8 @@ mod tests {
         };
         assert_eq!(with(0, 0), Err(HeaderError::NotSealed));
         assert_eq!(with(8, 255), Err(HeaderError::UnknownVersion(255)));
-        assert_eq!(with(9, 1), Err(HeaderError::Reserved(1)));
+        assert_eq!(with(9, 1), Ok(Header { signed: true, ..header() }));
+        assert_eq!(with(9, 2), Err(HeaderError::Reserved(2)));
         assert_eq!(with(10, 255), Err(HeaderError::UnknownSuite(UnknownSuite(0xFF01))));
     }
 }

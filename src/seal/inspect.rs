@@ -9,6 +9,7 @@ use super::element::{PIXEL_DATA, is_pixel_data};
 use super::header::{HEADER_BYTES, Header, HeaderError};
 use super::scan::part10::{self, FrontError};
 use super::scan::{Element, Event, Image, ImageAttributes, Limits, ScanError, Scanner};
+use super::signature::{SIGNATURE_BYTES, SIGNER_BYTES, SignatureError, SignerKey, Signing};
 use crate::dicom::{TransferSyntax, Uid};
 
 const SOP_CLASS: Tag = Tag(0x0008, 0x0016);
@@ -30,8 +31,21 @@ pub struct Inspection {
     pub image: Option<Image>,
     /// Whether the pixels begin like those of a sealed image, and what they claim.
     pub seal: Seal,
+    /// The gateway that signed it, or why its signature does not hold; none where the fixed header says that nobody did.
+    pub signature: Option<Result<SignerKey, SignatureProblem>>,
     /// The key record in the instance's private block, if there is one; a padding byte may stand behind it.
     pub key_record: Option<Vec<u8>>,
+}
+
+/// Why a signature does not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SignatureProblem {
+    /// It does not verify.
+    #[error(transparent)]
+    Wrong(#[from] SignatureError),
+    /// The pixels, or a UID, that it would cover are not there.
+    #[error("the signature cannot be verified: pixels or UIDs that it covers are missing")]
+    Incomplete,
 }
 
 /// Whether an instance is sealed. It is a claim: only a key can verify it.
@@ -97,7 +111,51 @@ struct Finding {
     has_pixels: bool,
     in_pixel_data: bool,
     first_pixels: Vec<u8>,
+    signed: Option<Signed>,
     block: BlockFinder,
+}
+
+/// The signed bytes of the pixels, as far as they have come.
+struct Signed {
+    header: Header,
+    signer: Vec<u8>,
+    stream: Signing,
+    stream_left: u64,
+    signature: Vec<u8>,
+}
+
+impl Signed {
+    fn new(header: Header) -> Self {
+        let (signer, signature) = (Vec::with_capacity(SIGNER_BYTES), Vec::with_capacity(SIGNATURE_BYTES));
+        Self { header, signer, stream: Signing::new(), stream_left: header.stream_bytes, signature }
+    }
+
+    fn take(&mut self, bytes: &[u8]) {
+        let bytes = gather(&mut self.signer, SIGNER_BYTES, bytes);
+        let now = usize::try_from(self.stream_left).unwrap_or(usize::MAX).min(bytes.len());
+        let (stream, behind) = bytes.split_at_checked(now).unwrap_or((bytes, &[]));
+        self.stream.take(stream);
+        self.stream_left = self.stream_left.saturating_sub(now as u64);
+        gather(&mut self.signature, SIGNATURE_BYTES, behind);
+    }
+
+    fn verify(&self, class: Option<&Uid>, instance: Option<&Uid>) -> Result<SignerKey, SignatureProblem> {
+        let parts = (self.signer.first_chunk(), self.signature.first_chunk(), class, instance);
+        let (Some(signer), Some(signature), Some(class), Some(instance)) = parts else {
+            return Err(SignatureProblem::Incomplete);
+        };
+        let signer = SignerKey::read(signer)?;
+        self.stream.verify(signer, &self.header, (class, instance), signature)?;
+        Ok(signer)
+    }
+}
+
+/// Fills a field of so many bytes, and gives what is left.
+fn gather<'a>(field: &mut Vec<u8>, length: usize, bytes: &'a [u8]) -> &'a [u8] {
+    let missing = length.saturating_sub(field.len());
+    let (now, later) = bytes.split_at_checked(missing).unwrap_or((bytes, &[]));
+    field.extend_from_slice(now);
+    later
 }
 
 impl Finding {
@@ -109,6 +167,7 @@ impl Finding {
             has_pixels: false,
             in_pixel_data: false,
             first_pixels: Vec::with_capacity(HEADER_BYTES),
+            signed: None,
             block: BlockFinder::default(),
         }
     }
@@ -120,14 +179,22 @@ impl Finding {
                 self.in_pixel_data = head.tag == PIXEL_DATA;
                 self.has_pixels |= is_pixel_data(head.tag);
             }
-            Event::Bytes(bytes) if self.in_pixel_data => {
-                let missing = HEADER_BYTES.saturating_sub(self.first_pixels.len());
-                self.first_pixels.extend_from_slice(bytes.get(..missing).unwrap_or(bytes));
-            }
+            Event::Bytes(bytes) if self.in_pixel_data => self.take_pixels(bytes),
             Event::Bytes(_) => {}
             Event::End(_) => self.in_pixel_data = false,
         }
         Ok(())
+    }
+
+    fn take_pixels(&mut self, bytes: &[u8]) {
+        let whole = self.first_pixels.len() == HEADER_BYTES;
+        let bytes = gather(&mut self.first_pixels, HEADER_BYTES, bytes);
+        if !whole && let Some(Ok(header)) = self.first_pixels.first_chunk().map(Header::read) {
+            self.signed = header.signed.then(|| Signed::new(header));
+        }
+        if let Some(signed) = &mut self.signed {
+            signed.take(bytes);
+        }
     }
 
     fn take_element(&mut self, element: &Element<'_>) -> Result<(), ScanError> {
@@ -148,8 +215,18 @@ impl Finding {
             Some(Err(error)) => Seal::Unusable(error),
         };
         let image = if self.has_pixels { Some(self.attributes.image()?) } else { None };
-        let Self { sop_class, sop_instance, block, .. } = self;
+        let Self { sop_class, sop_instance, signed, block, .. } = self;
+        let signature = signed.map(|signed| signed.verify(sop_class.as_ref(), sop_instance.as_ref()));
         let key_record = block.key_record().map(<[u8]>::to_vec);
-        Ok(Inspection { transfer_syntax, sop_class, sop_instance, data_set_bytes, image, seal, key_record })
+        Ok(Inspection {
+            transfer_syntax,
+            sop_class,
+            sop_instance,
+            data_set_bytes,
+            image,
+            seal,
+            signature,
+            key_record,
+        })
     }
 }

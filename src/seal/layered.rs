@@ -8,8 +8,10 @@ use zeroize::Zeroizing;
 
 use super::derive::Binding;
 use super::key::ContentKey;
+use super::signature::{SignerKey, context};
 use super::stream::{CHUNK_BYTES, SALT_BYTES, StreamError, StreamOpener, StreamSealer};
-use crate::cipher::{CipherError, Layer, LayerSeed, Layers};
+use super::suite::Suite;
+use crate::cipher::{CipherError, HELD_BYTES_MAX, Kind, Layer, LayerSeed, Layers};
 
 const SEED_LABEL: &[u8] = b"sealgate inner layer v1";
 
@@ -33,11 +35,32 @@ fn layer_seed(key: &ContentKey, salt: &[u8; SALT_BYTES], context: &[u8]) -> Laye
 
 /// Turns records into a stream.
 pub(super) struct LayeredSealer {
-    layer: Option<Box<dyn Layer>>,
+    state: Sealing,
     stream: StreamSealer,
     /// What the layer makes of the piece in hand.
     turned: Vec<u8>,
 }
+
+enum Sealing {
+    /// The suite has no inner layer.
+    None,
+    /// The layer reads the metadata, which is not complete: so much of the records waits for it.
+    Waiting(Box<Waiting>),
+    Layer(Box<dyn Layer>),
+}
+
+/// What it takes to begin a layer later.
+struct Waiting {
+    kind: Kind,
+    seed: LayerSeed,
+    layers: Layers,
+    /// Pieces of the records; erased when dropped, which is why none of them ever grows.
+    records: Vec<Zeroizing<Vec<u8>>>,
+    bytes: usize,
+}
+
+/// What of the records waits for the metadata, at most: the packed header.
+const WAITING_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 impl LayeredSealer {
     /// Starts a stream; what it begins with goes to `out`.
@@ -45,21 +68,45 @@ impl LayeredSealer {
         key: &ContentKey,
         salt: &[u8; SALT_BYTES],
         binding: &Binding,
+        signer: Option<SignerKey>,
         layers: &Layers,
         out: &mut impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<Self, E> {
-        let context = binding.context();
-        let (mut stream, prefix) = StreamSealer::new(key, salt, &context);
+        let context = context(binding, signer);
+        let (stream, prefix) = StreamSealer::new(key, salt, &context);
         out(&prefix)?;
-        let layer = match binding.suite.inner() {
-            None => None,
-            Some(kind) => {
-                let (parameters, layer) = layers.to_seal(kind, &layer_seed(key, salt, &context))?;
-                stream.push(&parameters, out)?;
-                Some(layer)
-            }
-        };
-        Ok(Self { layer, stream, turned: Vec::new() })
+        let mut sealer = Self { state: Sealing::None, stream, turned: Vec::new() };
+        let Some(kind) = binding.suite.inner() else { return Ok(sealer) };
+        let seed = layer_seed(key, salt, &context);
+        if kind.reads_metadata() {
+            let waiting = Waiting { kind, seed, layers: layers.clone(), records: Vec::new(), bytes: 0 };
+            sealer.state = Sealing::Waiting(Box::new(waiting));
+        } else {
+            sealer.begin(layers.to_seal(kind, &seed, &[])?, out)?;
+        }
+        Ok(sealer)
+    }
+
+    /// The metadata is complete: a layer that waited for it begins.
+    pub(super) fn describe<E: From<StreamError> + From<CipherError>>(
+        &mut self,
+        metadata: &[u8],
+        out: &mut impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Sealing::Waiting(waiting) = &mut self.state else { return Ok(()) };
+        let Waiting { kind, seed, layers, records, .. } = &mut **waiting;
+        let (begun, records) = (layers.to_seal(*kind, seed, metadata)?, std::mem::take(records));
+        self.begin(begun, out)?;
+        records.iter().try_for_each(|piece| self.push(piece, out))
+    }
+
+    fn begin<E: From<StreamError> + From<CipherError>>(
+        &mut self,
+        (parameters, layer): (Vec<u8>, Box<dyn Layer>),
+        out: &mut impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.state = Sealing::Layer(layer);
+        self.stream.push(&parameters, out)
     }
 
     /// Takes the next bytes of the records.
@@ -68,10 +115,15 @@ impl LayeredSealer {
         plain: &[u8],
         out: &mut impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        let Some(layer) = &mut self.layer else { return self.stream.push(plain, out) };
-        self.turned.clear();
-        layer.push(plain, &mut self.turned)?;
-        self.stream.push(&self.turned, out)
+        match &mut self.state {
+            Sealing::None => self.stream.push(plain, out),
+            Sealing::Waiting(waiting) => Ok(waiting.keep(plain)?),
+            Sealing::Layer(layer) => {
+                self.turned.clear();
+                layer.push(plain, &mut self.turned)?;
+                self.stream.push(&self.turned, out)
+            }
+        }
     }
 
     /// The records are over.
@@ -79,12 +131,25 @@ impl LayeredSealer {
         mut self,
         out: &mut impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        if let Some(layer) = &mut self.layer {
+        // Whatever the metadata is.
+        self.describe(&[], out)?;
+        if let Sealing::Layer(layer) = &mut self.state {
             self.turned.clear();
             layer.finish(&mut self.turned)?;
             self.stream.push(&self.turned, out)?;
         }
         self.stream.finish(out)
+    }
+}
+
+impl Waiting {
+    fn keep(&mut self, plain: &[u8]) -> Result<(), CipherError> {
+        self.bytes = self.bytes.saturating_add(plain.len());
+        if self.bytes > WAITING_BYTES_MAX {
+            return Err(CipherError::Waiting { limit: WAITING_BYTES_MAX });
+        }
+        self.records.push(Zeroizing::new(plain.to_vec()));
+        Ok(())
     }
 }
 
@@ -100,7 +165,8 @@ pub(super) struct LayeredOpener {
 struct Inner {
     state: State,
     key: ContentKey,
-    binding: Binding,
+    suite: Suite,
+    context: Vec<u8>,
     layers: Layers,
     /// What the layer makes of the piece in hand; erased when dropped.
     turned: Zeroizing<Vec<u8>>,
@@ -116,17 +182,24 @@ enum State {
 
 impl LayeredOpener {
     /// Starts to open the stream of an instance with this binding.
-    pub(super) fn new(key: ContentKey, binding: &Binding, layers: &Layers) -> Self {
+    pub(super) fn new(
+        key: ContentKey,
+        binding: &Binding,
+        signer: Option<SignerKey>,
+        layers: &Layers,
+    ) -> Self {
+        let context = context(binding, signer);
         let state = if binding.suite.inner().is_some() { State::Parameters(Vec::new()) } else { State::None };
         let inner = Inner {
             state,
             key: key.clone(),
-            binding: binding.clone(),
+            suite: binding.suite,
+            context: context.clone(),
             layers: layers.clone(),
             // It must not grow: what it leaves behind would not be erased.
-            turned: Zeroizing::new(Vec::with_capacity(CHUNK_BYTES)),
+            turned: Zeroizing::new(Vec::with_capacity(CHUNK_BYTES.saturating_add(HELD_BYTES_MAX))),
         };
-        let stream = StreamOpener::new(key, binding.context());
+        let stream = StreamOpener::new(key, context);
         Self { stream, salt: Vec::with_capacity(SALT_BYTES), inner }
     }
 
@@ -161,7 +234,7 @@ impl Inner {
         mut plain: &[u8],
         out: &mut impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        if let (State::Parameters(parameters), Some(kind)) = (&mut self.state, self.binding.suite.inner()) {
+        if let (State::Parameters(parameters), Some(kind)) = (&mut self.state, self.suite.inner()) {
             let missing = kind.parameter_bytes().saturating_sub(parameters.len());
             let (now, later) = plain.split_at_checked(missing).unwrap_or((plain, &[]));
             parameters.extend_from_slice(now);
@@ -170,7 +243,7 @@ impl Inner {
                 return Ok(());
             }
             let salt = salt.try_into().expect("the salt stands before all chunks");
-            let seed = layer_seed(&self.key, salt, &self.binding.context());
+            let seed = layer_seed(&self.key, salt, &self.context);
             self.state = State::Layer(self.layers.to_open(kind, parameters, &seed)?);
         }
         let State::Layer(layer) = &mut self.state else { return out(plain) };
@@ -186,7 +259,7 @@ impl Inner {
         match &mut self.state {
             State::None => Ok(()),
             State::Parameters(found) => {
-                let expected = self.binding.suite.inner().map_or(0, crate::cipher::Kind::parameter_bytes);
+                let expected = self.suite.inner().map_or(0, Kind::parameter_bytes);
                 Err(CipherError::Parameters { found: found.len(), expected }.into())
             }
             State::Layer(layer) => {

@@ -13,9 +13,11 @@ use super::geometry::TooLarge;
 use super::header::{HEADER_BYTES, Header, MAGIC};
 use super::key::{ContentKey, KeyId};
 use super::layered::LayeredSealer;
+use super::metadata::Metadata;
 use super::opener::Claim;
 use super::record::{Original, RecordWriter};
 use super::scan::{Element, Event, Head, Image, ImageAttributes, ScanError, Scanner};
+use super::signature::{SIGNATURE_BYTES, SIGNER_BYTES, Signer, SignerKey, Signing, context};
 use super::stream::{PREFIX_BYTES, SALT_BYTES, StreamError, commits, sealed_length};
 use crate::cipher::{CipherError, Layers};
 use crate::dicom::{Encoding, TransferSyntax, Uid, text_of};
@@ -30,8 +32,8 @@ const SERIES: Tag = Tag(0x0020, 0x000E);
 const WAITING_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// PS3.5 7.1.1: lengths are 32-bit numbers, even, and FFFFFFFFH means something else.
 const PIXELS_BYTES_MAX: u64 = 0xFFFF_FFFE;
-/// What it takes to verify that an instance is sealed already: fixed header, salt and commitment.
-const CLAIM_BYTES: usize = HEADER_BYTES + PREFIX_BYTES;
+/// What it takes at most to verify that an instance is sealed already: fixed header, signer, salt and commitment.
+const CLAIM_BYTES: usize = HEADER_BYTES + SIGNER_BYTES + PREFIX_BYTES;
 
 /// Where a sealed instance goes. It gets ciphertext and a header that may be read by anyone, never clear pixels.
 pub trait Sink {
@@ -174,6 +176,7 @@ struct Work<S, K> {
     header: Option<CarrierHeader>,
     attributes: ImageAttributes,
     seen: Seen,
+    metadata: Metadata,
     block: BlockFinder,
     image: Option<Image>,
     /// The first pixels, while they could be those of a sealed instance.
@@ -204,16 +207,34 @@ struct Output<S> {
     carrier: Option<Unfinished>,
     /// Bytes of the stream.
     stream_bytes: u64,
+    /// Who signs, and what of the signature there is so far.
+    signing: Option<(Signer, Signing)>,
+}
+
+impl<S> Output<S> {
+    /// Bytes of fixed header, stream and signature so far.
+    fn needed(&self) -> u64 {
+        self.stream_bytes.saturating_add(around(self.signing.is_some()))
+    }
+}
+
+/// Bytes around the stream: the fixed header, and of a signed instance signer and signature.
+pub(super) const fn around(signed: bool) -> u64 {
+    const SIGNED: usize = HEADER_BYTES + SIGNER_BYTES + SIGNATURE_BYTES;
+    (if signed { SIGNED } else { HEADER_BYTES }) as u64
 }
 
 impl<S: Sink> Output<S> {
     fn stream(&mut self, bytes: &[u8]) -> Result<(), SealError> {
         self.stream_bytes = self.stream_bytes.saturating_add(bytes.len() as u64);
+        if let Some((_, signing)) = &mut self.signing {
+            signing.take(bytes);
+        }
         let Some(carrier) = &self.carrier else {
             self.waiting.extend_from_slice(bytes);
             return if self.waiting.len() > WAITING_BYTES_MAX { Err(SealError::Header) } else { Ok(()) };
         };
-        let needed = self.stream_bytes.saturating_add(HEADER_BYTES as u64);
+        let needed = self.needed();
         if needed > PIXELS_BYTES_MAX {
             return Err(TooLarge { needed, frames: carrier.frames() }.into());
         }
@@ -232,12 +253,29 @@ impl<S: Sink, K: FnMut(&Claim) -> Option<ContentKey>> Sealer<S, K> {
         sink: S,
         find_key: K,
     ) -> Result<Self, SealError> {
+        Self::signed(original, new, layers, total, sink, find_key, None)
+    }
+
+    /// The same, signed by the gateway that `signer` is.
+    pub fn signed(
+        original: &Original,
+        new: NewSeal,
+        layers: &Layers,
+        total: Option<u64>,
+        sink: S,
+        find_key: K,
+        signer: Option<Signer>,
+    ) -> Result<Self, SealError> {
         let syntax = TransferSyntax::by_uid(original.transfer_syntax.as_str())
             .ok_or_else(|| SealError::TransferSyntax(original.transfer_syntax.clone()))?;
         let salt: [u8; SALT_BYTES] = random()?;
-        let mut out = Output { sink, waiting: Vec::with_capacity(16 * 1024), carrier: None, stream_bytes: 0 };
+        let by = signer.as_ref().map(Signer::key);
+        let signing = signer.map(|signer| (signer, Signing::new()));
+        let waiting = Vec::with_capacity(16 * 1024);
+        let mut out = Output { sink, waiting, carrier: None, stream_bytes: 0, signing };
         let NewSeal { binding, key, key_record } = new;
-        let mut stream = LayeredSealer::new(&key, &salt, &binding, layers, &mut |sealed| out.stream(sealed))?;
+        let mut stream =
+            LayeredSealer::new(&key, &salt, &binding, by, layers, &mut |sealed| out.stream(sealed))?;
         let records =
             RecordWriter::new(original, &mut |plain| stream.push(plain, &mut |sealed| out.stream(sealed)))?;
         let work = Work {
@@ -252,6 +290,7 @@ impl<S: Sink, K: FnMut(&Claim) -> Option<ContentKey>> Sealer<S, K> {
             header: Some(CarrierHeader::new(syntax.encoding)),
             attributes: ImageAttributes::new(syntax.encoding),
             seen: Seen::default(),
+            metadata: Metadata::default(),
             block: BlockFinder::default(),
             image: None,
             first: None,
@@ -328,7 +367,10 @@ impl<S: Sink, K: FnMut(&Claim) -> Option<ContentKey>> Work<S, K> {
         self.attributes.take(element)?;
         // Nothing that stands behind the pixels is shown in clear.
         match &mut self.header {
-            Some(header) => Ok(header.take(element)?),
+            Some(header) => {
+                self.metadata.take(element);
+                Ok(header.take(element)?)
+            }
             None => Ok(()),
         }
     }
@@ -359,10 +401,14 @@ impl<S: Sink, K: FnMut(&Claim) -> Option<ContentKey>> Work<S, K> {
         };
         let (bytes, carrier) =
             header.finish(image, &self.binding.sop_class, self.binding.key_id, self.key_record.as_deref());
-        let out = &mut self.out;
+        let Self { stream, metadata, out, .. } = self;
+        stream.describe(metadata.bytes(), &mut |sealed| out.stream(sealed))?;
         out.sink.write(&bytes)?;
         // Filled in at the end, when the length is known: until then nobody takes it for a sealed image.
         out.sink.write(&[0; HEADER_BYTES])?;
+        if let Some((signer, _)) = &out.signing {
+            out.sink.write(&signer.key().write())?;
+        }
         out.sink.write(&out.waiting)?;
         out.waiting = Vec::new();
         out.carrier = Some(carrier);
@@ -400,8 +446,12 @@ impl<S: Sink, K: FnMut(&Claim) -> Option<ContentKey>> Work<S, K> {
     fn sealed_under(&mut self, pixels: &[u8]) -> Option<KeyId> {
         let (header, prefix) = pixels.split_first_chunk()?;
         let header = Header::read(header).ok()?;
+        let (signer, prefix) = match prefix.split_first_chunk() {
+            Some((signer, behind)) if header.signed => (Some(SignerKey::read(signer).ok()?), behind),
+            _ => (None, prefix),
+        };
         let binding = Binding { suite: header.suite, key_id: header.key_id, ..self.binding.clone() };
-        let context = binding.context();
+        let context = context(&binding, signer);
         let key_record = self.block.key_record().map(<[u8]>::to_vec);
         let key = (self.find_key)(&Claim { binding, key_record })?;
         commits(&key, &context, prefix.first_chunk()?).then_some(header.key_id)
@@ -410,7 +460,7 @@ impl<S: Sink, K: FnMut(&Claim) -> Option<ContentKey>> Work<S, K> {
     /// What cannot fit is refused before anything of it is stored.
     fn check_room(&self, image: &Image, pixels: u32) -> Result<(), SealError> {
         let sealed = sealed_length(u64::from(pixels)).unwrap_or(u64::MAX);
-        let least = sealed.saturating_add(HEADER_BYTES as u64);
+        let least = sealed.saturating_add(around(self.out.signing.is_some()));
         Ok(Room::of(image, &self.binding.sop_class).shape(least, self.is_native()).map(|_| ())?)
     }
 
@@ -424,15 +474,19 @@ impl<S: Sink, K: FnMut(&Claim) -> Option<ContentKey>> Work<S, K> {
         let (Some(image), Some(carrier)) = (image, out.carrier) else { return Err(SealError::NoPixels) };
         let digest = records.finish(&mut |plain| stream.push(plain, &mut |sealed| out.stream(sealed)))?;
         stream.finish(&mut |sealed| out.stream(sealed))?;
-        let needed = out.stream_bytes.saturating_add(HEADER_BYTES as u64);
+        let needed = out.needed();
         if u64::from(image.frames) > needed {
             return Err(SealError::Frames { frames: image.frames, bytes: needed });
         }
         let shape = carrier.shape(needed, native)?;
         let padding = u64::from(shape.bytes).saturating_sub(needed);
+        let Binding { suite, key_id, .. } = self.binding;
+        let signed = out.signing.is_some();
+        let header = Header { suite, key_id, signed, stream_bytes: out.stream_bytes };
+        if let Some((signer, signing)) = &out.signing {
+            out.sink.write(&signing.sign(signer, &header, &self.binding))?;
+        }
         write_zeros(&mut out.sink, padding)?;
-        let header =
-            Header { suite: self.binding.suite, key_id: self.binding.key_id, stream_bytes: out.stream_bytes };
         for (at, bytes) in carrier.patches(shape, &header) {
             out.sink.patch(at, &bytes)?;
         }

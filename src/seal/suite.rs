@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::cipher::Kind;
+use crate::cipher::{Kind, Map, Topology};
 
 /// How an instance is sealed. A number that is not here is refused, never guessed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -11,6 +11,16 @@ pub enum Suite {
     DeepKeyGen,
     /// The same, over an inner layer: a keystream of key images.
     DeepKeyGenXor,
+    /// Logistic maps over an inner layer of blocks; a ResNet-18 reads their parameters off the metadata.
+    LogisticResNet18,
+    /// The same with a `MobileNetV2`.
+    LogisticMobileNetV2,
+    /// The Lorenz equations, and a ResNet-18.
+    LorenzResNet18,
+    /// The Lorenz equations, and a `MobileNetV2`.
+    LorenzMobileNetV2,
+    /// The same, over an inner layer from chaos under a dual key.
+    Dual,
 }
 
 /// A suite that this version does not know.
@@ -20,7 +30,15 @@ pub struct UnknownSuite(pub u16);
 
 impl Suite {
     /// Every suite there is.
-    pub const ALL: &[Self] = &[Self::DeepKeyGen, Self::DeepKeyGenXor];
+    pub const ALL: &[Self] = &[
+        Self::DeepKeyGen,
+        Self::DeepKeyGenXor,
+        Self::LogisticResNet18,
+        Self::LogisticMobileNetV2,
+        Self::LorenzResNet18,
+        Self::LorenzMobileNetV2,
+        Self::Dual,
+    ];
 
     /// Its number in the sealed form.
     #[must_use]
@@ -28,6 +46,11 @@ impl Suite {
         match self {
             Self::DeepKeyGen => 1,
             Self::DeepKeyGenXor => 2,
+            Self::LogisticResNet18 => 16,
+            Self::LogisticMobileNetV2 => 17,
+            Self::LorenzResNet18 => 18,
+            Self::LorenzMobileNetV2 => 19,
+            Self::Dual => 32,
         }
     }
 
@@ -37,6 +60,11 @@ impl Suite {
         match self {
             Self::DeepKeyGen => "deepkeygen",
             Self::DeepKeyGenXor => "deepkeygen-xor",
+            Self::LogisticResNet18 => "logistic-resnet18",
+            Self::LogisticMobileNetV2 => "logistic-mobilenetv2",
+            Self::LorenzResNet18 => "lorenz-resnet18",
+            Self::LorenzMobileNetV2 => "lorenz-mobilenetv2",
+            Self::Dual => "dual",
         }
     }
 
@@ -46,6 +74,11 @@ impl Suite {
         match self {
             Self::DeepKeyGen => None,
             Self::DeepKeyGenXor => Some(Kind::NeuralStream),
+            Self::LogisticResNet18 => Some(Kind::Chaos(Map::Logistic, Topology::ResNet18)),
+            Self::LogisticMobileNetV2 => Some(Kind::Chaos(Map::Logistic, Topology::MobileNetV2)),
+            Self::LorenzResNet18 => Some(Kind::Chaos(Map::Lorenz, Topology::ResNet18)),
+            Self::LorenzMobileNetV2 => Some(Kind::Chaos(Map::Lorenz, Topology::MobileNetV2)),
+            Self::Dual => Some(Kind::Dual),
         }
     }
 

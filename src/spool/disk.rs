@@ -45,6 +45,8 @@ pub trait DiskFile: Send + Sync {
     fn read_at(&self, bytes: &mut [u8], at: u64) -> io::Result<usize>;
     /// How long the file is.
     fn size(&self) -> io::Result<u64>;
+    /// Cuts the file off at so many bytes.
+    fn cut(&self, bytes: u64) -> io::Result<()>;
     /// Makes everything written so far durable.
     fn sync(&self) -> io::Result<()>;
 }
@@ -152,7 +154,12 @@ impl DiskFile for File {
         Ok(self.metadata()?.len())
     }
 
+    fn cut(&self, bytes: u64) -> io::Result<()> {
+        self.set_len(bytes)
+    }
+
     fn sync(&self) -> io::Result<()> {
-        self.sync_all()
+        // What it leaves out is when the file was changed; that would cost a commit of the file system each time.
+        self.sync_data()
     }
 }

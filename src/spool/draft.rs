@@ -34,18 +34,22 @@ impl Receipt {
 
 /// An entry being written. Dropped without a commit, it leaves nothing behind.
 ///
-/// Every call may block on the disk. It holds one block of 64 KiB in memory, and four bytes for each one written.
+/// Every call may block on the disk. It holds two blocks of 64 KiB in memory, and four bytes for each one written.
 pub struct Draft {
     shared: Arc<Shared>,
     id: EntryId,
     path: PathBuf,
     file: Box<dyn DiskFile>,
+    /// How long the file was, where it is one that was used before.
+    old_bytes: u64,
     /// None once it is committed.
     reservation: Option<Reservation>,
     /// The block at the end, not yet written.
     buffer: Vec<u8>,
-    /// Sums of the blocks that are written.
+    /// Sums of the blocks that are full; that of the first one once it is written.
     sums: Vec<u32>,
+    /// The first block, once it is full: it is written last, for a header is patched when everything else has come.
+    first: Vec<u8>,
     broken: bool,
     /// Whether the file has or may have the name of an entry.
     renamed: bool,
@@ -54,18 +58,24 @@ pub struct Draft {
 impl Draft {
     pub(crate) fn begin(shared: Arc<Shared>, expected_bytes: u64) -> Result<Self, SpoolError> {
         shared.check_running()?;
-        let reservation = shared.space.reserve(expected_bytes, shared.free_bytes()?)?;
+        let free = shared.free_bytes()?;
+        let reservation = shared.space.reserve(expected_bytes, free)?;
         let id = EntryId::random()?;
         let path = shared.paths.draft(id);
-        let file = shared.disk.create(&path).map_err(SpoolError::disk("making", &path))?;
+        let (file, old_bytes) = match shared.reuse(&path, free) {
+            Some(reused) => (reused.file, reused.bytes),
+            None => (shared.disk.create(&path).map_err(SpoolError::disk("making", &path))?, 0),
+        };
         Ok(Self {
             shared,
             id,
             path,
             file,
+            old_bytes,
             reservation: Some(reservation),
             buffer: Vec::with_capacity(BLOCK_BYTES),
             sums: Vec::new(),
+            first: Vec::new(),
             broken: false,
             renamed: false,
         })
@@ -89,7 +99,7 @@ impl Draft {
         self.len() == 0
     }
 
-    /// Bytes of whole blocks, which are in the file.
+    /// Bytes of whole blocks.
     fn written(&self) -> u64 {
         self.sums.len() as u64 * BLOCK_BYTES as u64
     }
@@ -151,6 +161,12 @@ impl Draft {
             }
             return Ok(());
         };
+        if number == 0 {
+            if let Some(old) = self.first.get_mut(range) {
+                old.copy_from_slice(bytes);
+            }
+            return Ok(());
+        }
         let start = number * BLOCK_BYTES as u64;
         let mut block = vec![0; BLOCK_BYTES];
         self.file.read_exact_at(&mut block, start).map_err(SpoolError::disk("reading", &self.path))?;
@@ -171,10 +187,37 @@ impl Draft {
     /// Makes the entry durable. Only then does it count, and only the receipt may be acknowledged.
     ///
     /// Blocks until content, record and name are on the disk; commits at the same time share the last step.
-    pub fn commit(mut self, meta: Meta, now_unix_millis: u64) -> Result<Receipt, SpoolError> {
+    pub fn commit(self, meta: Meta, now_unix_millis: u64) -> Result<Receipt, SpoolError> {
+        self.commit_after(meta, now_unix_millis, || Ok(()))
+    }
+
+    /// The same for an entry that needs something beside it: `other` waits for that while the bytes go to the disk, and the
+    /// entry gets its name only when it returned without an error.
+    pub fn commit_after<E: From<SpoolError>>(
+        mut self,
+        meta: Meta,
+        now_unix_millis: u64,
+        other: impl FnOnce() -> Result<(), E>,
+    ) -> Result<Receipt, E> {
+        let (record, file_bytes) = self.write_record(meta, now_unix_millis)?;
+        self.sync_content()?;
+        other()?;
+        self.name_it()?;
+        if let Some(reservation) = self.reservation.take() {
+            self.shared.publish(&record, file_bytes, reservation);
+        }
+        Ok(Receipt { id: self.id, content_bytes: record.content_bytes })
+    }
+
+    /// Writes what is left, and the record behind it; gives the size of the whole file too.
+    fn write_record(&mut self, meta: Meta, now_unix_millis: u64) -> Result<(Record, u64), SpoolError> {
         meta.check()?;
         self.check()?;
         let content_bytes = self.len();
+        if let (Some(sum), false) = (self.sums.first_mut(), self.first.is_empty()) {
+            *sum = crc32fast::hash(&self.first);
+            self.file.write_all_at(&self.first, 0).map_err(SpoolError::disk("writing", &self.path))?;
+        }
         if !self.buffer.is_empty() {
             self.sums.push(crc32fast::hash(&self.buffer));
         }
@@ -193,17 +236,20 @@ impl Draft {
         self.buffer.extend_from_slice(&encoded);
         let written = self.file.write_all_at(&self.buffer, tail_at);
         written.map_err(SpoolError::disk("writing", &self.path))?;
-        self.make_durable()?;
-        if let Some(reservation) = self.reservation.take() {
-            self.shared.publish(&record, file_bytes, reservation);
+        if self.old_bytes > file_bytes {
+            self.file.cut(file_bytes).map_err(SpoolError::disk("cutting", &self.path))?;
         }
-        Ok(Receipt { id: self.id, content_bytes })
+        Ok((record, file_bytes))
+    }
+
+    fn sync_content(&mut self) -> Result<(), SpoolError> {
+        let shared = Arc::clone(&self.shared);
+        self.file.sync().map_err(|error| shared.fail(&SpoolError::disk("syncing", &self.path)(error)))
     }
 
     /// Bytes first, then the name: a file with the name of an entry was whole once.
-    fn make_durable(&mut self) -> Result<(), SpoolError> {
+    fn name_it(&mut self) -> Result<(), SpoolError> {
         let shared = Arc::clone(&self.shared);
-        self.file.sync().map_err(|error| shared.fail(&SpoolError::disk("syncing", &self.path)(error)))?;
         // Another's fsync may have failed meanwhile; then no name may appear that was not announced as durable.
         shared.check_running()?;
         self.renamed = true;
@@ -226,7 +272,12 @@ impl Draft {
     }
 
     /// Writes whole blocks behind those that are written.
-    fn write_blocks(&mut self, blocks: &[u8]) -> Result<(), SpoolError> {
+    fn write_blocks(&mut self, mut blocks: &[u8]) -> Result<(), SpoolError> {
+        if let (true, Some((first, rest))) = (self.sums.is_empty(), blocks.split_at_checked(BLOCK_BYTES)) {
+            self.first.extend_from_slice(first);
+            self.sums.push(0);
+            blocks = rest;
+        }
         let at = self.written();
         let written = self.file.write_all_at(blocks, at).map_err(SpoolError::disk("writing", &self.path));
         self.note(written)?;

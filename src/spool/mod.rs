@@ -11,6 +11,7 @@
 //! lock                   held by the process that has the spool open
 //! journal                what became of entries after their commit
 //! entries/ID.draft       being written; removed at the next start
+//! entries/ID.spare       of an entry that has gone, to be written over by the next; removed at the next start
 //! entries/ID.entry       content and record, whole and fsynced before it got this name
 //! requests/               what an operator asks of the running service, see `mailbox.rs`
 //! damaged/ID.entry       did not verify; never deleted
@@ -42,6 +43,7 @@ mod recover;
 mod rounds;
 mod shared;
 mod space;
+mod spares;
 #[expect(clippy::module_inception, reason = "the thing itself, beside its parts")]
 mod spool;
 mod state;
@@ -62,6 +64,6 @@ pub use queue::{Counts, Order};
 pub use record::Meta;
 pub use recover::{JournalFound, Recovery};
 pub use space::{Pressure, Usage};
-pub use spool::Spool;
+pub use spool::{HandOver, Spool};
 pub use state::{Delivery, State};
 pub use view::{DeliverySummary, Listing, Summary, look, look_at};

@@ -11,6 +11,7 @@
 //! A paper is written as `ID.new`, fsynced and renamed, and the folder is fsynced: whoever was told that it is kept finds
 //! the old or the new one after a crash, never a part.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -76,6 +77,34 @@ impl Papers {
         Ok((papers, found))
     }
 
+    /// Reads those in the folder of a spool that another process may have open, and changes nothing.
+    pub fn look(spool_folder: &Path) -> Result<PapersFound, SpoolError> {
+        let folder = spool_folder.join("papers");
+        let (failed, writing) = (OnceLock::new(), Mutex::new(()));
+        let papers = Self { disk: Arc::new(RealDisk), folder, failed, writing };
+        let names = match papers.disk.list(&papers.folder) {
+            // Nobody has kept any yet.
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(PapersFound::default()),
+            other => other.map_err(SpoolError::disk("listing", &papers.folder))?,
+        };
+        let mut found = PapersFound::default();
+        for name in names {
+            let id = |suffix| name.to_str()?.strip_suffix(suffix)?.parse::<EntryId>().ok();
+            if let Some(id) = id(".damaged") {
+                found.damaged.push(id);
+            } else if let Some(id) = id(".paper") {
+                match papers.read(id) {
+                    Ok(Some(content)) => found.papers.push((id, content)),
+                    Ok(None) => found.damaged.push(id),
+                    // It has been taken away just now.
+                    Err(SpoolError::Disk { source, .. }) if source.kind() == ErrorKind::NotFound => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(found)
+    }
+
     /// A name for a new paper.
     pub fn name() -> Result<EntryId, SpoolError> {
         EntryId::random()
@@ -116,7 +145,7 @@ impl Papers {
         self.check_running()?;
         let path = self.path(id, "paper");
         match self.disk.remove(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
                 Err(SpoolError::disk("removing", &path)(error))
             }
             _ => self.sync_folder(),
@@ -181,6 +210,7 @@ mod tests {
         papers.discard(other).unwrap();
         papers.discard(other).unwrap();
         drop(papers);
+        assert_eq!(Papers::look(folder.path()).unwrap().papers, [(one, b"second".to_vec())]);
         std::fs::write(folder.path().join(format!("papers/{other}.new")), b"cut o").unwrap();
         let (_, found) = Papers::open(folder.path()).unwrap();
         assert_eq!(found.papers, [(one, b"second".to_vec())]);
@@ -200,5 +230,6 @@ mod tests {
         let (_, found) = Papers::open(folder.path()).unwrap();
         assert_eq!((found.papers.len(), found.damaged), (0, vec![id]));
         assert!(path.with_extension("damaged").exists());
+        assert_eq!(Papers::look(folder.path()).unwrap().damaged, [id], "it stays visible");
     }
 }

@@ -68,6 +68,7 @@ pub struct Recovery {
 pub(crate) struct FileNames {
     pub(crate) entries: Vec<EntryId>,
     drafts: Vec<EntryId>,
+    spares: Vec<EntryId>,
     foreign: Vec<String>,
 }
 
@@ -76,9 +77,10 @@ pub(crate) fn file_names(disk: &dyn Disk, paths: &Paths) -> Result<FileNames, Sp
     let mut found = FileNames::default();
     for name in disk.list(folder).map_err(SpoolError::disk("listing", folder))? {
         let id = |suffix| name.to_str()?.strip_suffix(suffix)?.parse::<EntryId>().ok();
-        match (id(".entry"), id(".draft")) {
-            (Some(id), _) => found.entries.push(id),
-            (_, Some(id)) => found.drafts.push(id),
+        match (id(".entry"), id(".draft"), id(".spare")) {
+            (Some(id), ..) => found.entries.push(id),
+            (_, Some(id), _) => found.drafts.push(id),
+            (.., Some(id)) => found.spares.push(id),
             _ => found.foreign.push(name.to_string_lossy().into_owned()),
         }
     }
@@ -147,6 +149,9 @@ fn read_entries(disk: &dyn Disk, paths: &Paths, recovery: &mut Recovery) -> Resu
     for id in names.drafts {
         remove_if_there(disk, &paths.draft(id))?;
         recovery.drafts_removed += 1;
+    }
+    for id in names.spares {
+        remove_if_there(disk, &paths.spare(id))?;
     }
     let mut records = Vec::with_capacity(names.entries.len());
     for id in names.entries {

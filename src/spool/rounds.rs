@@ -34,6 +34,12 @@ impl Rounds {
         Ticket(state.asked)
     }
 
+    /// Whether a round that began after `ticket` was given has ended well.
+    pub(crate) fn is_done(&self, ticket: Ticket) -> bool {
+        let state = locked(&self.state);
+        !state.broken && state.done >= ticket.0
+    }
+
     /// Waits until a round that began after `ticket` was given has ended; does the work itself if nobody does.
     ///
     /// False when the work failed, now or ever before: it is not tried again.

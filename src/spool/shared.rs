@@ -16,6 +16,7 @@ use crate::spool::journal::Journal;
 use crate::spool::record::Record;
 use crate::spool::rounds::{Rounds, locked};
 use crate::spool::space::{Reservation, Space};
+use crate::spool::spares::{Reused, Spares};
 
 /// Called with the name of a destination that has something new to do.
 pub(crate) type OnWork = Box<dyn Fn(&str) + Send + Sync>;
@@ -40,6 +41,10 @@ impl Paths {
         self.entries.join(format!("{id}.draft"))
     }
 
+    pub(crate) fn spare(&self, id: EntryId) -> PathBuf {
+        self.entries.join(format!("{id}.spare"))
+    }
+
     pub(crate) fn entry(&self, id: EntryId) -> PathBuf {
         self.entries.join(format!("{id}.entry"))
     }
@@ -57,6 +62,7 @@ pub(crate) struct Shared {
     pub(crate) unverified: Mutex<Vec<EntryId>>,
     pub(crate) on_work: OnceLock<OnWork>,
     pub(crate) on_held: OnceLock<OnHeld>,
+    spares: Spares,
     names: Rounds,
     failed: OnceLock<String>,
     sequence: AtomicU64,
@@ -84,6 +90,7 @@ impl Shared {
             unverified: Mutex::new(Vec::new()),
             on_work: OnceLock::new(),
             on_held: OnceLock::new(),
+            spares: Spares::default(),
             names: Rounds::default(),
             failed: OnceLock::new(),
             _lock: lock,
@@ -122,6 +129,19 @@ impl Shared {
     pub(crate) fn free_bytes(&self) -> Result<u64, SpoolError> {
         let root = &self.paths.root;
         self.disk.free_bytes(root).map_err(SpoolError::disk("asking for the free space of", root))
+    }
+
+    /// Whether files may lie idle; a disk that fills up has better use for their bytes.
+    const fn is_roomy(&self, free_bytes: u64) -> bool {
+        free_bytes >= self.config.refuse_associations_free_bytes.saturating_add(Spares::BYTES_MAX)
+    }
+
+    /// A file under this name for a new draft, where there is a spare one.
+    pub(crate) fn reuse(&self, path: &Path, free_bytes: u64) -> Option<Reused> {
+        if !self.is_roomy(free_bytes) {
+            self.spares.clear(&*self.disk);
+        }
+        self.spares.take(&*self.disk, &self.names, path)
     }
 
     /// Makes the names in the folder of entries durable, for all who ask at once.
@@ -203,8 +223,7 @@ impl Shared {
         let is_complete = index.get(id).is_ok_and(Entry::is_complete);
         let Some(bytes) = is_complete.then(|| index.leave(id)).flatten() else { return };
         drop(index);
-        let path = self.paths.entry(id);
-        match self.disk.remove(&path) {
+        match self.put_away(id, bytes) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 // It stays on the disk, out of sight, and goes at the next start.
                 tracing::error!(entry = %id, error = %error, "a delivered entry cannot be removed");
@@ -214,6 +233,17 @@ impl Shared {
                 self.space.release(bytes);
             }
         }
+    }
+
+    /// Takes the name of an entry away; its file is kept as a spare one, or removed.
+    fn put_away(&self, id: EntryId, bytes: u64) -> std::io::Result<()> {
+        let (entry, spare) = (self.paths.entry(id), self.paths.spare(id));
+        let is_roomy = || self.free_bytes().is_ok_and(|free| self.is_roomy(free));
+        if self.spares.wants(bytes) && is_roomy() && self.disk.rename(&entry, &spare).is_ok() {
+            self.spares.keep(spare, self.names.ask());
+            return Ok(());
+        }
+        self.disk.remove(&entry)
     }
 
     /// Takes a damaged entry out of the way, loudly. Its file is kept.
@@ -227,5 +257,14 @@ impl Shared {
         locked(&self.index).remove(id);
         self.space.release(bytes);
         error
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // After a stop the disk is left as it is; the next start removes them.
+        if self.failed().is_none() {
+            self.spares.clear(&*self.disk);
+        }
     }
 }

@@ -22,6 +22,18 @@ use crate::spool::space::{Pressure, Usage};
 use crate::spool::state::{Delivery, State, reason};
 use crate::spool::view::Summary;
 
+/// What waits at one destination is to go to another.
+pub struct HandOver<'a> {
+    /// Where it waits.
+    pub from: &'a str,
+    /// Where it is to go.
+    pub to: &'a str,
+    /// Why, for the record.
+    pub why: &'a str,
+    /// The flags that keep an entry whose delivery there is its so manieth, counted from 0.
+    pub holds: &'a dyn Fn(usize) -> u32,
+}
+
 /// Bytes that survive a crash, in order. Cheap to clone; all clones are one spool.
 ///
 /// Calls block on the disk, so asynchronous callers make them where blocking is allowed. Many threads may call at once:
@@ -210,43 +222,27 @@ impl Spool {
         Ok(())
     }
 
-    /// Hands up to `limit` deliveries that wait at one destination over to another, the oldest first: given up there, begun
+    /// Hands up to `limit` deliveries that wait at one destination over to another, the oldest first: begun there, given up
     /// here, in one step. Entries that go to both anyway stay. Gives the entries as they were.
     pub fn hand_over(
         &self,
-        from: &str,
-        to: &str,
-        why: &str,
+        over: &HandOver<'_>,
         limit: usize,
         now_unix_millis: u64,
     ) -> Result<Vec<Summary>, SpoolError> {
-        check_destination(to)?;
-        let (from, to): (Arc<str>, Arc<str>) = (from.into(), to.into());
+        check_destination(over.to)?;
         let mut handed = Vec::new();
         self.shared.change(|index| {
+            let here = index.waiting(over.from).filter(|entry| entry.delivery(over.to).is_none()).take(limit);
             let mut found = Vec::new();
-            for entry in index.waiting(&from).filter(|entry| entry.delivery(&to).is_none()).take(limit) {
-                let Some(old) = entry.delivery(&from) else { continue };
-                let begun = Delivery::waiting(now_unix_millis);
-                let given_up = Delivery {
-                    state: State::Dropped,
-                    changed_unix_millis: now_unix_millis,
-                    reason: reason(why),
-                    ..old.clone()
-                };
-                // Begun first: a journal that ends between the two has it delivered twice rather than not.
-                found.push(Change::Delivery { id: entry.id, destination: Arc::clone(&to), delivery: begun });
-                found.push(Change::Delivery {
-                    id: entry.id,
-                    destination: Arc::clone(&from),
-                    delivery: given_up,
-                });
+            for entry in here {
+                found.append(&mut handed_over(entry, over, now_unix_millis));
                 handed.push(Summary::of(entry));
             }
             Ok(found)
         })?;
         if !handed.is_empty() {
-            self.shared.call(&to);
+            self.shared.call(over.to);
         }
         Ok(handed)
     }
@@ -375,4 +371,25 @@ fn tried_again(
     }
     names.insert(Arc::clone(name));
     Some(Delivery { reason: old.reason.clone(), ..Delivery::waiting(now_unix_millis) })
+}
+
+/// The changes that hand an entry over.
+fn handed_over(entry: &Entry, over: &HandOver<'_>, now_unix_millis: u64) -> Vec<Change> {
+    let Some(old) = entry.delivery(over.from) else { return Vec::new() };
+    let id = entry.id;
+    let given_up = Delivery {
+        state: State::Dropped,
+        changed_unix_millis: now_unix_millis,
+        reason: reason(over.why),
+        ..old.clone()
+    };
+    let holds = entry.holds | (over.holds)(entry.deliveries.len());
+    // Begun first: a journal that ends between the two has it delivered twice rather than not. Held before it can be done.
+    let begun = Delivery::waiting(now_unix_millis);
+    let mut found = vec![Change::Delivery { id, destination: over.to.into(), delivery: begun }];
+    if holds != entry.holds {
+        found.push(Change::Holds { id, holds });
+    }
+    found.push(Change::Delivery { id, destination: over.from.into(), delivery: given_up });
+    found
 }

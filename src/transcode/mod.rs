@@ -1,9 +1,11 @@
-//! Compressed images made native for a viewer that takes no other form of them; pixels keep the values they decode to.
+//! Compressed images made native for a viewer that takes no other form of them, and native ones compressed without losses;
+//! pixels keep the values they decode to.
 //!
 //! The codecs are used directly, not through `dicom-pixeldata`: its readers fill up with zeros where an image is smaller
 //! than its header says, and take the colours of a JPEG from its markers, not from Photometric Interpretation. Here a
 //! frame that is not exactly what the header says is an error, and so is a codec that panics.
 
+mod compress;
 mod error;
 mod frame;
 mod frames;
@@ -21,11 +23,12 @@ use bytes::Bytes;
 use dicom_core::{Tag, VR};
 use zeroize::Zeroizing;
 
+pub use self::compress::{can_compress, compress};
 pub use self::error::TranscodeError;
 use self::frame::Codec;
 use self::image::Image;
 use crate::dicom::{Encoding, TransferSyntax};
-use crate::seal::element::{Layout, Length, is_pixel_data, write_header};
+use crate::seal::element::{Layout, Length, write_header};
 use crate::seal::scan::{Element, Event, Limits, Scanner};
 
 const PHOTOMETRIC: Tag = Tag(0x0028, 0x0004);
@@ -54,7 +57,7 @@ pub fn decompress(
 }
 
 fn run(pieces: VecDeque<Bytes>, codec: Codec, bytes_max: u64) -> Result<VecDeque<Bytes>, TranscodeError> {
-    let DataSet { header, value, behind, offsets } = DataSet::read(pieces)?;
+    let DataSet { header, value, behind, offsets } = DataSet::read(pieces, Encoding::Encapsulated)?;
     let mut image = Image::read(header.iter().map(|one| (one.tag, one.value())))?;
     let size = image.size(bytes_max)?;
     let frames = frames::split(&value, &offsets, image.frames, codec)?;
@@ -102,7 +105,7 @@ impl Kept {
 #[derive(Default)]
 struct DataSet {
     header: Vec<Kept>,
-    /// The value of Pixel Data: items and their delimiter.
+    /// The value of Pixel Data: native, or items and their delimiter.
     value: Zeroizing<Vec<u8>>,
     /// What stands behind it.
     behind: Vec<u8>,
@@ -111,12 +114,12 @@ struct DataSet {
 }
 
 impl DataSet {
-    fn read(pieces: VecDeque<Bytes>) -> Result<Self, TranscodeError> {
+    fn read(pieces: VecDeque<Bytes>, encoding: Encoding) -> Result<Self, TranscodeError> {
         let mut set = Self::default();
         // It must not grow: what it leaves behind would not be erased.
         set.value.reserve_exact(pieces.iter().map(Bytes::len).sum());
         let limits = Limits { header_bytes_max: 64 << 20, element_bytes_max: 32 << 20, ..Limits::default() };
-        let mut scanner = Scanner::new(Encoding::Encapsulated, limits, None);
+        let mut scanner = Scanner::new(encoding, limits, None);
         let (mut in_pixels, mut had_pixels, mut large) = (false, false, None);
         for piece in pieces {
             scanner.push(&piece, &mut |event| {
@@ -125,7 +128,7 @@ impl DataSet {
                     Event::Element(element) if element.tag.element() == 0 => {}
                     Event::Element(element) if had_pixels => set.behind.extend_from_slice(element.raw),
                     Event::Element(element) => set.take(&element),
-                    Event::Begin(head) if is_pixel_data(head.tag) => (in_pixels, had_pixels) = (true, true),
+                    Event::Begin(head) if head.tag == PIXEL_DATA => (in_pixels, had_pixels) = (true, true),
                     Event::Begin(head) => large = Some(head.tag),
                     Event::Bytes(bytes) if in_pixels => set.value.extend_from_slice(bytes),
                     Event::Bytes(_) => {}
@@ -177,6 +180,18 @@ impl Out {
             // PS3.3 C.7.6.1.1.5: once it was, it stays so, and the transfer syntax says so no more.
             set.push_back((LOSSY, VR::CS, b"01"));
         }
+        self.elements(header, set);
+        // PS3.5 A.2: OW where more than 8 bits are allocated.
+        let vr = if image.bits_allocated > 8 { VR::OW } else { VR::OB };
+        let even = size + size % 2;
+        let too_large = |_| TranscodeError::TooLarge { bytes: even, max: u64::from(u32::MAX) };
+        let length = Length::Defined(u32::try_from(even).map_err(too_large)?);
+        write_header(&mut self.0, Layout::from(Encoding::ExplicitLittle), PIXEL_DATA, vr, length);
+        Ok(VecDeque::from([Bytes::from(std::mem::take(&mut self.0))]))
+    }
+
+    /// The header, with the elements of `set` in their places.
+    fn elements(&mut self, header: &[Kept], mut set: Set<'_>) {
         for one in header {
             while let Some((tag, vr, value)) = next_if(&mut set, |tag| tag < one.tag) {
                 self.element(tag, vr, value);
@@ -189,13 +204,6 @@ impl Out {
         for (tag, vr, value) in set {
             self.element(tag, vr, value);
         }
-        // PS3.5 A.2: OW where more than 8 bits are allocated.
-        let vr = if image.bits_allocated > 8 { VR::OW } else { VR::OB };
-        let even = size + size % 2;
-        let too_large = |_| TranscodeError::TooLarge { bytes: even, max: u64::from(u32::MAX) };
-        let length = Length::Defined(u32::try_from(even).map_err(too_large)?);
-        write_header(&mut self.0, Layout::from(Encoding::ExplicitLittle), PIXEL_DATA, vr, length);
-        Ok(VecDeque::from([Bytes::from(std::mem::take(&mut self.0))]))
     }
 
     fn element(&mut self, tag: Tag, vr: VR, value: &[u8]) {

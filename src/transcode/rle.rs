@@ -5,6 +5,10 @@ use super::image::Image;
 
 /// Segments that the header has room for.
 const SEGMENTS_MAX: usize = 15;
+/// Bytes of the header: the number of segments, and where up to 15 begin.
+const HEADER_BYTES: usize = 64;
+/// Bytes of one run or literal at most.
+const RUN_MAX: usize = 128;
 
 /// The samples of a frame.
 pub(super) fn decode(bytes: &[u8], image: &Image) -> Result<Vec<u8>, TranscodeError> {
@@ -34,6 +38,52 @@ pub(super) fn decode(bytes: &[u8], image: &Image) -> Result<Vec<u8>, TranscodeEr
             .ok_or(TranscodeError::Codec(format!("segment {index} is shorter than a plane")))?;
     }
     Ok(out)
+}
+
+/// A frame of native samples, by pixel or by plane. Its length is even.
+pub(super) fn encode(frame: &[u8], image: &Image, by_plane: bool) -> Vec<u8> {
+    let (samples, width) = (usize::from(image.samples), image.sample_bytes());
+    let columns = usize::from(image.columns).max(1);
+    let mut header = vec![u32::try_from(samples * width).unwrap_or(u32::MAX)];
+    let mut segments: Vec<u8> = Vec::with_capacity(frame.len());
+    let mut plane = zeroize::Zeroizing::new(Vec::with_capacity(image.pixels()));
+    for index in 0..samples * width {
+        header.push(u32::try_from(HEADER_BYTES + segments.len()).unwrap_or(u32::MAX));
+        let (sample, byte) = (index / width, width - 1 - index % width);
+        let (first, step) = if by_plane {
+            (sample * image.pixels() * width + byte, width)
+        } else {
+            (sample * width + byte, samples * width)
+        };
+        plane.clear();
+        plane.extend(frame.iter().skip(first).step_by(step).take(image.pixels()));
+        plane.chunks(columns).for_each(|row| pack(row, &mut segments));
+        if segments.len() % 2 == 1 {
+            segments.push(0);
+        }
+    }
+    header.resize(HEADER_BYTES / 4, 0);
+    let mut out: Vec<u8> = header.into_iter().flat_map(u32::to_le_bytes).collect();
+    out.append(&mut segments);
+    out
+}
+
+/// One row as runs and literals; none goes over the end of a row (PS3.5 G.3.1).
+fn pack(mut row: &[u8], out: &mut Vec<u8>) {
+    while let Some(&first) = row.first() {
+        let alike = row.iter().take(RUN_MAX).take_while(|byte| **byte == first).count();
+        let taken = if alike > 1 {
+            out.extend([(257 - alike).to_le_bytes()[0], first]);
+            alike
+        } else {
+            let is_pair = |pair: &[u8]| pair.first() == pair.get(1);
+            let length = row.windows(2).position(is_pair).unwrap_or(row.len()).clamp(1, RUN_MAX);
+            out.push((length - 1).to_le_bytes()[0]);
+            out.extend(row.iter().take(length));
+            length
+        };
+        row = row.get(taken..).unwrap_or_default();
+    }
 }
 
 /// `PackBits` (PS3.5 G.3.2) into these places; nothing where they are not all filled.
@@ -96,6 +146,20 @@ mod tests {
         assert_eq!(decode(&words, &image(1, 16)).unwrap(), [10, 1, 20, 1, 30, 1, 40, 1]);
         let colours = frame(&[&[253, 1], &[128, 253, 2], &[1, 3, 4, 255, 5, 0]]);
         assert_eq!(decode(&colours, &image(3, 8)).unwrap(), [1, 2, 3, 1, 2, 4, 1, 2, 5, 1, 2, 5]);
+    }
+
+    #[test]
+    fn what_is_encoded_is_decoded_by_pixel_and_by_plane() {
+        let mut long = image(3, 16);
+        (long.rows, long.columns) = (3, 700);
+        let bytes = |at: usize| [at % 5, at / 300].map(|part| part.to_le_bytes()[0]);
+        let by_pixel: Vec<u8> = (0..long.frame_bytes() / 2).flat_map(bytes).collect();
+        let encoded = encode(&by_pixel, &long, false);
+        assert_eq!(decode(&encoded, &long).unwrap(), by_pixel);
+        let samples: Vec<&[u8]> = by_pixel.chunks(2).collect();
+        let plane = |first: usize| samples[first..].iter().step_by(3).copied().collect::<Vec<_>>().concat();
+        let by_plane = [plane(0), plane(1), plane(2)].concat();
+        assert_eq!(encode(&by_plane, &long, true), encoded);
     }
 
     #[test]

@@ -104,3 +104,21 @@ fn what_is_not_what_the_header_says_is_no_image() {
     let cut = &small[..small.len() - 9];
     assert!(matches!(run_on(cut, "RLELossless", 100), Err(TranscodeError::Scan(_))));
 }
+
+#[test]
+fn what_is_compressed_comes_back_and_what_is_no_image_is_not_compressed() {
+    let native = |value: &[u8]| {
+        let pixels =
+            [b"\xE0\x7F\x10\x00OB\0\0".to_vec(), u32::try_from(value.len()).unwrap().to_le_bytes().to_vec()];
+        [header(3, b"RGB ", b"2 "), pixels.concat(), value.to_vec()].concat()
+    };
+    let value = [9, 8, 7, 6, 5, 4, 1, 1, 1, 1, 1, 2];
+    let compressed = compress(VecDeque::from([Bytes::from(native(&value))]), 100).unwrap();
+    let rle = TransferSyntax::by_uid(TransferSyntax::RLE_LOSSLESS).unwrap();
+    let out: Vec<u8> = decompress(compressed, rle, 100).unwrap().into_iter().flatten().collect();
+    assert!(out.ends_with(&value), "{out:?}");
+    for (value, limit) in [(&value[..10], 100), (&value[..], 11)] {
+        assert!(compress(VecDeque::from([Bytes::from(native(value))]), limit).is_err());
+    }
+    assert!(compress(VecDeque::from([Bytes::from(header(1, b"MONOCHROME2 ", b"1 "))]), 100).is_err());
+}

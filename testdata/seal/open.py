@@ -14,20 +14,31 @@ from pathlib import Path
 
 import pydicom
 from blake3 import blake3
-from cryptography.exceptions import InvalidTag
+from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA512
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "keygen"))
+import chaos  # noqa: E402
+from dual import without_dual  # noqa: E402
 from generator import key_image, read_model  # noqa: E402
 from seed import derive, expand  # noqa: E402
 
 LABEL = b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0"
 CHUNK = 16384
 DICTIONARY = Path(__file__).parents[2] / "docs/FORMAT-dictionary.bin"
-SUITES = {b"\0\1": "deepkeygen", b"\0\2": "deepkeygen-xor"}
+SUITES = {
+    b"\0\1": "deepkeygen",
+    b"\0\2": "deepkeygen-xor",
+    b"\0\x10": "logistic-resnet18",
+    b"\0\x11": "logistic-mobilenetv2",
+    b"\0\x12": "lorenz-resnet18",
+    b"\0\x13": "lorenz-mobilenetv2",
+    b"\0\x20": "dual",
+}
 
 
 class Refused(Exception):
@@ -49,12 +60,29 @@ def stream_of(data_set):
     pixels = data_set.PixelData
     check(pixels[:8] == b"\x93SGATE\r\0", "not sealed")
     check(pixels[8] == 1, "version")
-    check(pixels[9] == 0, "reserved byte")
+    check(pixels[9] in (0, 1), "flags")
     check(pixels[10:12] in SUITES, "suite")
     length = int.from_bytes(pixels[28:36], "big")
-    check(len(pixels) >= 36 + length, "shorter than the stream")
-    check(not any(pixels[36 + length :]), "padding")
-    return pixels[10:12], pixels[12:28], pixels[36 : 36 + length]
+    start = 36 + 33 * pixels[9]
+    check(len(pixels) >= start + length, "shorter than the stream")
+    check(not any(pixels[start + length + 64 * pixels[9] :]), "padding")
+    return pixels[10:12], pixels[12:28], pixels[start : start + length], pixels[36:start]
+
+
+def verify_signature(data_set):
+    """Section 5.1."""
+    pixels = data_set.PixelData
+    if pixels[9] == 0:
+        return
+    length = int.from_bytes(pixels[28:36], "big")
+    signer, stream, signature = pixels[36:69], pixels[69 : 69 + length], pixels[69 + length : 133 + length]
+    uids = b"".join(counted(str(uid).encode()) for uid in (data_set.SOPClassUID, data_set.SOPInstanceUID))
+    check(signer[0] == 1, "signature algorithm")
+    try:
+        message = b"sealgate signature v1" + pixels[:36] + uids + blake3(stream).digest()
+        Ed25519PublicKey.from_public_bytes(signer[1:]).verify(signature, message)
+    except InvalidSignature as error:
+        raise Refused("signature") from error
 
 
 def plaintext_of(stream, content_key, context):
@@ -77,16 +105,26 @@ def plaintext_of(stream, content_key, context):
 
 
 def without_layer(plaintext, suite, content_key, salt, context):
-    """Section 6.1."""
+    """Sections 6.1 and 6.2."""
     if SUITES[suite] == "deepkeygen":
         return plaintext
+    seed = HKDFExpand(SHA512(), 32, b"sealgate inner layer v1" + salt + context).derive(content_key)
+    if SUITES[suite] == "dual":
+        try:
+            return without_dual(plaintext, seed)
+        except ValueError as error:
+            raise Refused(f"dual layer: {error}") from error
+    if suite >= b"\0\x10":
+        try:
+            return chaos.opened(SUITES[suite].split("-")[0], plaintext, seed)
+        except chaos.BadParameters as error:
+            raise Refused(str(error)) from error
     check(len(plaintext) >= 32, "no generator id")
     generator, layered = plaintext[:32], plaintext[32:]
     files = [path.read_bytes() for path in sorted((HERE.parent / "keygen").glob("*.sgg"))]
     models = [data for data in files if hashlib.sha256(data).digest() == generator]
     check(models, f"generator {generator.hex()} is missing")
     layers = read_model(models[0])
-    seed = HKDFExpand(SHA512(), 32, b"sealgate inner layer v1" + salt + context).derive(content_key)
     out = bytearray()
     for number in range((len(layered) + 196607) // 196608):
         image = key_image(layers, expand(derive(seed, b"child" + number.to_bytes(8, "big"))))
@@ -126,10 +164,11 @@ def original_of(plaintext):
 
 def open_sealed(path, content_key):
     data_set = pydicom.dcmread(path)
-    suite, key_id, stream = stream_of(data_set)
+    suite, key_id, stream, signer = stream_of(data_set)
+    verify_signature(data_set)
     uids = [str(data_set.SOPClassUID).encode(), str(data_set.SOPInstanceUID).encode()]
     binding = suite + key_id + counted(uids[0]) + counted(uids[1])
-    context = b"sealgate instance v1\1" + binding
+    context = b"sealgate instance v1\1" + binding + (b"signed" + signer if signer else b"")
     plaintext = plaintext_of(stream, content_key, context)
     return original_of(without_layer(plaintext, suite, content_key, stream[:24], context))
 
@@ -147,7 +186,10 @@ def main(files):
         check(original == (HERE / "golden" / f"{name}.original").read_bytes(), f"{name}: another original")
         print("opened", name)
     for path in sorted((HERE / "faults").iterdir()):
-        name = "v1-deepkeygen-xor-fragments" if "--xor-" in path.name else "v1-deepkeygen-slice"
+        suites = (suite for suite in SUITES.values() if suite != "dual" and f"--{suite}-" in path.name)
+        names = (name for name in ("xor", "dual", "signed") if f"--{name}-" in path.name)
+        name = next((f"v1-deepkeygen-{name}-fragments" for name in names), "v1-deepkeygen-slice")
+        name = next((f"v1-{suite}-fragments" for suite in suites), name)
         key = bytes.fromhex(keys[name]["content_key"])
         if "wrong-key" in path.name:
             key = bytes(32)

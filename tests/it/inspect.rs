@@ -68,7 +68,8 @@ fn a_clear_image_is_described() {
 
 #[test]
 fn a_sealed_image_is_recognised_by_its_pixels_alone() {
-    let header = Header { suite: Suite::DeepKeyGen, key_id: KeyId::new([0xAB; 16]), stream_bytes: 400 };
+    let header =
+        Header { suite: Suite::DeepKeyGen, key_id: KeyId::new([0xAB; 16]), signed: false, stream_bytes: 400 };
     let found = one(&file(&header.write()));
     assert_eq!(found["sealed"], true, "{found}");
     assert_eq!(found["key_id"], "ab".repeat(16));

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use sealgate::association::{self, Proposal};
 use sealgate::dicom::{AeAddress, AeTitle, PERFORMED_PROCEDURE_STEP, Status, TransferSyntax};
-use sealgate::scu::{Caller, Config, Destination, Failure, Tcp, create_step, for_service, set_step};
+use sealgate::scu::{
+    Caller, Config, Destination, Failure, Tcp, create_step, for_service, for_storing, set_step, store,
+};
 
 use crate::gateway::Gateway;
 use crate::keys::command::Site;
 use crate::peers::archive::uid;
-use crate::peers::{RisPeer, free_port};
+use crate::peers::{RisPeer, Sample, free_port, samples};
 
 /// A gateway whose modalities may ask a RIS, and two that may not.
 pub(crate) struct Department {
@@ -24,6 +26,21 @@ impl Department {
         let site = Site::new();
         assert!(site.sealgate(&["keys", "init"]).status.success());
         let keys = fs::read_to_string(site.path("gateway.toml")).expect("its configuration");
+        let routes = format!(
+            "[[destinations]]\nname = \"pacs\"\naddress = \"PACS@127.0.0.1:{}\"\n[[routes]]\nname = \"all\"\ndestinations = [\"pacs\"]\n",
+            free_port()
+        );
+        Self::with(site, &keys, ris, &routes)
+    }
+
+    /// Starts one that has no keys and no route.
+    pub(crate) fn without_images(ris: &str) -> Self {
+        let site = Site::new();
+        let audit = format!("[audit]\nfolder = {:?}\n", site.path("audit"));
+        Self::with(site, &audit, ris, "")
+    }
+
+    fn with(site: Site, keys: &str, ris: &str, routes: &str) -> Self {
         let peer = |title: &str, may: &str| {
             format!(
                 "[[peers]]\nname = \"{title}\"\ntitle = \"{title}\"\naddresses = [\"127.0.0.1\"]\nmay = [{may}]\n"
@@ -31,13 +48,11 @@ impl Department {
         };
         let config = format!(
             "titles = [\"SEALGATE\", \"OTHER\"]\n{keys}\n[spool]\nfolder = {:?}\nrefuse_stores_free_bytes = 1048576\n\
-             refuse_associations_free_bytes = 1048576\n{}{}{}\n{ris}\n\
-             [[destinations]]\nname = \"pacs\"\naddress = \"PACS@127.0.0.1:{}\"\n[[routes]]\nname = \"all\"\ndestinations = [\"pacs\"]\n",
+             refuse_associations_free_bytes = 1048576\n{}{}{}\n{ris}\n{routes}",
             site.path("spool"),
             peer("CT", "\"mpps\", \"worklist\""),
             peer("STORES", "\"store\", \"echo\""),
             peer("FINDS", "\"find\""),
-            free_port(),
         );
         Self { gateway: Gateway::start(&config), _site: site }
     }
@@ -175,4 +190,27 @@ async fn each_called_title_has_its_ris_and_nobody_else_may_ask() {
         assert!(matches!(refused, Err(Failure::NoContext { .. })), "{calling}");
         caller.release().await;
     }
+}
+
+#[tokio::test]
+async fn a_gateway_without_a_route_and_without_keys_passes_steps_on_and_takes_no_image() {
+    let peer = RisPeer::start(&[]);
+    let front = Department::without_images(&ris(&peer, SERVES));
+    let mut caller = front.call("CT", "SEALGATE", &steps()).await;
+    let context = caller.context_of(&uid(PERFORMED_PROCEDURE_STEP)).unwrap();
+    let created =
+        create_step(&mut caller, &context, Some(&uid("1.2.3.4")), &attributes("IN PROGRESS ")).await;
+    assert_eq!(created.expect("an answer").answer.status, Status::SUCCESS);
+    caller.release().await;
+    let mut samples = samples().into_iter();
+    let is_native = |one: &Sample| one.instance.transfer_syntax.uid == TransferSyntax::EXPLICIT_LITTLE;
+    let one = samples.find(is_native).expect("an image");
+    let mut caller = front.call("STORES", "SEALGATE", &for_storing(&[one.instance.need()])).await;
+    let stored = store(&mut caller, &one.instance, &mut one.data_set.clone()).await;
+    assert!(
+        matches!(stored, Err(Failure::Status(ref answer)) if answer.status == Status::OUT_OF_RESOURCES),
+        "{stored:?}"
+    );
+    caller.release().await;
+    front.gateway.wait_for_log("instance not taken in");
 }

@@ -157,6 +157,33 @@ fn a_dcmqrscp_passes_by_get_and_by_move() {
 }
 
 #[test]
+fn an_orthanc_behind_tls_is_probed_by_move_to_a_tls_door_of_ours() {
+    let (pki, port) = (crate::peers_tls::pki(), free_port());
+    let orthanc = Orthanc::start_with(&json!({
+        "DicomTlsEnabled": true, "DicomTlsCertificate": pki.path("ct.pem"),
+        "DicomTlsPrivateKey": pki.path("ct.key"), "DicomTlsTrustedCertificates": pki.path("ca.pem"),
+        "DicomTlsRemoteCertificateRequired": true,
+        "DicomModalities": { "gateway": {
+            "AET": "SEALGATE", "Host": "localhost", "Port": port, "UseDicomTls": true
+        } },
+    }));
+    let address = AeAddress::parse(&format!("ORTHANC@localhost:{}", orthanc.address().port)).unwrap();
+    let probing = Probing::new(address);
+    let listener =
+        format!("[[listeners]]\naddress = \"127.0.0.1:{port}\"\ntls = \"clinic\"\n{}", pki.profile(""));
+    probing.configure(&format!("tls = \"clinic\"\nretrieve = \"move\"\n{listener}"));
+    all_intact("C-MOVE through TLS", probing.probe(&[]));
+    // A door in clear is none for it, and nothing comes.
+    let clear = listener.replacen("\ntls = \"clinic\"", "", 1);
+    probing.configure(&format!("tls = \"clinic\"\nretrieve = \"move\"\n{clear}"));
+    let (code, result) = probing.probe(&["--wait", "0"]);
+    assert_ne!(code, Some(0), "{result:#}");
+    // Nor is it reached in clear.
+    probing.configure(&format!("retrieve = \"move\"\n{listener}"));
+    assert_eq!(probing.probe(&[]).0, Some(4));
+}
+
+#[test]
 fn an_orthanc_that_compresses_with_loss_fails_and_is_not_served() {
     let orthanc = Orthanc::start_with(&json!({ "IngestTranscoding": "1.2.840.10008.1.2.4.50" }));
     let probing = Probing::new(orthanc.address());

@@ -13,7 +13,7 @@ use crate::tls::pki::{Pki, TLS_LISTENER, Wanted};
 use crate::tls::{clinic, peer};
 
 /// A CA with RSA certificates, which every product takes, for the gateway, CT and MR.
-fn pki() -> Pki {
+pub(crate) fn pki() -> Pki {
     let pki = Pki::new();
     for name in ["gateway", "ct", "mr"] {
         pki.issue(name, &Wanted { key: rsa(), ..Wanted::default() });

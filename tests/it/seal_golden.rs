@@ -7,12 +7,13 @@ use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use sealgate::seal::{
-    Binding, ContentKey, FileError, HeaderMode, KeyId, NewSeal, OpenError, Suite, open_file, random,
-    seal_file,
+    Binding, ContentKey, FileError, HeaderMode, KeyId, NewSeal, OpenError, Signer, Suite, open_file, random,
+    seal_file_signed,
 };
 use serde_json::{Value, json};
 
-use super::seal_xor::{self, layers};
+use super::seal_dual::{self, layers};
+use super::{seal_chaos, seal_signed, seal_xor};
 
 /// Where the pixels of the golden slice begin is found by this.
 const MAGIC: &[u8] = b"\x93SGATE\r\0";
@@ -140,6 +141,9 @@ fn originals() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     vec![
         ("xor-slice", "1.2.840.10008.1.2.1", file("1.2.840.10008.1.2.1", &tall.concat())),
         ("xor-fragments", "1.2.840.10008.1.2.4.90", file("1.2.840.10008.1.2.4.90", &fragments)),
+        ("dual-slice", "1.2.840.10008.1.2.1", file("1.2.840.10008.1.2.1", &tall.concat())),
+        ("dual-fragments", "1.2.840.10008.1.2.4.90", file("1.2.840.10008.1.2.4.90", &fragments)),
+        ("signed-fragments", "1.2.840.10008.1.2.4.90", file("1.2.840.10008.1.2.4.90", &fragments)),
         ("slice", "1.2.840.10008.1.2.1", file("1.2.840.10008.1.2.1", &slice(explicit))),
         ("implicit", "1.2.840.10008.1.2", file("1.2.840.10008.1.2", &slice(Layout::Implicit))),
         ("big-endian", "1.2.840.10008.1.2.2", file("1.2.840.10008.1.2.2", &slice(Layout::Big))),
@@ -151,14 +155,31 @@ fn originals() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     ]
 }
 
-fn seal(original: &[u8], key: [u8; 32], suite: Suite) -> Vec<u8> {
+/// For each chaotic suite one image of more than a block, and a small one.
+fn chaotic_originals() -> Vec<(String, &'static str, Vec<u8>)> {
+    let explicit = Layout::Explicit;
+    let pixels = explicit.element(0x7FE0, 0x0010, "OW", &pattern(128 * 270 * 2));
+    let native = [explicit.header(270, 16, b"MONOCHROME2 ", b""), pixels].concat();
+    let all = originals();
+    let (_, compressed, fragments) = all.iter().find(|(name, ..)| *name == "fragments").unwrap();
+    let of = |suite: &Suite| {
+        let syntax = "1.2.840.10008.1.2.1";
+        [
+            (format!("{suite}-slice"), syntax, file(syntax, &native)),
+            (format!("{suite}-fragments"), *compressed, fragments.clone()),
+        ]
+    };
+    seal_chaos::SUITES.iter().flat_map(of).collect()
+}
+
+fn seal(original: &[u8], key: [u8; 32], suite: Suite, signer: Option<Signer>) -> Vec<u8> {
     let mut out = Cursor::new(Vec::new());
     let new_seal = |sop_class, sop_instance| {
         let key_id = KeyId::new(random().unwrap());
         let binding = Binding { suite, key_id, sop_class, sop_instance };
         Ok::<_, std::convert::Infallible>(NewSeal { binding, key: ContentKey::new(key), key_record: None })
     };
-    seal_file(original, &mut out, &layers(), new_seal, |_| None).unwrap();
+    seal_file_signed(original, &mut out, &layers(), new_seal, |_| None, signer).unwrap();
     out.into_inner()
 }
 
@@ -193,14 +214,22 @@ fn usual_header() -> Vec<u8> {
 }
 
 fn write_golden() {
-    for (name, transfer_syntax, original) in originals() {
-        let path = |extension: &str| folder("golden").join(format!("v1-deepkeygen-{name}.{extension}"));
+    let named = originals()
+        .into_iter()
+        .map(|(name, syntax, original)| (format!("deepkeygen-{name}"), syntax, original));
+    for (name, transfer_syntax, original) in named.chain(chaotic_originals()) {
+        let path = |extension: &str| folder("golden").join(format!("v1-{name}.{extension}"));
         if path("dcm").exists() {
             continue;
         }
         let key: [u8; 32] = random().unwrap();
-        let suite = if name.starts_with("xor-") { Suite::DeepKeyGenXor } else { Suite::DeepKeyGen };
-        let sealed = seal(&original, key, suite);
+        let suite = match () {
+            () if name.contains("-xor-") => Suite::DeepKeyGenXor,
+            () if name.contains("-dual-") => Suite::Dual,
+            () => seal_chaos::suite_of(&name),
+        };
+        let signer = name.contains("-signed-").then(seal_signed::signer);
+        let sealed = seal(&original, key, suite, signer);
         let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
         let facts = json!({ "content_key": hex, "transfer_syntax": transfer_syntax });
         write_new(&path("json"), format!("{facts:#}\n").as_bytes());
@@ -208,18 +237,28 @@ fn write_golden() {
         write_new(&path("dcm"), &sealed);
     }
     let golden = |name: &str| {
-        let path = folder("golden").join(format!("v1-deepkeygen-{name}.dcm"));
+        let path = folder("golden").join(format!("v1-{name}.dcm"));
         (fs::read(path).unwrap(), golden_key(name))
     };
-    let ((slice, key), (small, small_key)) = (golden("slice"), golden("xor-fragments"));
-    for (name, bytes) in faults(&slice, key).into_iter().chain(seal_xor::faults(&small, small_key)) {
+    let ((slice, key), (small, small_key)) = (golden("deepkeygen-slice"), golden("deepkeygen-xor-fragments"));
+    let (dual, dual_key) = golden("deepkeygen-dual-fragments");
+    let chaotic = seal_chaos::SUITES.iter().flat_map(|suite| {
+        let (small, key) = golden(&format!("{suite}-fragments"));
+        seal_chaos::faults(*suite, &small, key)
+    });
+    let with_layers = seal_xor::faults(&small, small_key)
+        .into_iter()
+        .chain(seal_dual::faults(&dual, dual_key))
+        .chain(chaotic);
+    let with_layers = with_layers.chain(seal_signed::faults(&golden("deepkeygen-signed-fragments").0));
+    for (name, bytes) in faults(&slice, key).into_iter().chain(with_layers) {
         write_new(&folder("faults").join(format!("{name}.dcm")), &bytes);
     }
 }
 
 /// The content key of a golden file.
 fn golden_key(name: &str) -> [u8; 32] {
-    let path = folder("golden").join(format!("v1-deepkeygen-{name}.json"));
+    let path = folder("golden").join(format!("v1-{name}.json"));
     key_of(&serde_json::from_slice(&fs::read(path).unwrap()).unwrap())
 }
 
@@ -267,7 +306,7 @@ fn faults(good: &[u8], key: [u8; 32]) -> Vec<(String, Vec<u8>)> {
     out.push(("commitment--another-class".to_owned(), changed(class + 24, b'4')));
     // The same original sealed again under the same key: its first chunk belongs to another stream.
     let original = open(good, key).unwrap();
-    let other = seal(&original, key, Suite::DeepKeyGen);
+    let other = seal(&original, key, Suite::DeepKeyGen, None);
     let other_start = other.windows(MAGIC.len()).position(|window| window == MAGIC).unwrap();
     let mut swapped = good.to_vec();
     let other_chunk = other_start + HEADER + PREFIX;
@@ -333,9 +372,14 @@ fn golden_files_open_and_one_fault_keeps_any_of_them_shut() {
         assert!(original == fs::read(path.with_extension("original")).unwrap(), "{}", path.display());
         opened += 1;
     }
-    assert_eq!(opened, 10, "every golden file was tried");
+    assert_eq!(opened, 21, "every golden file was tried");
 
-    let (key, xor_key) = (golden_key("slice"), golden_key("xor-fragments"));
+    let (key, xor_key) = (golden_key("deepkeygen-slice"), golden_key("deepkeygen-xor-fragments"));
+    let dual_key = golden_key("deepkeygen-dual-fragments");
+    let chaotic = |what: &str| {
+        let suite = seal_chaos::SUITES.iter().find(|suite| what.starts_with(&suite.to_string()))?;
+        Some(golden_key(&format!("{suite}-fragments")))
+    };
     let mut refused = 0;
     for entry in fs::read_dir(folder("faults")).unwrap() {
         let path = entry.unwrap().path();
@@ -344,11 +388,13 @@ fn golden_files_open_and_one_fault_keeps_any_of_them_shut() {
         let key = match what {
             "wrong-key" => [0; 32],
             what if what.starts_with("xor-") => xor_key,
-            _ => key,
+            what if what.starts_with("dual-") => dual_key,
+            what if what.starts_with("signed-") => golden_key("deepkeygen-signed-fragments"),
+            what => chaotic(what).unwrap_or(key),
         };
         let error = open(&fs::read(&path).unwrap(), key).expect_err(&name);
         assert_eq!(answer(&error), expected, "{name}: {error}");
         refused += 1;
     }
-    assert_eq!(refused, 37, "every fault was tried");
+    assert_eq!(refused, 88, "every fault was tried");
 }

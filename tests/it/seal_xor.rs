@@ -41,7 +41,7 @@ pub(crate) fn layers() -> Layers {
 }
 
 const KEY: [u8; 32] = [0x42; 32];
-const HEADER: usize = 36;
+pub(crate) const HEADER: usize = 36;
 
 fn seal_with(layers: &Layers, original: &[u8]) -> Result<Vec<u8>, Refusal> {
     let mut out = Cursor::new(Vec::new());
@@ -67,17 +67,17 @@ fn original() -> Vec<u8> {
 }
 
 /// Where the fixed header of a sealed file stands, and where its stream ends.
-fn stream_of(sealed: &[u8]) -> (usize, usize) {
+pub(crate) fn stream_of(sealed: &[u8]) -> (usize, usize) {
     let start = sealed.windows(8).position(|window| window == b"\x93SGATE\r\0").unwrap();
     let length = u64::from_be_bytes(sealed[start + 28..start + HEADER].try_into().unwrap());
     (start, start + HEADER + usize::try_from(length).unwrap())
 }
 
 /// The binding of a golden file.
-fn binding(sealed: &[u8]) -> Binding {
+pub(crate) fn binding(sealed: &[u8]) -> Binding {
     let (start, _) = stream_of(sealed);
     Binding {
-        suite: Suite::DeepKeyGenXor,
+        suite: Suite::from_id(u16::from_be_bytes([sealed[start + 10], sealed[start + 11]])).unwrap(),
         key_id: KeyId::new(sealed[start + 12..start + 28].try_into().unwrap()),
         sop_class: Uid::parse("1.2.840.10008.5.1.4.1.1.7").unwrap(),
         sop_instance: Uid::parse("2.25.1234567890").unwrap(),
@@ -85,7 +85,7 @@ fn binding(sealed: &[u8]) -> Binding {
 }
 
 /// What the standard seal holds: parameters, then the records under the inner layer.
-fn inside(sealed: &[u8], key: [u8; 32]) -> Vec<u8> {
+pub(crate) fn inside(sealed: &[u8], key: [u8; 32]) -> Vec<u8> {
     let (start, end) = stream_of(sealed);
     let mut opener = StreamOpener::new(ContentKey::new(key), binding(sealed).context());
     let mut plain = Vec::new();
@@ -99,7 +99,7 @@ fn inside(sealed: &[u8], key: [u8; 32]) -> Vec<u8> {
 }
 
 /// The same sealed file with something else inside, sealed well and under the same salt.
-fn with_inside(sealed: &[u8], key: [u8; 32], inside: &[u8]) -> Vec<u8> {
+pub(crate) fn with_inside(sealed: &[u8], key: [u8; 32], inside: &[u8]) -> Vec<u8> {
     let (start, end) = stream_of(sealed);
     let salt = sealed[start + HEADER..start + HEADER + 24].try_into().unwrap();
     let (mut stream, prefix) = StreamSealer::new(&ContentKey::new(key), salt, &binding(sealed).context());
@@ -117,8 +117,8 @@ fn with_inside(sealed: &[u8], key: [u8; 32], inside: &[u8]) -> Vec<u8> {
     file
 }
 
-/// Key image `number` of a sealed file, by the formula of section 6.1.
-fn key_image(sealed: &[u8], key: [u8; 32], number: u64) -> Vec<u8> {
+/// The seed of the inner layer of a sealed file, by the formula of section 6.1.
+pub(crate) fn layer_seed(sealed: &[u8], key: [u8; 32]) -> [u8; 32] {
     let (start, _) = stream_of(sealed);
     let salt = &sealed[start + HEADER..start + HEADER + 24];
     let context = binding(sealed).context();
@@ -127,6 +127,12 @@ fn key_image(sealed: &[u8], key: [u8; 32], number: u64) -> Vec<u8> {
     let info = [b"sealgate inner layer v1", salt, &context];
     // 32 bytes of output, which is what a key of HMAC-SHA-256 happens to have.
     prk.expand(&info, aws_lc_rs::hmac::HMAC_SHA256).unwrap().fill(&mut seed).unwrap();
+    seed
+}
+
+/// Key image `number` of a sealed file.
+fn key_image(sealed: &[u8], key: [u8; 32], number: u64) -> Vec<u8> {
+    let seed = layer_seed(sealed, key);
     let image = Exact::new(&model(), 0).unwrap().generate(&[Seed::new(seed).child(number)]).unwrap();
     image[0].expose_secret().to_vec()
 }

@@ -290,6 +290,53 @@ async fn a_route_with_a_keystream_seals_under_it_and_refuses_where_there_is_no_g
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_dual_route_through_orthanc_opens_with_the_dual_key_alone_and_refuses_where_there_is_none() {
+    let orthanc = Orthanc::start();
+    let suite = "suite = \"dual\"";
+    let front = Front::start(&orthanc.address().to_string(), suite);
+    let images = small_images(2);
+    assert_eq!(send(&front.gateway, &images[..1]).await, [Ok(Status::OUT_OF_RESOURCES)]);
+    front.gateway.wait_for_log("the inner layer of a route cannot be made");
+    let Front { site, gateway } = front;
+    drop(gateway);
+    assert!(site.sealgate(&["keys", "dual"]).status.success());
+    let gateway = Gateway::start(&Front::config(&site, &orthanc.address().to_string(), suite, ""));
+    let front = Front { site, gateway };
+    assert_eq!(send(&front.gateway, &images).await, vec![Ok(Status::SUCCESS); 2], "{}", front.gateway.log());
+    front.drained();
+    let backup = front.site.path("backup").to_str().unwrap().to_owned();
+    assert!(front.site.sealgate(&["keys", "backup", &backup]).status.success());
+    let folder = front.site.path("pacs");
+    fs::create_dir(&folder).unwrap();
+    for sample in &images {
+        let uid = sample.instance.instance.as_str();
+        let file = orthanc.file(uid).expect("Orthanc has it");
+        let at = file.windows(8).position(|window| window == b"\x93SGATE\r\0").expect("it is sealed");
+        assert_eq!(file[at + 10..at + 12], [0, 32], "the suite of the fixed header");
+        fs::write(folder.join(uid), file).unwrap();
+    }
+    let open = |out: &str| {
+        let out = front.site.path(out);
+        front.site.sealgate(&["open", folder.to_str().unwrap(), "--out", out.to_str().unwrap()])
+    };
+    let key = front.site.path("keys/kek/dual-0001.dual");
+    fs::remove_file(&key).unwrap();
+    let output = open("refused");
+    let said =
+        String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    assert!(!output.status.success() && said.contains("dual key") && said.contains("keys restore"), "{said}");
+    drop(front.gateway);
+    let restored = front.site.sealgate(&["keys", "restore", &backup]);
+    assert!(restored.status.success() && key.exists(), "{restored:?}");
+    let output = open("opened");
+    assert!(output.status.success(), "{output:?}");
+    for sample in &images {
+        let file = fs::read(front.site.path("opened").join(sample.instance.instance.as_str())).unwrap();
+        assert!(pixels_of(&file) == pixels_of(&sample.data_set), "{sample:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_route_that_waits_for_the_pacs_passes_its_answer_on() {
     let pacs = StoreScp::start();
     let front = Front::start(&pacs.address().to_string(), "acknowledge = \"forwarded\"");

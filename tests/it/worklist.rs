@@ -172,3 +172,11 @@ fn dcmtk_finds_through_the_gateway_what_it_finds_at_its_own_server() {
     through.sort();
     assert_eq!(direct, through);
 }
+
+#[tokio::test]
+async fn a_gateway_without_a_route_and_without_keys_has_a_worklist() {
+    let peer = RisPeer::start(&[]);
+    let front = Department::without_images(&ris_at(peer.port, SERVES));
+    let (steps, status) = ask(&front).await;
+    assert_eq!((steps.len(), status), (2, Status::SUCCESS));
+}

@@ -41,13 +41,17 @@ fn confirmation(index: usize) -> u32 {
 /// The flags that an entry for these destinations begins with.
 #[must_use]
 pub fn holds(rules: &Rules, destinations: &[String]) -> u32 {
-    let is_confirmed = |name: &String| {
-        rules.destinations().iter().any(|one| one.name == *name && one.confirmation().is_some())
-    };
-    let indices = destinations.iter().enumerate().filter(|(_, name)| is_confirmed(name));
-    let confirmations = indices.fold(0, |flags, (index, _)| flags | confirmation(index));
+    let indices = destinations.iter().enumerate();
+    let confirmations = indices.fold(0, |flags, (index, name)| flags | holds_at(rules, name, index));
     let commits = rules.peers().any(|peer| peer.may.contains(&Right::Commit));
-    if commits || confirmations != 0 { confirmations | NOTE } else { 0 }
+    if commits { confirmations | NOTE } else { confirmations }
+}
+
+/// The flags that an entry gets for a destination that is its so manieth, counted from 0.
+#[must_use]
+pub fn holds_at(rules: &Rules, destination: &str, index: usize) -> u32 {
+    let mut named = rules.destinations().iter().filter(|one| one.name == destination);
+    if named.any(|one| one.confirmation().is_some()) { confirmation(index) | NOTE } else { 0 }
 }
 
 /// What an entry waits for at its `index`th destination after it was delivered there, in the words of the configuration.

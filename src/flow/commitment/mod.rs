@@ -11,13 +11,15 @@ mod check;
 mod config;
 mod keep;
 mod known;
+mod pending;
 mod reports;
 mod tell;
 mod transaction;
 mod work;
 
 pub use config::{Config, ConfigError};
-pub use keep::{holds, kept_until};
+pub use keep::{holds, holds_at, kept_until};
+pub use pending::{AskedOf, Pending, Stage, pending};
 
 use std::collections::HashMap;
 use std::path::Path;

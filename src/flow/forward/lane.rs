@@ -6,15 +6,16 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tracing::{error, warn};
+use tracing::error;
 
 use super::LOOK_SECONDS;
 use super::deliver::{Refusals, deliver};
-use crate::audit::{Alert, What};
+use crate::flow::audit;
+use crate::flow::commitment::holds_at;
 use crate::flow::gateway::Gateway;
 use crate::flow::now_unix_millis;
 use crate::policy::Destination;
-use crate::spool::{Job, Order, SpoolError, Summary};
+use crate::spool::{HandOver, Job, Order, SpoolError, Summary};
 
 /// Instances that are handed over to another destination in one step.
 const HANDED_OVER_AT_ONCE: usize = 1000;
@@ -118,14 +119,12 @@ impl Lane {
             return;
         }
         let why = format!("{} {fallback}", crate::flow::TAKEN_OVER);
+        // What the other one confirms on our account is kept until it has.
+        let rules = (self.gateway.rules)();
+        let holds = |index: usize| holds_at(&rules, fallback, index);
+        let over = HandOver { from: &self.name, to: fallback, why: &why, holds: &holds };
         loop {
-            let handed = self.gateway.spool.hand_over(
-                &self.name,
-                fallback,
-                &why,
-                HANDED_OVER_AT_ONCE,
-                now_unix_millis(),
-            );
+            let handed = self.gateway.spool.hand_over(&over, HANDED_OVER_AT_ONCE, now_unix_millis());
             let handed = handed.unwrap_or_else(|problem| {
                 error!(destination = self.name, error = %problem, "the spool does not hand over to another destination");
                 Vec::new()
@@ -133,12 +132,7 @@ impl Lane {
             for Summary { id: entry, key, .. } in &handed {
                 self.gateway.waiting.hand_over(*entry, &self.name, fallback);
                 let instance = String::from_utf8_lossy(key);
-                warn!(
-                    target: crate::flow::AUDIT, %entry, %instance, destination = self.name, fallback,
-                    "the destination is down, another takes the instance"
-                );
-                let text = format!("{} is down, {fallback} takes it", self.name);
-                self.gateway.trail.alert(Alert::done(What::TakenOver, text).about(instance));
+                audit::taken_over(&self.gateway.trail, *entry, &instance, &self.name, fallback);
             }
             if handed.len() < HANDED_OVER_AT_ONCE {
                 return;

@@ -153,7 +153,8 @@ impl Job {
         let sink = FileSink(self.file()?);
         let known = |claim: &Claim| find(&self.archive, claim).ok();
         let new = NewSeal { binding: binding.clone(), key, key_record: in_tag };
-        let mut sealer = Sealer::new(&original, new, &self.layers, None, sink, known)?;
+        let mut sealer =
+            Sealer::signed(&original, new, &self.layers, None, sink, known, self.archive.signer())?;
         let mut head = Head::default();
         while let Some(piece) = next(pieces)? {
             if sealer.described().is_none() {

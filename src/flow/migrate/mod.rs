@@ -1,11 +1,13 @@
 //! Migration: an existing archive sealed study by study, or opened again; nothing is called done before it was read back.
 //!
-//! A study is asked for instance by instance, fetched by C-GET, sealed or opened while it arrives, stored, and read back
-//! from where it went. Then, and only then, it is written to the journal, which is what a second run goes by.
+//! A study is asked for instance by instance, fetched by C-GET, or by C-MOVE to a door of our own, sealed or opened while it
+//! arrives, stored, and read back from where it went. Then, and only then, it is written to the journal, which is what a second run goes by.
 
+mod coming;
 mod identify;
 mod instance;
 mod journal;
+mod landing;
 mod settle;
 mod study;
 
@@ -17,11 +19,13 @@ use std::time::{Duration, Instant};
 use crate::dicom::Uid;
 use crate::flow::Generators;
 use crate::keys::Archive;
+use crate::policy::Fetch;
 use crate::scu::{Destination, Failure, Pool};
 use crate::seal::Suite;
 
 pub use identify::Found;
 pub use journal::{Entry, Journal, JournalError};
+pub use landing::Landing;
 
 /// What is to become of the images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,11 +36,20 @@ pub enum Direction {
     Open,
 }
 
+/// An archive, and how images are fetched from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Whom we call, and as whom.
+    pub node: Destination,
+    /// By C-GET, or by C-MOVE to our own door.
+    pub fetch: Fetch,
+}
+
 /// Where they go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     /// To an archive, perhaps the one that they come from.
-    Archive(Destination),
+    Archive(Place),
     /// Into a folder, a file for each.
     Folder(PathBuf),
 }
@@ -45,7 +58,7 @@ pub enum Target {
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// The archive that they come from.
-    pub from: Destination,
+    pub from: Place,
     /// Where they go.
     pub to: Target,
     /// What becomes of them.
@@ -110,6 +123,8 @@ pub struct Migration {
     archive: Arc<Archive>,
     generators: Generators,
     pool: Pool,
+    /// Where a C-MOVE leads to, if one is needed.
+    landing: Option<Landing>,
     next: Instant,
 }
 
@@ -117,17 +132,23 @@ impl Migration {
     /// Nothing is asked yet.
     #[must_use]
     pub fn new(plan: Plan, archive: Arc<Archive>, generators: Generators, pool: Pool) -> Self {
-        Self { plan, archive, generators, pool, next: Instant::now() }
+        Self { plan, archive, generators, pool, landing: None, next: Instant::now() }
+    }
+
+    /// The same with a door that a C-MOVE leads to.
+    #[must_use]
+    pub fn with_landing(self, landing: Landing) -> Self {
+        Self { landing: Some(landing), ..self }
     }
 
     /// The studies of the archive, in the order of their UIDs; `dates` as a query has them, such as `20200101-20201231`.
     pub async fn studies(&self, dates: &str) -> Result<Vec<Found>, MigrateError> {
-        identify::studies(&self.pool, &self.plan.from, dates).await
+        identify::studies(&self.pool, &self.plan.from.node, dates).await
     }
 
     /// The instances of a study, each with its class where the archive says so.
     pub async fn instances(&self, study: &Uid) -> Result<Vec<(Uid, Option<Uid>)>, MigrateError> {
-        identify::instances(&self.pool, &self.plan.from, study).await
+        identify::instances(&self.pool, &self.plan.from.node, study).await
     }
 
     /// Fetches a study, stores what it is to become, and reads it back.

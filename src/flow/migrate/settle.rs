@@ -5,14 +5,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::identify::of_study;
+use super::coming::{Coming, Step};
 use super::instance::{Body, Kind, Prepared, digest_pixels, find};
-use super::study::{Fetched, fetching, model, reading};
-use super::{Failures, MigrateError, Migration, Summary, Target};
+use super::study::Fetched;
+use super::{Failures, MigrateError, Migration, Place, Summary, Target};
 use crate::cipher::Layers;
 use crate::dicom::{Status, TransferSyntax, Uid};
 use crate::keys::Archive;
-use crate::scu::{Failure, FromPieces, FromReader, Getting, Got, Instance, get};
+use crate::scu::{Failure, FromPieces, FromReader, Instance};
 use crate::seal::scan::{Limits, Scanner};
 use crate::seal::{Claim, DataDigest, HeaderMode, Opened, Opener};
 
@@ -74,7 +74,7 @@ impl Migration {
         let done =
             |body| Prepared { class: class.clone(), instance: instance.clone(), syntax, kind, body, bytes };
         let to = match &self.plan.to {
-            Target::Archive(to) => to,
+            Target::Archive(place) => &place.node,
             Target::Folder(folder) => {
                 let Body::File(file) = body else { return Err("it is in no file".to_owned()) };
                 let path = place(folder, &instance);
@@ -127,34 +127,34 @@ impl Migration {
     async fn read_archive(
         &self,
         study: &Uid,
-        to: &crate::scu::Destination,
+        to: &Place,
         expected: &BTreeMap<Uid, Expected>,
         failures: &mut Failures,
     ) -> Result<(), MigrateError> {
         let classes: BTreeSet<Uid> = expected.values().map(|one| one.class.clone()).collect();
         let classes: Vec<Uid> = classes.into_iter().collect();
-        let mut caller = reading(self, to, &classes).await?;
-        let context = caller.context_of(&model()).map_err(fetching)?;
-        let request = of_study(study, context.transfer_syntax.encoding);
-        let mut getting = get(&mut caller, &context, &request).await.map_err(fetching)?;
+        let mut caller = self.call(to, &classes).await?;
+        let mut coming = self.ask(&mut caller, to, study).await?;
         let mut seen = BTreeSet::new();
         loop {
-            let incoming = match getting.next().await.map_err(fetching)? {
-                Got::Pending(_) => continue,
-                Got::Ended(_) => break,
-                Got::Store(incoming) => incoming,
+            let (instance, syntax) = match coming.next().await? {
+                Step::Ended(_) => break,
+                Step::Store { instance, syntax, .. } => (instance, syntax),
             };
-            if let Some(wanted) = expected.get(&incoming.instance).filter(|one| one.is_stored) {
-                let syntax = incoming.context.transfer_syntax;
-                let read = self.read_one(&mut getting, wanted.kind, syntax).await?;
+            if let Some(wanted) = expected.get(&instance).filter(|one| one.is_stored) {
+                let read = self.read_one(&mut coming, wanted.kind, syntax).await?;
                 match read.and_then(|reader| reader.finish(wanted.kind)) {
-                    Ok(()) => drop(seen.insert(incoming.instance.clone())),
-                    Err(why) => failures
-                        .add(&incoming.instance, format!("read back, it is not what was stored: {why}")),
+                    Ok(()) => {
+                        seen.insert(instance);
+                    }
+                    Err(why) => {
+                        failures.add(&instance, format!("read back, it is not what was stored: {why}"));
+                    }
                 }
             }
-            getting.answer(Status::SUCCESS).await.map_err(fetching)?;
+            coming.answer(Status::SUCCESS).await?;
         }
+        drop(coming);
         caller.release().await;
         for (instance, _) in
             expected.iter().filter(|(instance, one)| one.is_stored && !seen.contains(*instance))
@@ -169,12 +169,12 @@ impl Migration {
     /// Reads an instance to its end, whatever becomes of it.
     async fn read_one(
         &self,
-        getting: &mut Getting<'_>,
+        coming: &mut Coming<'_>,
         kind: Kind,
         syntax: TransferSyntax,
     ) -> Result<Result<Reader, String>, MigrateError> {
         let mut reader = Reader::new(kind, syntax, &self.archive, &self.generators.layers);
-        while let Some(piece) = getting.next_data().await.map_err(fetching)? {
+        while let Some(piece) = coming.next_data().await? {
             reader = reader.and_then(|mut reader| reader.push(&piece).map(|()| reader));
         }
         Ok(reader)

@@ -12,7 +12,7 @@ use crate::dicom::{Encoding, TransferSyntax, Uid};
 use crate::policy::Refusal;
 use crate::scu::Source;
 use crate::seal::OpenError;
-use crate::transcode::{TranscodeError, can_decompress, decompress};
+use crate::transcode::{TranscodeError, can_compress, can_decompress, compress, decompress};
 
 /// Why an instance does not go out. It becomes a failed sub-operation.
 #[derive(Debug, thiserror::Error)]
@@ -40,8 +40,8 @@ pub enum Refused {
     /// The receiver takes it in no transfer syntax that it can be given in.
     #[error("the receiver takes no transfer syntax that it can be given in, it is in {0}")]
     TransferSyntax(&'static str),
-    /// It could not be decompressed.
-    #[error("it cannot be decompressed: {0}")]
+    /// It could not be decompressed, or compressed.
+    #[error("it cannot be transcoded: {0}")]
     Transcode(#[from] TranscodeError),
     /// It could not be given in another transfer syntax.
     #[error("it cannot be converted: {0}")]
@@ -95,9 +95,9 @@ impl Delivery {
     }
 
     /// Of the syntaxes that the receiver takes the one it goes out in: its own, or one that it can be given in without
-    /// touching its pixels, or, where it may be decompressed, a native one.
+    /// touching its pixels, or, where it may be transcoded, a native one, or one that it is compressed to without losses.
     #[must_use]
-    pub fn choose(&self, taken: &[TransferSyntax], may_decompress: bool) -> Option<TransferSyntax> {
+    pub fn choose(&self, taken: &[TransferSyntax], may_transcode: bool) -> Option<TransferSyntax> {
         let own = self.transfer_syntax;
         if taken.contains(&own) {
             return Some(own);
@@ -106,11 +106,14 @@ impl Delivery {
         if let Some(target) = taken.iter().copied().find(passes) {
             return Some(target);
         }
-        if !may_decompress || !can_decompress(own) {
+        let is_native = native().is_some_and(|native| can_convert(own, native));
+        if !may_transcode || !(is_native || can_decompress(own)) {
             return None;
         }
         let native = [TransferSyntax::EXPLICIT_LITTLE, TransferSyntax::IMPLICIT_LITTLE];
-        native.into_iter().filter_map(TransferSyntax::by_uid).find(|target| taken.contains(target))
+        let native =
+            native.into_iter().filter_map(TransferSyntax::by_uid).find(|target| taken.contains(target));
+        native.or_else(|| taken.iter().copied().find(|target| can_compress(*target)))
     }
 
     /// The same instance in another transfer syntax.
@@ -121,6 +124,9 @@ impl Delivery {
         if self.transfer_syntax.encoding == Encoding::Encapsulated {
             let native = self.decompressed(release).await?;
             return Box::pin(native.into_syntax(target, release)).await;
+        }
+        if can_compress(target) {
+            return self.compressed(target, release).await;
         }
         if !can_convert(self.transfer_syntax, target) {
             return Err(Refused::TransferSyntax(self.transfer_syntax.keyword));
@@ -140,13 +146,42 @@ impl Delivery {
         }
     }
 
+    /// A native one compressed without losses. One that arrives as a stream is first taken in whole, as below.
+    async fn compressed(self, target: TransferSyntax, release: &Release) -> Result<Self, Refused> {
+        let explicit = native().ok_or(Refused::TransferSyntax(target.keyword))?;
+        let native = Box::pin(self.into_syntax(explicit, release)).await?;
+        // A semaphore that nobody closes always gives.
+        let _permit = release.decoding.acquire().await;
+        let bytes_max = release.config.transcoded_bytes_max;
+        let (class, instance) = (native.class.clone(), native.instance.clone());
+        let pieces = native.whole(bytes_max).await?;
+        let compressing = tokio::task::spawn_blocking(move || compress(pieces, bytes_max)).await;
+        let pieces = compressing.map_err(|_| Refused::Task)??;
+        Ok(Self::new(class, instance, target, Data::Whole(pieces)))
+    }
+
+    /// All of it as it goes out, once its end has verified.
+    async fn whole(mut self, bytes_max: u64) -> Result<VecDeque<Bytes>, Refused> {
+        if self.converter.is_none() {
+            return self.data.gathered(bytes_max).await;
+        }
+        let (mut pieces, mut bytes) = (VecDeque::new(), 0_u64);
+        while let Some(piece) = self.next().await.map_err(|error| Refused::Convert(error.to_string()))? {
+            bytes = bytes.saturating_add(piece.len() as u64);
+            if bytes > bytes_max {
+                return Err(TranscodeError::TooLarge { bytes, max: bytes_max }.into());
+            }
+            pieces.push_back(piece);
+        }
+        Ok(pieces)
+    }
+
     /// The same in Explicit VR Little Endian with native pixels. One that arrives as a stream is first taken in whole, as
     /// long as it is not larger than its pixels may be, so that nothing is decoded that has not verified.
     async fn decompressed(self, release: &Release) -> Result<Self, Refused> {
-        let native = TransferSyntax::by_uid(TransferSyntax::EXPLICIT_LITTLE);
         let syntax = self.transfer_syntax;
         let native =
-            native.filter(|_| can_decompress(syntax)).ok_or(Refused::TransferSyntax(syntax.keyword))?;
+            native().filter(|_| can_decompress(syntax)).ok_or(Refused::TransferSyntax(syntax.keyword))?;
         // A semaphore that nobody closes always gives.
         let _permit = release.decoding.acquire().await;
         let bytes_max = release.config.transcoded_bytes_max;
@@ -155,6 +190,10 @@ impl Delivery {
         let pieces = decoding.map_err(|_| Refused::Task)??;
         Ok(Self::new(self.class, self.instance, native, Data::Whole(pieces)))
     }
+}
+
+fn native() -> Option<TransferSyntax> {
+    TransferSyntax::by_uid(TransferSyntax::EXPLICIT_LITTLE)
 }
 
 impl Data {

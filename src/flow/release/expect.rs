@@ -12,11 +12,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-use super::audit::Parties;
 use super::fetch::{Arrival, Event};
 use super::open::{self, Job, Piece};
 use crate::dicom::{AeTitle, Status, TransferSyntax, Uid};
 use crate::flow::Gateway;
+use crate::flow::audit::Parties;
 use crate::policy::Access;
 
 /// A C-STORE that came through our door, before its data set.

@@ -37,9 +37,9 @@ pub(super) fn take(facts: &mut Facts, tag: Tag, value: &[u8]) {
 
 /// What an instance is about, for the audit trail alone.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Subject {
-    pub(super) study: Option<Uid>,
-    pub(super) patient: Option<String>,
+pub(in crate::flow) struct Subject {
+    pub(in crate::flow) study: Option<Uid>,
+    pub(in crate::flow) patient: Option<String>,
 }
 
 impl Subject {

@@ -12,9 +12,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
-use super::audit::Parties;
 use super::delivery::{Delivery, Refused};
 use super::expect::{Expectation, Expectations};
+use super::missing::{Missing, missing};
 use super::open::{self, Job, Piece};
 use super::{Source, identifier, sources, until};
 use crate::association::{CONTEXTS_MAX, Context, Proposal, Roles, SubOperations};
@@ -23,6 +23,7 @@ use crate::dicom::{
     Encoding, Model, Retrieve, Status, TransferSyntax, Uid, common_storage, query_retrieve,
     query_retrieve_class,
 };
+use crate::flow::audit::Parties;
 use crate::flow::{Gateway, Visitor};
 use crate::policy::{Access, Fetch};
 use crate::scu::{Caller, Failure, Getting, Got, Incoming, Moved, Retrieved, get, move_};
@@ -69,6 +70,8 @@ pub enum Event {
         pacs: Arc<str>,
         /// How it ended.
         result: Result<Retrieved, Failure>,
+        /// What it owed when it broke off.
+        missing: Missing,
     },
     /// All are.
     Ended,
@@ -119,6 +122,8 @@ struct Work {
     seen: Arc<Mutex<HashSet<Uid>>>,
     /// Sub-operations of the PACS that are done.
     before: u16,
+    /// Sub-operations there are in all, as far as they have said.
+    total: u16,
 }
 
 impl Retrieval {
@@ -148,6 +153,7 @@ impl Retrieval {
             events: sender,
             seen: Arc::default(),
             before: 0,
+            total: 0,
         };
         let mut task = JoinSet::new();
         task.spawn(work.run(sources(gateway, visitor), cancelled));
@@ -170,7 +176,8 @@ impl Work {
         if sources.is_empty() {
             // An empty success would say that there is nothing.
             let result = Err(Failure::Protocol("no route leads to an archive".to_owned()));
-            let _ = self.events.send(Event::Done { pacs: "no archive".into(), result }).await;
+            let (pacs, missing) = ("no archive".into(), Missing::default());
+            let _ = self.events.send(Event::Done { pacs, result, missing }).await;
         }
         for source in sources {
             if *cancelled.borrow() {
@@ -178,14 +185,33 @@ impl Work {
             }
             let pacs = Arc::clone(&source.name);
             let result = self.fetch(&source, cancelled.clone()).await;
+            let mut missing = Missing::default();
             if let Err(failure) = &result {
                 warn!(%pacs, %failure, "a retrieval was not answered in full");
+                // One that answered has said itself what failed.
+                if !matches!(failure, Failure::Status(_)) {
+                    missing = self.missing().await;
+                }
             }
-            if self.events.send(Event::Done { pacs, result }).await.is_err() {
+            if self.events.send(Event::Done { pacs, result, missing }).await.is_err() {
                 return;
             }
         }
         let _ = self.events.send(Event::Ended).await;
+    }
+
+    /// What the PACS that broke off still owed. Of several, a later one may have what came already: nobody knows.
+    async fn missing(&self) -> Missing {
+        if self.before > 0 {
+            return Missing::default();
+        }
+        let (request, archive, total) = (self.request.clone(), Arc::clone(&self.gateway.archive), self.total);
+        let seen = Arc::clone(&self.seen);
+        let looking = tokio::task::spawn_blocking(move || {
+            let came = seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            missing(&request, &archive, total, &came)
+        });
+        looking.await.unwrap_or_default()
     }
 
     async fn fetch(
@@ -420,8 +446,9 @@ impl Work {
         [remaining, completed, failed, warning].into_iter().flatten().fold(self.before, u16::saturating_add)
     }
 
-    async fn count(&self, counts: SubOperations) {
+    async fn count(&mut self, counts: SubOperations) {
         let total = self.total(counts);
+        self.total = total;
         let _ = self.events.send(Event::Total(Asked { total })).await;
     }
 }

@@ -4,7 +4,6 @@
 //! that fetches ([`Retrieval`]), and a thread for each instance that opens it while it arrives; what comes out waits in
 //! memory, never on a disk, until its end has verified, or goes out at once where it is too large for that.
 
-mod audit;
 mod compressed;
 mod config;
 mod convert;
@@ -13,20 +12,21 @@ mod expect;
 mod facts;
 mod fetch;
 mod identifier;
+mod missing;
 mod open;
 mod originals;
 mod search;
 mod send;
 
-pub(crate) use audit::{
-    ended as audit_ended, grant_began, grant_over, refused as audit_refused, undelivered,
-};
 pub use config::{Config, ConfigError, Unsealed};
 pub use delivery::{Delivery, Refused};
 pub use expect::{Expectations, Expected, Offer};
+pub(super) use facts::Subject;
 pub use fetch::{Arrival, Asked, Event, Request, Retrieval};
 pub(super) use identifier::{convert as convert_data_set, put_element, values as element_values};
 pub(crate) use identifier::{failed_list, identifier_of, values as values_of};
+pub use missing::Missing;
+pub(super) use open::Job;
 pub use search::{Found, Query, Search};
 pub use send::{NotSent, send_to};
 

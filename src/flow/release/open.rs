@@ -11,12 +11,12 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use zeroize::Zeroizing;
 
-use super::audit::{self, Begin, Parties};
 use super::compressed::Compressed;
 use super::config::Unsealed;
 use super::delivery::{Data, Delivery, Refused};
 use super::facts::{self, Subject};
 use crate::dicom::{Encoding, TransferSyntax, Uid};
+use crate::flow::audit::{self, Begin, Parties};
 use crate::flow::{Gateway, moment};
 use crate::keys::{Binding, Source};
 use crate::policy::{Access, Answer, Facts};
@@ -35,13 +35,13 @@ pub(super) enum Piece {
 }
 
 /// An instance that comes in from the PACS, and who it is for.
-pub(super) struct Job {
-    pub(super) gateway: Arc<Gateway>,
-    pub(super) access: Access,
-    pub(super) parties: Parties,
-    pub(super) class: Uid,
-    pub(super) instance: Uid,
-    pub(super) transfer_syntax: TransferSyntax,
+pub(in crate::flow) struct Job {
+    pub(in crate::flow) gateway: Arc<Gateway>,
+    pub(in crate::flow) access: Access,
+    pub(in crate::flow) parties: Parties,
+    pub(in crate::flow) class: Uid,
+    pub(in crate::flow) instance: Uid,
+    pub(in crate::flow) transfer_syntax: TransferSyntax,
 }
 
 type Reply = oneshot::Sender<Result<Delivery, Refused>>;

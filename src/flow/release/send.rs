@@ -24,14 +24,14 @@ pub async fn send_to(
     to: &Destination,
     delivery: Delivery,
     originator: (AeTitle, u16),
-    may_decompress: bool,
+    may_transcode: bool,
 ) -> Result<Status, NotSent> {
-    let syntaxes = [Some(delivery.transfer_syntax)].into_iter().chain(
-        [TransferSyntax::EXPLICIT_LITTLE, TransferSyntax::IMPLICIT_LITTLE].map(TransferSyntax::by_uid),
-    );
+    let others =
+        [TransferSyntax::EXPLICIT_LITTLE, TransferSyntax::IMPLICIT_LITTLE, TransferSyntax::RLE_LOSSLESS];
+    let syntaxes = [Some(delivery.transfer_syntax)].into_iter().chain(others.map(TransferSyntax::by_uid));
     let mut refused = None;
     for syntax in syntaxes.flatten() {
-        if delivery.choose(&[syntax], may_decompress).is_none() {
+        if delivery.choose(&[syntax], may_transcode).is_none() {
             continue;
         }
         let mut lease = match gateway.pool.lease(to, &Need::new(delivery.class.clone(), syntax)).await {

@@ -19,10 +19,12 @@ pub(super) fn mixing(plan: &Mixing, input: &[u8], out: &mut [i32], count: usize)
     unsafe {
         match (plan.blocks, plan.advance) {
             (1, 4) => mixing_row::<16, 1, 4>(plan, input.as_ptr(), out.as_mut_ptr(), count),
+            (1, 8) => mixing_row::<16, 1, 8>(plan, input.as_ptr(), out.as_mut_ptr(), count),
             (1, 16) => mixing_row::<16, 1, 16>(plan, input.as_ptr(), out.as_mut_ptr(), count),
             (1, 32) => mixing_row::<16, 1, 32>(plan, input.as_ptr(), out.as_mut_ptr(), count),
             (1, _) => mixing_row::<16, 1, 64>(plan, input.as_ptr(), out.as_mut_ptr(), count),
             (_, 4) => mixing_row::<8, 2, 4>(plan, input.as_ptr(), out.as_mut_ptr(), count),
+            (_, 8) => mixing_row::<8, 2, 8>(plan, input.as_ptr(), out.as_mut_ptr(), count),
             (_, 16) => mixing_row::<8, 2, 16>(plan, input.as_ptr(), out.as_mut_ptr(), count),
             (_, 32) => mixing_row::<8, 2, 32>(plan, input.as_ptr(), out.as_mut_ptr(), count),
             _ => mixing_row::<8, 2, 64>(plan, input.as_ptr(), out.as_mut_ptr(), count),

@@ -98,7 +98,7 @@ pub(super) struct Mixing {
     quads: Vec<Quad>,
     /// Blocks of 16 outputs: 1 or 2.
     blocks: usize,
-    /// From one position's activations to the next one's: 4, 16, 32 or 64 bytes.
+    /// From one position's activations to the next one's: 4, 8, 16, 32 or 64 bytes.
     advance: usize,
     /// From one position's outputs to the next one's.
     out_advance: usize,
@@ -109,7 +109,7 @@ impl Mixing {
     pub(super) fn new(offsets: Vec<u32>, quads: Vec<Quad>, advance: usize, out_advance: usize) -> Self {
         let blocks = quads.len() / offsets.len();
         assert!(matches!(blocks, 1 | 2) && quads.len() == offsets.len() * blocks, "one or two blocks");
-        assert!(matches!(advance, 4 | 16 | 32 | 64), "the variants know these");
+        assert!(matches!(advance, 4 | 8 | 16 | 32 | 64), "the variants know these");
         assert!(out_advance >= blocks * LANES, "outputs do not overlap");
         let reach = offsets.iter().max().map_or(0, |offset| *offset as usize + 4);
         Self { offsets, quads, blocks, advance, out_advance, reach }

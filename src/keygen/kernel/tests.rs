@@ -48,7 +48,7 @@ proptest! {
     fn mixing_is_the_sum_of_products(
         seed: u64,
         blocks in 1..=2_usize,
-        advance in select(vec![4_usize, 16, 32, 64]),
+        advance in select(vec![4_usize, 8, 16, 32, 64]),
         steps in 1..40_usize,
         count in select(vec![16_usize, 32, 64]),
         gap in 0..20_usize,

@@ -99,6 +99,12 @@ pub struct Keyring {
 }
 
 impl Keyring {
+    /// One with no keys, for nobody: it wraps nothing and opens nothing.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self { folder: PathBuf::new(), active: Vec::new(), keks: Vec::new() }
+    }
+
     /// Reads the key files in `folder`; content keys will be wrapped for the recipients `active`.
     ///
     /// A folder that is not there is an empty keyring.
@@ -118,6 +124,11 @@ impl Keyring {
         }
         keyring.keks.sort_by(|a, b| a.order().cmp(&b.order()));
         Ok(keyring)
+    }
+
+    /// Where the key files are.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     fn add(&mut self, path: PathBuf) -> Result<(), KeysError> {

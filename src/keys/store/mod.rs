@@ -160,7 +160,8 @@ impl CheckReport {
     pub const PROBLEMS_MAX: usize = 100;
 }
 
-/// Called with what became of a write: the version it has, once that is durable.
+/// Called with what became of a write once it is durable: of a key, how many its instance has by then; of a further record,
+/// its version.
 pub type Done = Box<dyn FnOnce(Result<u32, KeysError>) + Send>;
 
 /// Called now and then with how far a long task is: so many of so many.
@@ -175,7 +176,7 @@ pub trait KeyStore: Send + Sync {
     /// Blocks while too many writes wait already.
     fn submit(&self, write: Write, done: Done);
 
-    /// Makes a write durable before it returns the version.
+    /// Makes a write durable before it returns what [`Done`] is called with.
     ///
     /// A key that is stored already is a conflict, unless its record is the same to the byte.
     fn write(&self, write: Write) -> Result<u32, KeysError> {

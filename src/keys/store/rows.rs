@@ -20,7 +20,7 @@ pub(crate) fn failed(doing: &'static str) -> impl Fn(rusqlite::Error) -> KeysErr
     move |source| KeysError::Store { doing, source }
 }
 
-/// What a write came to: a version, or why it was refused; an error of SQLite fails the whole batch.
+/// What a write came to: how many keys the instance has now, or the version of the record; or why it was refused; an error of SQLite fails the whole batch.
 pub(crate) type Applied = rusqlite::Result<Result<u32, KeysError>>;
 
 /// Carries out one write within a transaction.
@@ -47,7 +47,11 @@ fn insert_key(connection: &Connection, new: &NewKey, record: &KeyRecord) -> Appl
         let first = read_record(connection, row, 1)?;
         let same =
             binding_of(connection, row)? == new.binding && first.as_deref() == Some(new.record.as_slice());
-        return Ok(if same { Ok(1) } else { Err(KeysError::Conflict(key_id)) });
+        return if same {
+            keys_of(connection, &new.binding.sop_instance).map(Ok)
+        } else {
+            Ok(Err(KeysError::Conflict(key_id)))
+        };
     }
     let (facts, binding) = (&new.facts, &new.binding);
     let attributes = serde_json::to_string(&facts.attributes)
@@ -71,7 +75,14 @@ fn insert_key(connection: &Connection, new: &NewKey, record: &KeyRecord) -> Appl
         ])?;
     let row = connection.last_insert_rowid();
     insert_record(connection, row, key_id, 1, facts.sealed_unix_millis, &new.record, record)?;
-    Ok(Ok(1))
+    keys_of(connection, &binding.sop_instance).map(Ok)
+}
+
+/// How many keys an instance has: one for each time that it was sealed.
+fn keys_of(connection: &Connection, instance: &Uid) -> rusqlite::Result<u32> {
+    connection
+        .prepare_cached("SELECT count(*) FROM keys WHERE sop_instance = ?1")?
+        .query_row([instance.as_str()], |row| row.get(0))
 }
 
 fn append_version(connection: &Connection, new: &NewVersion) -> Applied {

@@ -11,6 +11,7 @@ use crate::seal::header::HeaderError;
 use crate::seal::key::KeyId;
 use crate::seal::record::RecordError;
 use crate::seal::scan::ScanError;
+use crate::seal::signature::SignatureError;
 use crate::seal::stream::StreamError;
 
 /// Why a sealed instance does not open. Nothing that came out before is to be used.
@@ -48,6 +49,9 @@ pub enum OpenError {
     /// Wrong key, or changed.
     #[error(transparent)]
     Stream(#[from] StreamError),
+    /// The gateway's signature does not hold.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
     /// The inner layer of its suite cannot be taken off.
     #[error(transparent)]
     Layer(#[from] CipherError),

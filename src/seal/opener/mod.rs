@@ -30,6 +30,8 @@ use super::key::ContentKey;
 use super::layered::LayeredOpener;
 use super::record::{Original, RecordReader, Restored};
 use super::scan::{Element, Event, Head, ScanError, Scanner};
+use super::sealer::around;
+use super::signature::{SIGNATURE_BYTES, SIGNER_BYTES, SignerKey, Signing};
 use crate::cipher::Layers;
 use crate::dicom::{Encoding, TransferSyntax, Uid};
 
@@ -52,6 +54,8 @@ pub struct OpenedInstance {
     pub original: Original,
     /// The key that opened it, and what it is bound to.
     pub binding: Binding,
+    /// The gateway that signed it, whose signature is good; none where nobody did.
+    pub signer: Option<SignerKey>,
     /// What the PACS changed since; nothing where that was not asked for.
     pub changes: Changes,
 }
@@ -84,6 +88,8 @@ struct Work<K> {
     pixels: Pixels,
     /// Bytes of Pixel Data so far.
     pixel_bytes: u64,
+    /// Who claims to have signed, and what of the signed bytes has come.
+    signing: Option<(SignerKey, Signing)>,
     out: Out,
 }
 
@@ -92,12 +98,16 @@ enum Pixels {
     Before,
     /// In the fixed header.
     Header(Vec<u8>),
+    /// In the signer's part, behind this fixed header.
+    Signer(Header, Vec<u8>),
     /// In the stream, with so many bytes of it to come.
     Stream {
         stream: Box<LayeredOpener>,
         left: u64,
-        length: u64,
+        header: Header,
     },
+    /// In the signature.
+    Signature(Header, Vec<u8>),
     /// Behind the stream.
     Padding,
 }
@@ -175,6 +185,7 @@ impl<K: FnMut(&Claim) -> Option<ContentKey>> Opener<K> {
             pacs,
             pixels: Pixels::Before,
             pixel_bytes: 0,
+            signing: None,
             out,
         };
         Ok(Self { scanner: Scanner::new(encoding, LIMITS, total), work })
@@ -196,13 +207,14 @@ impl<K: FnMut(&Claim) -> Option<ContentKey>> Opener<K> {
         on: &mut impl FnMut(Opened<'_>) -> io::Result<()>,
     ) -> Result<OpenedInstance, OpenError> {
         self.scanner.finish()?;
-        let Work { pixels, block, out, .. } = self.work;
+        let Work { pixels, block, signing, out, .. } = self.work;
         let (Pixels::Padding, Some(original), Some(binding)) = (pixels, out.original, out.binding) else {
             let was_sealed = block.is_present();
             return Err(if was_sealed { OpenError::Damaged(Damage::NoPixels) } else { OpenError::NotSealed });
         };
         let changes = out.restore.finish(on)?;
-        Ok(OpenedInstance { original, binding, changes })
+        let signer = signing.map(|(signer, _)| signer);
+        Ok(OpenedInstance { original, binding, signer, changes })
     }
 }
 
@@ -264,21 +276,37 @@ impl<K: FnMut(&Claim) -> Option<ContentKey>> Work<K> {
             gathered.extend_from_slice(now);
             bytes = later;
             let Some(first) = gathered.first_chunk().copied() else { return Ok(()) };
-            self.begin_stream(&first)?;
+            self.take_header(&first)?;
         }
-        if let Pixels::Stream { stream, left, .. } = &mut self.pixels {
+        if let Pixels::Signer(header, gathered) = &mut self.pixels {
+            let missing = SIGNER_BYTES.saturating_sub(gathered.len());
+            let (now, later) = bytes.split_at_checked(missing).unwrap_or((bytes, &[]));
+            gathered.extend_from_slice(now);
+            bytes = later;
+            let Some(signer) = gathered.first_chunk() else { return Ok(()) };
+            let (signer, header) = (SignerKey::read(signer)?, *header);
+            self.signing = Some((signer, Signing::new()));
+            self.begin_stream(header)?;
+        }
+        if let Pixels::Stream { stream, left, header } = &mut self.pixels {
             let now = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
             let (now, later) = bytes.split_at_checked(now).unwrap_or((bytes, &[]));
             *left = left.saturating_sub(now.len() as u64);
             bytes = later;
+            if let Some((_, signing)) = &mut self.signing {
+                signing.take(now);
+            }
             let out = &mut self.out;
             stream.push(now, &mut |plain| out.push(plain, on))?;
             if *left == 0 {
                 stream.finish(&mut |plain| out.push(plain, on))?;
                 out.records.finish()?;
-                self.pixels = Pixels::Padding;
+                let header = *header;
+                self.pixels =
+                    if header.signed { Pixels::Signature(header, Vec::new()) } else { Pixels::Padding };
             }
         }
+        bytes = self.take_signature(bytes)?;
         match (&self.pixels, bytes.iter().position(|byte| *byte != 0)) {
             (Pixels::Padding, Some(wrong)) => {
                 let behind = bytes.len().saturating_sub(wrong) as u64;
@@ -288,12 +316,36 @@ impl<K: FnMut(&Claim) -> Option<ContentKey>> Work<K> {
         }
     }
 
-    fn begin_stream(&mut self, first: &[u8; HEADER_BYTES]) -> Result<(), OpenError> {
+    /// Takes what of these bytes belongs to the signature, and gives what does not.
+    fn take_signature<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], OpenError> {
+        let Pixels::Signature(header, gathered) = &mut self.pixels else { return Ok(bytes) };
+        let missing = SIGNATURE_BYTES.saturating_sub(gathered.len());
+        let (now, later) = bytes.split_at_checked(missing).unwrap_or((bytes, &[]));
+        gathered.extend_from_slice(now);
+        let (Some(signature), Some((signer, signing))) = (gathered.first_chunk(), &self.signing) else {
+            return Ok(later);
+        };
+        if let (Some(class), Some(instance)) = (&self.sop_class, &self.sop_instance) {
+            signing.verify(*signer, header, (class, instance), signature)?;
+            self.pixels = Pixels::Padding;
+        }
+        Ok(later)
+    }
+
+    fn take_header(&mut self, first: &[u8; HEADER_BYTES]) -> Result<(), OpenError> {
         let header = match Header::read(first) {
             Ok(header) => header,
             Err(HeaderError::NotSealed) => return Err(self.not_sealed(first)),
             Err(error) => return Err(error.into()),
         };
+        if header.signed {
+            self.pixels = Pixels::Signer(header, Vec::with_capacity(SIGNER_BYTES));
+            return Ok(());
+        }
+        self.begin_stream(header)
+    }
+
+    fn begin_stream(&mut self, header: Header) -> Result<(), OpenError> {
         let binding = Binding {
             suite: header.suite,
             key_id: header.key_id,
@@ -303,17 +355,18 @@ impl<K: FnMut(&Claim) -> Option<ContentKey>> Work<K> {
         let claim = Claim { binding, key_record: self.block.key_record().map(<[u8]>::to_vec) };
         let key = (self.find_key)(&claim).ok_or(OpenError::NoKey(header.key_id))?;
         self.out.restore = Restore::Waiting(self.pacs.take());
-        let stream = Box::new(LayeredOpener::new(key, &claim.binding, &self.layers));
+        let signer = self.signing.as_ref().map(|(signer, _)| *signer);
+        let stream = Box::new(LayeredOpener::new(key, &claim.binding, signer, &self.layers));
         self.out.binding = Some(claim.binding);
-        self.pixels = Pixels::Stream { stream, left: header.stream_bytes, length: header.stream_bytes };
+        self.pixels = Pixels::Stream { stream, left: header.stream_bytes, header };
         Ok(())
     }
 
     fn end_pixels(&self) -> Result<(), OpenError> {
         match &self.pixels {
             Pixels::Header(first) => Err(self.not_sealed(first)),
-            Pixels::Stream { length, .. } => {
-                let needed = length.saturating_add(HEADER_BYTES as u64);
+            Pixels::Stream { header, .. } | Pixels::Signer(header, _) | Pixels::Signature(header, _) => {
+                let needed = header.stream_bytes.saturating_add(around(header.signed));
                 Err(OpenError::Damaged(Damage::Shortened { have: self.pixel_bytes, needed }))
             }
             Pixels::Before | Pixels::Padding => Ok(()),

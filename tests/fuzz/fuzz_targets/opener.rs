@@ -121,7 +121,7 @@ fn carrier(plain: &[u8]) -> Vec<u8> {
     let (mut sealer, prefix) = StreamSealer::new(&ContentKey::new([1; 32]), &[2; 24], &binding().context());
     add(&prefix).and_then(|()| sealer.push(plain, &mut add)).expect("far below the limit");
     sealer.finish(&mut add).expect("far below the limit");
-    let header = Header { suite: Suite::DeepKeyGen, key_id: KeyId::new([7; 16]), stream_bytes: stream.len() as u64 };
+    let header = Header { suite: Suite::DeepKeyGen, key_id: KeyId::new([7; 16]), signed: false, stream_bytes: stream.len() as u64 };
     let mut pixels = [&header.write()[..], &stream].concat();
     pixels.resize(pixels.len().next_multiple_of(2), 0);
     let mut out = Vec::new();

@@ -105,6 +105,13 @@ async fn a_request_outlives_a_crash_at_every_step() {
     let (caller, status) = front.ask("CT", &request("1.2.826.0.1.5", references(&samples))).await;
     assert_eq!((status, front.papers()), (Status::SUCCESS, 1));
     caller.release().await;
+    let seen = front.commitments();
+    assert_eq!(seen["commitments"][0]["transaction"], "1.2.826.0.1.5");
+    assert_eq!(seen["commitments"][0]["peer"], "CT");
+    assert_eq!(
+        (&seen["commitments"][0]["stage"], &seen["commitments"][0]["instances"]),
+        (&"forwarding".into(), &4.into())
+    );
     front.restart();
     front.wait_for_log("a storage commitment goes on after the start");
     // There, and its reports go nowhere: it is asked, and nothing comes.
@@ -112,12 +119,16 @@ async fn a_request_outlives_a_crash_at_every_step() {
     let pacs =
         Orthanc::start_with(&serde_json::json!({ "DicomPort": pacs_port, "DicomModalities": elsewhere }));
     front.wait_for_log("a PACS was asked to commit itself");
+    let asked = &front.commitments()["commitments"][0];
+    assert_eq!((&asked["stage"], &asked["asked"][0]["destination"]), (&"asking".into(), &"pacs".into()));
+    assert!(asked["asked"][0]["failed"].is_null(), "it has not answered: {asked}");
     front.restart();
     pacs.knows("SEALGATE", port);
     // Asked once more after report_seconds_max; nobody listens for the modality now.
     let ear = front.ear.local_addr().unwrap();
     front.ear = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     front.wait_for_log("a modality could not be told what was committed");
+    assert_eq!(front.commitments()["commitments"][0]["stage"], "telling");
     front.restart();
     front.ear = tokio::net::TcpListener::bind(ear).await.expect("the same port");
     let report = front.heard().await;
@@ -125,6 +136,7 @@ async fn a_request_outlives_a_crash_at_every_step() {
     assert_eq!(sorted(&report.committed), sorted(&references(&samples)));
     assert!(report.failed.is_empty(), "{report:?}");
     until("nothing is kept any more", &front, || front.papers() == 0 && front.entries() == 0);
+    assert_eq!(front.commitments()["commitments"], serde_json::json!([]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

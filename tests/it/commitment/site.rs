@@ -155,8 +155,19 @@ impl Front {
     }
 
     pub(crate) fn spool_list(&self) -> Output {
+        self.spool(&["list"])
+    }
+
+    /// The storage commitments that an operator sees.
+    pub(crate) fn commitments(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.spool(&["commitments", "--json"]).stdout).expect("JSON")
+    }
+
+    fn spool(&self, arguments: &[&str]) -> Output {
         Command::new(env!("CARGO_BIN_EXE_sealgate"))
-            .args(["spool", "list", "--config"])
+            .arg("spool")
+            .args(arguments)
+            .arg("--config")
             .arg(self.site.path("gateway.toml"))
             .output()
             .expect("the command runs")

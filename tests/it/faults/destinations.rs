@@ -67,6 +67,39 @@ async fn another_destination_takes_over_and_gives_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_another_took_over_is_kept_until_that_one_is_known_to_have_it() {
+    let (mut one, two) = (Pacs::start().await, Pacs::start().await);
+    one.leave();
+    let fallback = "fallback = \"two\"\nfallback_after_seconds = 0";
+    // It takes stores, and answers no query: it is never known to have anything.
+    let route = "destinations = [\"one\"]";
+    let config = config(&one, &two, fallback, route)
+        .replace("name = \"two\"\n", "name = \"two\"\npurge_after = \"committed\"\ncommitment = \"find\"\n");
+    let config =
+        format!("[commitment]\ngather_seconds = 0\nretry_seconds_min = 1\nretry_seconds_max = 1\n{config}");
+    let hospital = Hospital::new(&config);
+    let gateway = hospital.start("");
+    assert_eq!(hospital.store(&[Image::new(1, 1, 4)]).await, [SUCCESS]);
+    assert!(two.keeps(1, SOON).await, "{}", gateway.log());
+    gateway.wait_for_log("a PACS is not known to have what it took");
+    let listed = || {
+        let output = hospital.sealgate(&["spool", "list", "--json"]);
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    };
+    let at_two = |listed: &serde_json::Value| {
+        let deliveries = listed["entries"][0]["deliveries"].as_array().expect("it is still there").clone();
+        deliveries.into_iter().find(|one| one["destination"] == "two").expect("it was handed over")
+    };
+    assert_eq!(at_two(&listed())["kept_until"], "committed", "{}", listed());
+    // A crash does not forget it either.
+    drop(gateway);
+    assert_eq!(at_two(&listed())["kept_until"], "committed", "{}", listed());
+    let gateway = hospital.start("");
+    gateway.wait_for_log("a PACS is not known to have what it took");
+    assert_eq!(two.instances().len(), 1, "and it is not sent again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_sender_that_waits_for_the_pacs_hears_from_the_one_that_took_over() {
     let (mut one, two) = (Pacs::start().await, Pacs::start().await);
     one.leave();

@@ -44,20 +44,16 @@ impl Orthanc {
         });
         let (keys, more) = (config.as_object_mut().expect("a table"), settings.as_object().expect("a table"));
         keys.extend(more.clone());
-        let file = folder.path().join("orthanc.json");
-        fs::write(&file, config.to_string()).expect("its configuration");
-        let mut command = Command::new("Orthanc");
-        command.arg(&file).current_dir(folder.path());
-        let process = Process::start(&mut command, folder.path().join("log"), dicom_port);
+        fs::write(folder.path().join("orthanc.json"), config.to_string()).expect("its configuration");
+        let process = launch(&folder, dicom_port, http_port);
         let orthanc = Self { process, folder, dicom_port, http_port };
-        for _ in 0..500 {
-            if TcpStream::connect(("127.0.0.1", http_port)).is_ok() {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        assert!(orthanc.folder.path().is_dir() && orthanc.json("/system")["Version"].is_string());
+        assert!(orthanc.json("/system")["Version"].is_string());
         orthanc
+    }
+
+    /// Starts it again over what it has, after it was killed. Nodes that it knew it has to be told again.
+    pub(crate) fn restart(&mut self) {
+        self.process = launch(&self.folder, self.dicom_port, self.http_port);
     }
 
     /// How it is called.
@@ -119,4 +115,18 @@ impl Orthanc {
         assert!(header.contains(" 200 "), "{method} {path}: {header}");
         answer.split_off(split + 4)
     }
+}
+
+/// Starts it in its folder, and waits until both its doors are open.
+fn launch(folder: &TempDir, dicom_port: u16, http_port: u16) -> Process {
+    let mut command = Command::new("Orthanc");
+    command.arg(folder.path().join("orthanc.json")).current_dir(folder.path());
+    let process = Process::start(&mut command, folder.path().join("log"), dicom_port);
+    for _ in 0..500 {
+        if TcpStream::connect(("127.0.0.1", http_port)).is_ok() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    process
 }

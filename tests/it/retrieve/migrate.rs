@@ -113,3 +113,64 @@ async fn what_cannot_be_read_back_is_not_called_done() {
     let output = migrate();
     assert!(output.status.success(), "{}", text(&output));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_that_is_asked_by_move_is_sealed_and_opened_through_our_own_door() {
+    let port = free_port();
+    let archive = Dcmqrscp::start(&[("SEALGATE", port)]);
+    let front = Front::over(&[("pacs", &archive.address(), "move")]);
+    let (study, samples) = one_study();
+    let samples = &samples[..4];
+    fill(&archive, samples).await;
+    let (door, journal) = (format!("127.0.0.1:{port}"), front.site.path("journal"));
+    let migrate = |more: &[&str]| {
+        let common = ["migrate", "--from", "pacs", "--json", "--listen", &door];
+        front.site.sealgate(&[&common[..], more].concat())
+    };
+    let sealed = migrate(&["--journal", journal.to_str().unwrap()]);
+    assert!(sealed.status.success() && text(&sealed).contains("\"changed\":4"), "{}", text(&sealed));
+    assert!(!has_clear_pixels(&archive, samples), "what was clear is gone");
+    assert!(archive.process.log().contains("Move"), "it was asked by C-MOVE: {}", archive.process.log());
+
+    let (folder, journal) = (front.site.path("out"), front.site.path("j2"));
+    fs::create_dir(&folder).unwrap();
+    let opened =
+        migrate(&["--open", "--out", folder.to_str().unwrap(), "--journal", journal.to_str().unwrap()]);
+    assert!(opened.status.success() && text(&opened).contains("\"changed\":4"), "{}", text(&opened));
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), samples.len());
+
+    // Where nobody listens for it, it is not done, and says for which study.
+    let journal = front.site.path("j3");
+    let astray = free_port();
+    let elsewhere = format!("127.0.0.1:{astray}");
+    let failed = front.site.sealgate(&[
+        "migrate",
+        "--from",
+        "pacs",
+        "--json",
+        "--listen",
+        &elsewhere,
+        "--journal",
+        journal.to_str().unwrap(),
+    ]);
+    assert_eq!(failed.status.code(), Some(5), "{}", text(&failed));
+    assert!(text(&failed).contains(&study), "{}", text(&failed));
+}
+
+#[tokio::test]
+async fn the_door_of_a_migration_is_closed_to_whoever_was_not_asked() {
+    let own = sealgate::dicom::AeTitle::parse("SEALGATE").unwrap();
+    let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    let limits = sealgate::association::Config::default();
+    let landing = sealgate::flow::migrate::Landing::open(any, None, own, limits).await.unwrap();
+    let (_, samples) = one_study();
+    let address = sealgate::dicom::AeAddress::parse(&format!("SEALGATE@{}", landing.address())).unwrap();
+    let calling = sealgate::dicom::AeTitle::parse("PACS").unwrap();
+    let to = sealgate::scu::Destination { address, calling };
+    let (door, config) = (sealgate::association::Config::default(), Default::default());
+    let proposals = for_storing([&samples[0].instance.need()]);
+    let refused =
+        sealgate::scu::Caller::associate(&sealgate::scu::Tcp, &to, &proposals, &door, &config).await;
+    let refused = refused.err().expect("refused").to_string();
+    assert!(refused.contains("calling AE title"), "{refused}");
+}

@@ -1,10 +1,13 @@
 //! The way back with other people's archives behind the gateway and viewers before it.
 
+mod death;
 mod faults;
 mod history;
+mod keystream;
 mod migrate;
 mod rules;
 pub(crate) mod site;
+mod suites;
 mod transcode;
 
 use std::collections::BTreeSet;
@@ -109,7 +112,7 @@ async fn dcmtk_gets_and_moves_what_it_may_and_nothing_else() {
         assert!(said.contains(&format!("0x{}", status.to_lowercase())), "{destination}: {said}");
     }
     assert_eq!(us.taken().len(), taken.len(), "nothing more came");
-    front.gateway.wait_for_log("retrieval refused");
+    front.gateway.wait_for_log("request refused");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -116,7 +116,13 @@ impl Front {
         })
     }
 
-    fn begin(port: u16, archives: &[Archive<'_>], viewer: u16, edit: impl FnOnce(String) -> String) -> Self {
+    /// The same with a configuration that is changed before.
+    pub(crate) fn begin(
+        port: u16,
+        archives: &[Archive<'_>],
+        viewer: u16,
+        edit: impl FnOnce(String) -> String,
+    ) -> Self {
         let site = Site::new();
         assert!(site.sealgate(&["keys", "init"]).status.success());
         let config = edit(config(&site, port, archives, viewer));

@@ -29,8 +29,11 @@ fn an_error_at_any_call_stops_the_spool_or_one_entry_and_loses_nothing() {
         let mut told = Told::default();
         if let Ok((spool, _)) = open(&sim) {
             let story = told.story(&spool);
-            let struck = sim.struck().unwrap();
-            if struck.starts_with("sync") || struck.starts_with("rename") {
+            // Calls after the last of the story are those of the spool's end.
+            let Some(struck) = sim.struck() else { continue };
+            // An entry that has gone, and what is kept of it, are no reason to stop.
+            let is_idle = struck.ends_with(".entry") || struck.ends_with(".spare");
+            if struck.starts_with("sync") || struck.starts_with("rename") && !is_idle {
                 assert!(matches!(story, Err(SpoolError::Failed(_))), "call {at} ({struck}): {story:?}");
                 assert!(spool.failed().is_some_and(|text| text.contains("Input/output error")));
                 let calls = sim.calls();

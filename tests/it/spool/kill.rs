@@ -115,6 +115,8 @@ impl Told {
             job.done(NOW).unwrap();
         }
         assert_eq!(spool.usage().entries, 0);
+        // With its end the spare files go.
+        drop(spool);
         let left: Vec<_> = std::fs::read_dir(folder.join("spool/entries")).unwrap().collect();
         assert!(left.is_empty(), "no file stays without an entry: {left:?}");
         *self = Self::default();

@@ -171,10 +171,11 @@ fn a_patch_reaches_every_place_and_no_further() {
 fn a_patch_over_bytes_that_the_disk_has_changed_is_refused() {
     let (spool, sim) = limited(|_| ());
     let mut draft = spool.begin(None).unwrap();
-    draft.write(&content("a", 100_000)).unwrap();
+    draft.write(&content("a", 200_000)).unwrap();
     let path = sim.files().into_keys().find(|path| path.extension().is_some_and(|e| e == "draft")).unwrap();
-    sim.spoil(&path, |bytes| bytes[50_000] ^= 1);
-    assert!(matches!(draft.patch(0, b"x"), Err(SpoolError::Damaged { .. })));
+    // Behind the first block, which is held in memory.
+    sim.spoil(&path, |bytes| bytes[70_000] ^= 1);
+    assert!(matches!(draft.patch(65_536, b"x"), Err(SpoolError::Damaged { .. })));
     assert!(matches!(draft.write(b"x"), Err(SpoolError::DraftFailed)));
     assert!(matches!(draft.commit(meta("a", &["pacs"]), NOW), Err(SpoolError::DraftFailed)));
 }

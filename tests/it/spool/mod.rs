@@ -9,6 +9,7 @@ mod folder;
 mod full;
 mod kill;
 mod limits;
+mod papers;
 mod queue;
 pub(crate) mod sim;
 mod story;

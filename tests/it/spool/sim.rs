@@ -44,6 +44,8 @@ struct Inode {
     now: Vec<u8>,
     durable: Vec<u8>,
     unsynced: Vec<(usize, Vec<u8>)>,
+    /// Where it was cut off after these writes, not synced either.
+    cut: Option<usize>,
 }
 
 #[derive(Clone)]
@@ -180,6 +182,9 @@ impl Sim {
                 let kept = bytes.chunks(512).enumerate().filter(|_| keep());
                 kept.for_each(|(number, piece)| put(&mut inode.durable, at + number * 512, piece));
             }
+            if let Some(length) = inode.cut.take().filter(|_| keep()) {
+                inode.durable.truncate(length);
+            }
             inode.now = inode.durable.clone();
         }
         let free = world.free;
@@ -217,6 +222,7 @@ impl Sim {
         let mut world = self.world();
         if matches!(world.fault, Fault::Eio(_)) {
             world.inodes[inode].unsynced.clear();
+            world.inodes[inode].cut = None;
         }
     }
 
@@ -393,6 +399,17 @@ impl DiskFile for SimFile {
         for (at, bytes) in std::mem::take(&mut inode.unsynced) {
             put(&mut inode.durable, at, &bytes);
         }
+        if let Some(length) = inode.cut.take() {
+            inode.durable.truncate(length);
+        }
+        Ok(())
+    }
+
+    fn cut(&self, bytes: u64) -> io::Result<()> {
+        let mut world = self.call("cut", false)?;
+        let (inode, length) = (&mut world.inodes[self.inode], usize::try_from(bytes).unwrap());
+        inode.now.truncate(length);
+        inode.cut = Some(length);
         Ok(())
     }
 }

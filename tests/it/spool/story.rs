@@ -198,6 +198,12 @@ impl Told {
             spool.discard(d, None, "asked for", NOW).map(|_| ())
         })?;
         self.store(spool, meta("e", &["backup"]), 66_000)?;
+        // Over the files of those that have gone, which were longer and shorter.
+        for (key, bytes) in [("f", 300), ("g", 250_000), ("h", 70_000)] {
+            let id = self.store(spool, meta(key, &["pacs"]), bytes)?;
+            self.done(spool, id, "pacs")?;
+        }
+        self.store(spool, meta("i", &["pacs"]), 140_000)?;
         Ok(())
     }
 
@@ -211,7 +217,10 @@ impl Told {
         }
         let strange = |path: &&PathBuf| {
             let name = path.to_string_lossy();
-            name.ends_with(".draft") || name.ends_with(".new") || name.contains("/damaged/")
+            name.ends_with(".draft")
+                || name.ends_with(".spare")
+                || name.ends_with(".new")
+                || name.contains("/damaged/")
         };
         if let Some(left) = sim.files().keys().find(strange) {
             return Err(format!("{} is left", left.display()));

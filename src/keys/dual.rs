@@ -1,0 +1,281 @@
+//! The site's dual keys, which the suite `dual` needs: wrapped for the key encryption keys, in files beside theirs.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::cipher::{DualKey, DualKeyId, DualKeys};
+use crate::dicom::Uid;
+use crate::keys::error::KeysError;
+use crate::keys::file;
+use crate::keys::hex;
+use crate::keys::keyring::Keyring;
+use crate::keys::record::{KeyRecord, RECORD_BYTES_MAX};
+use crate::keys::wrap::Binding;
+use crate::seal::{ContentKey, KeyId, Suite, random};
+
+const FORMAT: &str = "sealgate-dual-key";
+const VERSION: u8 = 1;
+const EXTENSION: &str = "dual";
+/// Longest file read: a record in hexadecimal, and what stands around it.
+const DOCUMENT_BYTES_MAX: u64 = 2 * RECORD_BYTES_MAX as u64 + 1024;
+/// Most dual keys of a site.
+const KEYS_MAX: usize = 256;
+
+/// The file of a dual key, as JSON.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    format: String,
+    version: u8,
+    generation: u32,
+    id: String,
+    created_unix_seconds: u64,
+    /// A key record; what it wraps is the root of the dual key.
+    record: String,
+}
+
+/// What can be told about a dual key without any secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DualKeyInfo {
+    /// The id, as 32 hexadecimal digits.
+    pub id: String,
+    /// 1 for the first, then counting up; the newest seals.
+    pub generation: u32,
+    /// When it was made, in seconds since 1970.
+    pub created_unix_seconds: u64,
+}
+
+impl Document {
+    fn read(path: &Path) -> Result<Self, KeysError> {
+        let bytes = file::read_private(path, DOCUMENT_BYTES_MAX)?;
+        let document: Self =
+            serde_json::from_slice(&bytes).map_err(|error| KeysError::malformed(path, &error))?;
+        if document.format != FORMAT || document.version != VERSION {
+            let Self { format, version, .. } = &document;
+            let problem =
+                format!("it is {format:?} version {version}, {FORMAT:?} version {VERSION} was expected");
+            return Err(KeysError::malformed(path, &problem));
+        }
+        document.binding(path)?;
+        Ok(document)
+    }
+
+    fn record(&self, path: &Path) -> Result<Zeroizing<Vec<u8>>, KeysError> {
+        let malformed = || KeysError::malformed(path, "`record` is not hexadecimal");
+        hex::decode(&self.record).ok_or_else(malformed)
+    }
+
+    fn binding(&self, path: &Path) -> Result<Binding, KeysError> {
+        let malformed = || KeysError::malformed(path, "`id` is not 16 bytes in hexadecimal");
+        Ok(binding(KeyId::new(hex::decode_array(&self.id).ok_or_else(malformed)?)))
+    }
+
+    fn info(&self) -> DualKeyInfo {
+        let Self { id, generation, created_unix_seconds, .. } = self;
+        DualKeyInfo { id: id.clone(), generation: *generation, created_unix_seconds: *created_unix_seconds }
+    }
+}
+
+/// The root of a dual key is wrapped like a content key, bound to no instance but to the suite and its own id.
+fn binding(id: KeyId) -> Binding {
+    let nowhere = Uid::parse("2.25.0").expect("a valid UID");
+    Binding { key_id: id, suite: Suite::Dual.id(), sop_class: nowhere.clone(), sop_instance: nowhere }
+}
+
+/// Every file of a folder, by generation.
+fn documents(folder: &Path) -> Result<Vec<(PathBuf, Document)>, KeysError> {
+    let mut found = Vec::new();
+    if !folder.exists() {
+        return Ok(found);
+    }
+    let entries = fs::read_dir(folder).map_err(KeysError::file("reading the folder", folder))?;
+    for entry in entries {
+        let path = entry.map_err(KeysError::file("reading the folder", folder))?.path();
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if hidden || path.extension().is_none_or(|extension| extension != EXTENSION) {
+            continue;
+        }
+        if found.len() >= KEYS_MAX {
+            return Err(KeysError::malformed(folder, &format!("more than {KEYS_MAX} dual keys")));
+        }
+        let document = Document::read(&path)?;
+        let expected = path_of(folder, document.generation);
+        if path != expected {
+            return Err(KeysError::malformed(
+                &path,
+                &format!("it belongs to the name {}", expected.display()),
+            ));
+        }
+        found.push((path, document));
+    }
+    found.sort_by_key(|(_, document)| document.generation);
+    Ok(found)
+}
+
+fn path_of(folder: &Path, generation: u32) -> PathBuf {
+    folder.join(format!("dual-{generation:04}.{EXTENSION}"))
+}
+
+impl Keyring {
+    /// Every dual key of the site, by generation.
+    pub fn dual_infos(&self) -> Result<Vec<DualKeyInfo>, KeysError> {
+        Ok(documents(self.folder())?.iter().map(|(_, document)| document.info()).collect())
+    }
+
+    /// The dual keys, unwrapped. One that cannot be unwrapped stops only what needs it.
+    pub fn dual_keys(&self) -> Result<DualKeys, KeysError> {
+        let mut keys = DualKeys::default();
+        for (path, document) in documents(self.folder())? {
+            let binding = document.binding(&path)?;
+            let id = DualKeyId::new(*binding.key_id.as_bytes());
+            match self.unwrap(&document.record(&path)?, &binding) {
+                Ok(root) => keys.add(DualKey::new(id, root.expose_secret())),
+                Err(error) => keys.add_shut(id, error.to_string()),
+            }
+        }
+        Ok(keys)
+    }
+
+    /// Makes the next dual key, wrapped for the current recipients; the older ones stay for opening.
+    pub fn make_dual_key(&self, created_unix_seconds: u64) -> Result<DualKeyInfo, KeysError> {
+        let (id, root) = (KeyId::new(random()?), ContentKey::new(random()?));
+        let record = self.wrap(&root, &binding(id))?;
+        let before = documents(self.folder())?;
+        let generation = before.last().map_or(1, |(_, newest)| newest.generation.saturating_add(1));
+        let document = Document {
+            format: FORMAT.into(),
+            version: VERSION,
+            generation,
+            id: id.to_string(),
+            created_unix_seconds,
+            record: hex::encode(&record),
+        };
+        // As a start would: a key that does not open again must not seal anything.
+        self.unwrap(&record, &binding(id))?;
+        let mut bytes =
+            serde_json::to_vec_pretty(&document).map_err(|_| KeysError::Crypto("writing JSON"))?;
+        bytes.push(b'\n');
+        file::create_private(&path_of(self.folder(), generation), &bytes)?;
+        Ok(document.info())
+    }
+}
+
+/// Copies the dual keys of a keyring's folder beside a backup: `BACKUP.dual-0001.dual` and so on. What is secret in them is
+/// wrapped.
+pub fn back_up(folder: &Path, backup: &Path) -> Result<Vec<DualKeyInfo>, KeysError> {
+    let documents = documents(folder)?;
+    for (path, document) in &documents {
+        let bytes = file::read_private(path, DOCUMENT_BYTES_MAX)?;
+        file::create_private(&beside(backup, document.generation), &bytes)?;
+    }
+    Ok(documents.iter().map(|(_, document)| document.info()).collect())
+}
+
+/// Brings the dual keys beside a backup back into a keyring's folder; none that is there is replaced.
+pub fn restore(folder: &Path, backup: &Path) -> Result<Vec<DualKeyInfo>, KeysError> {
+    let mut restored = Vec::new();
+    for generation in (1..).take(KEYS_MAX) {
+        let (from, to) = (beside(backup, generation), path_of(folder, generation));
+        if !from.exists() {
+            continue;
+        }
+        let document = Document::read(&from)?;
+        KeyRecord::parse(&document.record(&from)?)?;
+        if to.exists() {
+            let there = Document::read(&to)?;
+            if there.id != document.id {
+                return Err(KeysError::Exists(to));
+            }
+            continue;
+        }
+        file::private_folder(folder)?;
+        file::create_private(&to, &file::read_private(&from, DOCUMENT_BYTES_MAX)?)?;
+        restored.push(document.info());
+    }
+    Ok(restored)
+}
+
+fn beside(backup: &Path, generation: u32) -> PathBuf {
+    let mut name = backup.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".dual-{generation:04}.{EXTENSION}"));
+    backup.with_file_name(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::{
+        Algorithm, Argon2Cost, NewCustody, Passphrase, RecipientName, SealingSecret, UnlockSecrets,
+    };
+
+    fn passphrase() -> Passphrase {
+        Passphrase::new("correct horse battery".into())
+    }
+
+    /// A keyring with one key, unlocked.
+    fn keyring(folder: &Path) -> Keyring {
+        let mut keyring = Keyring::load(folder, &[RecipientName::site()]).unwrap();
+        let custody = NewCustody::File(SealingSecret::Passphrase(passphrase(), Argon2Cost::FLOOR));
+        keyring.generate(&RecipientName::site(), Algorithm::EcdhP256, &custody, 1).unwrap();
+        keyring
+    }
+
+    #[test]
+    fn a_dual_key_opens_with_the_keyring_and_is_shut_without_it() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("kek");
+        let keyring = keyring(&folder);
+        assert!(keyring.dual_keys().unwrap().current().is_err());
+        let first = keyring.make_dual_key(5).unwrap();
+        assert_eq!(keyring.dual_keys().unwrap().current().unwrap().id().to_string(), first.id);
+        let second = keyring.make_dual_key(6).unwrap();
+        assert_eq!((first.generation, second.generation), (1, 2));
+        assert_eq!(keyring.dual_keys().unwrap().current().unwrap().id().to_string(), second.id);
+
+        let mut locked = Keyring::load(&folder, &[RecipientName::site()]).unwrap();
+        let said = locked.dual_keys().unwrap().current().unwrap_err().to_string();
+        assert!(said.contains(&second.id) && said.contains("is locked"), "{said}");
+        assert!(matches!(locked.make_dual_key(7), Err(KeysError::Locked(_))));
+        let secrets = UnlockSecrets { passphrase: Some(passphrase()), ..UnlockSecrets::default() };
+        locked.unlock(&secrets).unwrap();
+        assert!(locked.dual_keys().unwrap().current().is_ok());
+    }
+
+    #[test]
+    fn a_backup_brings_them_back_and_never_over_others() {
+        let place = tempfile::tempdir().unwrap();
+        let (folder, backup) = (place.path().join("kek"), place.path().join("backup"));
+        let keyring = keyring(&folder);
+        let made = [keyring.make_dual_key(5).unwrap(), keyring.make_dual_key(6).unwrap()];
+        assert_eq!(back_up(&folder, &backup).unwrap(), made);
+        assert_eq!(restore(&folder, &backup).unwrap(), []);
+        fs::remove_file(path_of(&folder, 1)).unwrap();
+        assert_eq!(restore(&folder, &backup).unwrap(), made[..1]);
+        assert_eq!(keyring.dual_infos().unwrap(), made);
+        // Another key under the number of one in the backup.
+        for generation in [1, 2] {
+            fs::remove_file(path_of(&folder, generation)).unwrap();
+        }
+        keyring.make_dual_key(7).unwrap();
+        assert!(matches!(restore(&folder, &backup), Err(KeysError::Exists(_))));
+    }
+
+    #[test]
+    fn a_file_under_another_number_or_id_is_refused() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("kek");
+        let keyring = keyring(&folder);
+        let made = keyring.make_dual_key(5).unwrap();
+        fs::rename(path_of(&folder, 1), path_of(&folder, 2)).unwrap();
+        assert!(keyring.dual_keys().is_err());
+        let text = fs::read_to_string(path_of(&folder, 2)).unwrap();
+        fs::remove_file(path_of(&folder, 2)).unwrap();
+        file::create_private(&path_of(&folder, 1), text.replacen(&made.id, &"0".repeat(32), 1).as_bytes())
+            .unwrap();
+        let said = keyring.dual_keys().unwrap().current().unwrap_err().to_string();
+        assert!(said.contains("is for key"), "{said}");
+    }
+}
