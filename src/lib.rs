@@ -17,6 +17,8 @@
 pub mod app;
 /// DICOM associations: bytes in, typed requests out.
 pub mod association;
+/// The audit trail: events as the standard's messages, in a chained log and at repositories.
+pub mod audit;
 /// Inner layers that lie under the standard seal.
 pub mod cipher;
 /// The command line, one file per subcommand.
@@ -55,7 +57,7 @@ pub mod seal;
 pub mod settings;
 /// Bytes that survive a crash, in order; it knows no DICOM.
 pub mod spool;
-/// The log, and later metrics and audit events.
+/// The log.
 pub mod telemetry;
 /// TLS for every connection: certificates, trust, and what is made of them.
 pub mod tls;

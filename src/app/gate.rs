@@ -1,12 +1,16 @@
 //! Where the rules meet the door: a request for an association becomes a question to `policy`, its answer a code.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tracing::{debug, error, info};
 
 use super::live::{Live, State};
-use crate::association::{Admission, Gatekeeper, Knock, Offer, Rejection, Roles, Verifying};
+use super::refusals::Refusals;
+use crate::association::{Admission, Error, Gatekeeper, Knock, Offer, Rejection, Roles, Verifying};
+use crate::audit::{Alert, Event, Login, Party, What};
 use crate::dicom::{
     Model, PERFORMED_PROCEDURE_STEP, Retrieve, STORAGE_COMMITMENT, Uid, VERIFICATION, is_storage,
     query_retrieve,
@@ -19,11 +23,12 @@ use crate::spool::Pressure;
 pub(super) struct Gate {
     live: Live,
     gateway: Option<Arc<Gateway>>,
+    refusals: Refusals,
 }
 
 impl Gate {
     pub(super) fn new(live: Live, gateway: Option<Arc<Gateway>>) -> Self {
-        Self { live, gateway }
+        Self { live, gateway, refusals: Refusals::default() }
     }
 
     /// What an emergency access of this peer adds.
@@ -34,6 +39,20 @@ impl Gate {
             return permit.in_emergency();
         }
         permit
+    }
+
+    fn refused(&self, who: Party, from: IpAddr, why: &dyn std::fmt::Display) {
+        let Some(unsaid) = self.refusals.count(from, Instant::now()) else { return };
+        let more =
+            if unsaid > 0 { format!("; {unsaid} more from there were not recorded") } else { String::new() };
+        let alert = Alert::failed(What::AssociationRefused, format_args!("{why}{more}"));
+        self.record(|| Event::Alert(Box::new(alert.by(who.at(from)))));
+    }
+
+    fn record(&self, event: impl FnOnce() -> Event) {
+        if let Some(gateway) = self.gateway.as_ref().filter(|gateway| gateway.trail.is_on()) {
+            gateway.trail.record(event());
+        }
     }
 
     /// Whether somebody who stores would find no room: better no association than one in which every store fails.
@@ -50,6 +69,7 @@ impl Gatekeeper for Gate {
                 match (permit.user(), permit.claims()) {
                     (Some(user), kind) => {
                         info!(peer = %permit.peer().name, user, ?kind, "user identity verified");
+                        self.record(|| login(knock, &permit.peer().name, Ok(user)));
                     }
                     (None, Some(kind)) => {
                         debug!(peer = %permit.peer().name, ?kind, "a user identity was claimed, nothing verifies it");
@@ -65,6 +85,7 @@ impl Gatekeeper for Gate {
             Err(refusal) => {
                 let (calling, called) = (knock.calling.as_str(), knock.called.as_str());
                 audit::association_refused(&knock.address, calling, called, &refusal);
+                self.refused(Party::named(calling).titled(calling), knock.address, &refusal);
                 Err(code(&refusal))
             }
         }
@@ -84,11 +105,22 @@ impl Gatekeeper for Gate {
                 Ok(user) => Some(user),
                 Err(error) => {
                     audit::identity_refused(&peer, &knock.address, &error);
+                    self.record(|| login(knock, &peer, Err(error.to_string())));
                     None
                 }
             }
         })
     }
+
+    fn turned_away(&self, from: IpAddr, error: &Error) {
+        self.refused(Party::named(&from.to_string()), from, error);
+    }
+}
+
+fn login(knock: &Knock, peer: &str, verified: Result<&str, String>) -> Event {
+    let node = Party::named(peer).titled(knock.calling.as_str()).at(knock.address);
+    let user = verified.as_ref().ok().map(|user| (*user).to_owned());
+    Event::Login(Box::new(Login { user, node, failure: verified.err() }))
 }
 
 fn caller(knock: &Knock) -> Caller<'_> {
@@ -103,8 +135,12 @@ fn caller(knock: &Knock) -> Caller<'_> {
 }
 
 fn admission(permit: Permit, knock: &Knock, state: &State) -> Admission {
-    let visitor =
-        Visitor { permit: permit.clone(), calling: knock.calling.clone(), called: knock.called.clone() };
+    let visitor = Visitor {
+        permit: permit.clone(),
+        calling: knock.calling.clone(),
+        called: knock.called.clone(),
+        address: knock.address,
+    };
     Admission {
         pass: Arc::new(visitor),
         peer: permit.peer().name.as_str().into(),

@@ -12,6 +12,7 @@ mod hosts;
 mod live;
 mod notify;
 mod probes;
+mod refusals;
 mod rooms;
 mod selfcheck;
 mod serve;

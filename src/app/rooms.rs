@@ -6,6 +6,7 @@ use tracing::{error, info, warn};
 
 use super::live::Live;
 use super::serve::ServeError;
+use crate::audit::{Clients, Trail};
 use crate::cipher::Layers;
 use crate::dicom::AeAddress;
 use crate::flow::commitment::Commitments;
@@ -33,6 +34,8 @@ pub(super) fn gateway(settings: &Settings, live: &Live) -> Result<Option<Arc<Gat
         (false, _) => settings.keys.open_archive()?,
     };
     let archive = Arc::new(archive);
+    let titles: Vec<String> = settings.titles.iter().map(ToString::to_string).collect();
+    let trail = Trail::open(&settings.audit, &titles)?;
     let (spool, recovery) = Spool::open_on(disk(), &settings.spool)?;
     tell(&recovery);
     let scu = Arc::new(settings.scu.clone());
@@ -46,7 +49,7 @@ pub(super) fn gateway(settings: &Settings, live: &Live) -> Result<Option<Arc<Gat
     prepare(settings, &generators.layers);
     let gateway = Gateway::new(archive, generators, spool, pool, forward, rules, release);
     let commitments = Commitments::open(&settings.commitment, &settings.spool.folder)?;
-    Ok(Some(Arc::new(gateway.with_commitments(commitments))))
+    Ok(Some(Arc::new(gateway.with_commitments(commitments).with_trail(trail))))
 }
 
 /// What the spool is kept on. Tests have it fail.
@@ -101,6 +104,17 @@ pub(super) async fn verify(gateway: Arc<Gateway>) {
             }
         }
     }
+}
+
+/// How audit repositories are called, as the configuration in force has it.
+pub(super) fn repositories(live: &Live) -> Clients {
+    let live = live.clone();
+    Arc::new(move |repository| {
+        let profile = repository.tls.as_deref().unwrap_or_default();
+        let client = live.now().tls.client(profile, repository.server_name.as_deref());
+        let client = client.ok_or_else(|| format!("no tls profile {profile:?} can call it any more"))?;
+        client.map_err(|error| error.to_string())
+    })
 }
 
 /// Connections as the configuration in force wants them: in clear, or through the TLS profile of the destination.

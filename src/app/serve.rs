@@ -15,6 +15,7 @@ use super::harden::{self, Programs};
 use super::live::{Live, State};
 use super::signals::{Signals, Wish};
 use super::{certificates, hosts, notify, probes, rooms, selfcheck};
+use crate::audit::{self, Alert, AuditError, What};
 use crate::flow;
 use crate::identity::IdentityError;
 use crate::keys::{KeysError, UnlockMethod};
@@ -45,6 +46,9 @@ pub enum ServeError {
     /// The spool.
     #[error(transparent)]
     Spool(#[from] SpoolError),
+    /// The audit trail.
+    #[error("{0}\n{advice}", advice = .0.advice())]
+    Audit(#[from] AuditError),
     /// A listener.
     #[error(
         "cannot listen on {address}: {error}; choose another port in listeners, or stop what uses this one"
@@ -117,6 +121,8 @@ async fn run(mut gateway: Gateway, rules: Rules) -> Result<Ended, ServeError> {
     let verifier = gateway.settings.verifier()?;
     let live = Live::new(State::new(&gateway.settings, rules.with_hosts(hosts), profiles, verifier));
     let rooms = rooms::gateway(&gateway.settings, &live)?;
+    let trail = rooms.as_ref().map(|rooms| rooms.trail.clone()).unwrap_or_default();
+    let shipper = audit::ship(&trail, &rooms::repositories(&live));
     let doors = Doors::open(&gateway.settings.listeners, &live, rooms.as_ref()).await?;
     let forwarder = rooms.as_ref().map(flow::forward);
     let _commitments = rooms.as_ref().map(flow::commitment::work);
@@ -135,7 +141,13 @@ async fn run(mut gateway: Gateway, rules: Rules) -> Result<Ended, ServeError> {
             forwarder.close().await;
         }
     };
-    Ok(drain(async { tokio::join!(doors.close(), forwarding) }, patience, &mut signals).await)
+    let ended = drain(async { tokio::join!(doors.close(), forwarding) }, patience, &mut signals).await;
+    let _closed = tokio::task::spawn_blocking(move || trail.close()).await;
+    // What is not sent by then waits in the log.
+    if ended == Ended::Drained {
+        let _sent = timeout(Duration::from_secs(5), shipper.close()).await;
+    }
+    Ok(ended)
 }
 
 /// Follows signals and clocks until the first wish to end.
@@ -160,7 +172,13 @@ async fn steer(
                 Wish::End => return,
                 Wish::Reload => {
                     notify::reloading();
-                    reload(gateway, live).await;
+                    let outcome = reload(gateway, live).await;
+                    if let Some(rooms) = rooms {
+                        rooms.trail.alert(match outcome {
+                            Ok(()) => Alert::done(What::Reconfigured, "configuration reloaded"),
+                            Err(error) => Alert::failed(What::Reconfigured, error),
+                        });
+                    }
                     notify::ready(&doors.status());
                 }
             },
@@ -173,7 +191,7 @@ async fn steer(
             _ = tls_files.tick() => certificates::refresh(live, &gateway.settings),
             _ = ends.tick() => certificates::warn_of_ends(&live.now().tls),
             _ = looking.tick() => if let Some(rooms) = rooms {
-                emergencies.look(&rooms.release.grants);
+                emergencies.look(&rooms.release.grants, &rooms.trail);
             },
             _ = watchdog.tick() => notify::alive(),
         }
@@ -189,32 +207,33 @@ fn clock(seconds: u64) -> Interval {
 }
 
 /// Puts the configuration as it now stands in force, or leaves everything as it was.
-async fn reload(gateway: &mut Gateway, live: &Live) {
+async fn reload(gateway: &mut Gateway, live: &Live) -> Result<(), SettingsError> {
     let fresh = settings::load(&gateway.source).and_then(|settings| Ok((settings.rules()?, settings)));
     let (rules, fresh) = match fresh {
         Ok(fresh) => fresh,
-        Err(error) => return keep(&error),
+        Err(error) => return keep(error),
     };
     if let Err(error) = probes::check(&fresh) {
-        return keep(&error);
+        return keep(error);
     }
     let state = live.now();
     let profiles = match certificates::load(&fresh, &state.tls) {
         Ok(profiles) => profiles,
-        Err(error) => return keep(&SettingsError::Value(error.to_string())),
+        Err(error) => return keep(SettingsError::Value(error.to_string())),
     };
     let verifier = match fresh.verifier() {
         Ok(verifier) => verifier,
-        Err(error) => return keep(&SettingsError::Value(error.to_string())),
+        Err(error) => return keep(SettingsError::Value(error.to_string())),
     };
     if let Err(error) = gateway.log.set_level(&fresh.log) {
-        return keep(&SettingsError::Value(error.to_string()));
+        return keep(SettingsError::Value(error.to_string()));
     }
     let started = &gateway.started;
     let unchanged = [
         ("listeners", addresses(&fresh) == addresses(started)),
         ("app.resolve_seconds", fresh.app.resolve_seconds == started.app.resolve_seconds),
         ("app.tls_files_seconds", fresh.app.tls_files_seconds == started.app.tls_files_seconds),
+        ("audit", fresh.audit == started.audit),
         ("commitment", fresh.commitment == started.commitment),
         ("grants", fresh.grants == started.grants),
         ("the first route", fresh.routes.is_empty() == started.routes.is_empty()),
@@ -228,14 +247,16 @@ async fn reload(gateway: &mut Gateway, live: &Live) {
     certificates::warn_of_ends(&live.now().tls);
     info!(peers = fresh.peers.len(), routes = fresh.routes.len(), "configuration reloaded");
     gateway.settings = fresh;
+    Ok(())
 }
 
 fn addresses(settings: &Settings) -> Vec<SocketAddr> {
     settings.listeners.iter().map(|listener| listener.address).collect()
 }
 
-fn keep(error: &SettingsError) {
+fn keep(error: SettingsError) -> Result<(), SettingsError> {
     error!(%error, "the new configuration is wrong, the configuration stays as it was");
+    Err(error)
 }
 
 /// Lets what is in hand finish; a deadline or a second signal cuts it off.

@@ -142,8 +142,12 @@ impl Acceptor {
                 debug!(address = %from.ip(), %error, "no association");
             }
             // PS3.8 9.3.8: who speaks DICOM hears at once that nothing will come of it.
-            Error::Tls(HandshakeError::PlainDicom) => told.end(&error).await,
+            Error::Tls(HandshakeError::PlainDicom) => {
+                self.gatekeeper.turned_away(from.ip(), &error);
+                told.end(&error).await;
+            }
             _ => {
+                self.gatekeeper.turned_away(from.ip(), &error);
                 info!(address = %from.ip(), %error, "no association");
                 told.close().await;
             }

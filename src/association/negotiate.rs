@@ -12,6 +12,7 @@ use dicom_ul::pdu::{
 };
 
 use super::codes::Rejection;
+use super::error::Error;
 use crate::dicom::{
     AeTitle, Certificate, IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, Identity, TransferSyntax,
     Uid, User,
@@ -91,6 +92,9 @@ pub trait Gatekeeper: Send + Sync {
     fn verify<'a>(&'a self, _knock: &'a Knock) -> Verifying<'a> {
         Box::pin(std::future::ready(None))
     }
+
+    /// Hears of a connection that came to no request, because it is not what the listener takes.
+    fn turned_away(&self, _from: IpAddr, _error: &Error) {}
 }
 
 /// An accepted presentation context.

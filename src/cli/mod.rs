@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand, and the exit codes they share.
 
 mod approve;
+mod audit;
 mod batch;
 mod check;
 mod custody;
@@ -52,6 +53,7 @@ const EXIT_CODES: &str = "Exit codes: 0 done; 1 it failed, the last line says wh
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Serve),
+    Audit(audit::AuditCommand),
     Check(check::Check),
     Demo(demo::Demo),
     Echo(echo::Echo),
@@ -166,6 +168,7 @@ impl Cli {
     pub fn run(self) -> Exit {
         match self.command {
             Command::Serve(command) => command.run(),
+            Command::Audit(command) => command.run(),
             Command::Check(command) => command.run(),
             Command::Demo(command) => command.run(),
             Command::Echo(command) => command.run(),

@@ -113,7 +113,7 @@ fn free_port() -> io::Result<u16> {
 
 fn configuration(folder: &Path, address: SocketAddr, archive: &AeAddress) -> String {
     let path = |name: &str| toml_text(&folder.join(name).display().to_string());
-    let (keys, generators, spool) = (path("keys"), path("generators"), path("spool"));
+    let (keys, generators, spool, audit) = (path("keys"), path("generators"), path("spool"), path("audit"));
     format!(
         r#"# The configuration of a trial. Start it again by hand with
 #   CREDENTIALS_DIRECTORY={credentials} sealgate serve --config {config}
@@ -124,6 +124,9 @@ address = "{address}"
 
 [keys]
 folder = {keys}
+
+[audit]
+folder = {audit}
 
 [keygen]
 folder = {generators}

@@ -23,6 +23,7 @@ pub use sop_class::{
     PERFORMED_PROCEDURE_STEP, STORAGE_COMMITMENT, VERIFICATION, common_storage, is_storage, never_has_pixels,
 };
 pub use status::Status;
+pub use text::text_of;
 pub use transfer_syntax::{Encoding, TransferSyntax};
 pub use uid::{Uid, UidError};
 pub use user::User;

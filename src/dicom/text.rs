@@ -54,3 +54,15 @@ macro_rules! wrapped_text {
 }
 
 pub(crate) use {checked_text, wrapped_text};
+
+/// A text without its padding. Names in a configuration are UTF-8; where an image has another character set, Latin 1 is
+/// what it is most often. Nothing where nothing is left.
+#[must_use]
+pub fn text_of(value: &[u8]) -> Option<String> {
+    let text = match std::str::from_utf8(value) {
+        Ok(text) => text.to_owned(),
+        Err(_) => value.iter().map(|byte| char::from(*byte)).collect(),
+    };
+    let text = text.trim_matches([' ', '\0']);
+    (!text.is_empty()).then(|| text.to_owned())
+}

@@ -32,7 +32,7 @@ pub async fn attend(gateway: Arc<Gateway>, mailbox: Mailbox) {
 fn attend_once(gateway: &Gateway, mailbox: &Mailbox) -> Result<(), SpoolError> {
     for (id, request) in mailbox.requests()? {
         let reply = carry_out(gateway, &request);
-        audit::decided(&request, reply.changed, reply.problems.len());
+        audit::decided(&gateway.trail, &request, reply.changed, reply.problems.len());
         mailbox.reply(id, &reply)?;
     }
     Ok(())
@@ -66,7 +66,7 @@ fn decide(gateway: &Gateway, request: &Request, entry: EntryId) -> Result<usize,
         }
         Wish::Drop => {
             let dropped = spool.discard(entry, destination, &request.reason, now)?;
-            audit::given_up(request, entry, &instance.unwrap_or_default(), dropped);
+            audit::given_up(&gateway.trail, request, entry, &instance.unwrap_or_default(), dropped);
             Ok(dropped)
         }
     }

@@ -8,13 +8,16 @@ use std::sync::Arc;
 
 use tracing::{error, info, warn};
 
+use super::gateway::Visitor;
 use super::refusal;
-use super::release::Refused;
+use super::release::{Job, Refused, Subject};
+use crate::association::Context;
+use crate::audit::{Alert, Event, Instance, Kind, Party, Query, Trail, Transfer, What};
 use crate::dicom::{Status, Uid};
 use crate::keys::Source;
 use crate::policy::{Grant, Refusal, Right};
 use crate::seal::{OpenError, OpenedInstance};
-use crate::spool::{EntryId, Request};
+use crate::spool::{EntryId, Request, Wish};
 
 /// The target of these events in the log.
 pub(crate) const AUDIT: &str = "sealgate::audit";
@@ -28,16 +31,72 @@ pub(crate) struct Parties {
     pub(crate) receiver: Arc<str>,
     /// Which PACS it comes from.
     pub(crate) pacs: Arc<str>,
+    /// As the audit trail names those who receive, and whoever else wanted it.
+    pub(crate) named: Arc<(Party, Option<Party>)>,
+    /// The retrieval.
+    pub(crate) ticket: u64,
+}
+
+impl Parties {
+    /// One instance on its way between them.
+    pub(super) fn transfer(&self, subject: &Subject, class: &Uid, uid: &Uid, sealed: bool) -> Transfer {
+        let (destination, requestor) = (*self.named).clone();
+        Transfer {
+            kind: Kind::Released,
+            source: Party::named(&self.pacs),
+            destination,
+            requestor,
+            study: subject.study.clone(),
+            patient: subject.patient.clone(),
+            instances: vec![Instance { class: class.clone(), uid: uid.clone(), key_id: None }],
+            sealed,
+            grant: None,
+            failure: None,
+            ticket: self.ticket,
+        }
+    }
+
+    fn alert(&self, instance: &Uid, reason: &dyn Display) -> Alert {
+        Alert::failed(What::NotReleased, reason).by(self.named.0.clone()).about(instance)
+    }
+}
+
+/// The record that has to be durable before these people get the first byte of a study in clear.
+pub(super) struct Begin {
+    trail: Trail,
+    parties: Parties,
+    class: Uid,
+    instance: Uid,
+}
+
+impl Begin {
+    pub(super) fn of(job: &Job) -> Self {
+        Self {
+            trail: job.gateway.trail.clone(),
+            parties: job.parties.clone(),
+            class: job.class.clone(),
+            instance: job.instance.clone(),
+        }
+    }
+
+    /// Returns when it is durable; an error is a refusal.
+    pub(super) fn record(&self, subject: &Subject, grant: Option<&str>) -> Result<(), String> {
+        self.trail.begin(|| Transfer {
+            grant: grant.map(ToOwned::to_owned),
+            ..self.parties.transfer(subject, &self.class, &self.instance, false)
+        })
+    }
 }
 
 /// A sealed instance was opened and its end has verified.
 pub(super) fn opened(
+    trail: &Trail,
     parties: &Parties,
-    opened: &OpenedInstance,
-    key_from: Option<Source>,
+    subject: &Subject,
+    (opened, key_from): (&OpenedInstance, Option<Source>),
     grant: Option<&str>,
 ) {
-    let Parties { caller, receiver, pacs } = parties;
+    let Parties { caller, receiver, pacs, .. } = parties;
     let (binding, changes) = (&opened.binding, &opened.changes);
     info!(
         target: AUDIT, %caller, %receiver, %pacs,
@@ -45,17 +104,34 @@ pub(super) fn opened(
         changed = changes.changed.len(), added = changes.added.len(), removed = changes.removed.len(),
         "instance opened"
     );
+    trail.moved(|| {
+        let mut transfer = parties.transfer(subject, &binding.sop_class, &binding.sop_instance, false);
+        transfer.grant = grant.map(ToOwned::to_owned);
+        transfer.instances.iter_mut().for_each(|one| one.key_id = Some(binding.key_id.to_string()));
+        transfer
+    });
 }
 
 /// An instance is passed on as the PACS has it.
-pub(super) fn passed(parties: &Parties, instance: &Uid, sealed: bool, grant: Option<&str>) {
-    let Parties { caller, receiver, pacs } = parties;
+pub(super) fn passed(
+    trail: &Trail,
+    parties: &Parties,
+    subject: &Subject,
+    (class, instance): (&Uid, &Uid),
+    (sealed, grant): (bool, Option<&str>),
+) {
+    let Parties { caller, receiver, pacs, .. } = parties;
     info!(target: AUDIT, %caller, %receiver, %pacs, %instance, sealed, grant, "instance passed on as the archive has it");
+    trail.moved(|| Transfer {
+        grant: grant.map(ToOwned::to_owned),
+        ..parties.transfer(subject, class, instance, sealed)
+    });
 }
 
 /// An instance does not go out.
-pub(super) fn failed(parties: &Parties, instance: &Uid, refused: &Refused) {
-    let Parties { caller, receiver, pacs } = parties;
+pub(super) fn failed(trail: &Trail, parties: &Parties, instance: &Uid, refused: &Refused) {
+    let Parties { caller, receiver, pacs, .. } = parties;
+    trail.alert(parties.alert(instance, refused));
     match refused {
         // Altered, truncated or mixed up, or a key that is gone: somebody has to look.
         Refused::Open { error: OpenError::Sink(_), .. }
@@ -72,25 +148,34 @@ pub(super) fn failed(parties: &Parties, instance: &Uid, refused: &Refused) {
 }
 
 /// A peer has used up its openings: either the limit is too low for its work, or somebody empties the archive through it.
-pub(crate) fn limited(parties: &Parties, refusal: &Refusal) {
-    let Parties { caller, receiver, pacs } = parties;
+pub(crate) fn limited(trail: &Trail, parties: &Parties, refusal: &Refusal) {
+    let Parties { caller, receiver, pacs, .. } = parties;
+    let text = format!("openings limited: {refusal}");
+    trail.alert(Alert::failed(What::NotReleased, text).by(parties.named.0.clone()));
     error!(target: AUDIT, %caller, %receiver, %pacs, reason = %refusal, alarm = true, "openings limited");
 }
 
 /// An instance was ready, and its receiver has not got it.
-pub(crate) fn undelivered(caller: &str, receiver: &str, instance: &Uid, reason: &dyn Display) {
+pub(crate) fn undelivered(trail: &Trail, caller: &str, receiver: &str, instance: &Uid, reason: &dyn Display) {
+    let text = format!("not delivered to {receiver}: {reason}");
+    trail.alert(Alert::failed(What::NotReleased, text).by(Party::named(caller)).about(instance));
     warn!(target: AUDIT, %caller, %receiver, %instance, %reason, "instance not delivered");
 }
 
 /// An emergency access is open.
-pub(crate) fn grant_began(grant: &Grant) {
+pub(crate) fn grant_began(trail: &Trail, grant: &Grant) {
     let Grant { id, peer, by, reason, until, .. } = grant;
+    let text = format!("emergency access {id} of {peer}: {reason}");
+    trail.alert(Alert::done(What::EmergencyBegan, text).by(Party::named(by)).about(peer));
     warn!(target: AUDIT, grant = %id, %peer, %by, %reason, until, alarm = true, "emergency access opened");
 }
 
 /// An emergency access is over.
-pub(crate) fn grant_over(grant: &Grant) {
+pub(crate) fn grant_over(trail: &Trail, grant: &Grant) {
     let Grant { id, peer, by, ended, .. } = grant;
+    let how = if ended.is_some() { "ended before its time" } else { "its time is over" };
+    let text = format!("emergency access {id} of {peer}: {how}");
+    trail.alert(Alert::done(What::EmergencyEnded, text).by(Party::named(by)).about(peer));
     warn!(target: AUDIT, grant = %id, %peer, %by, ended_early = ended.is_some(), "emergency access over");
 }
 
@@ -105,13 +190,24 @@ pub(crate) fn identity_refused(peer: &str, address: &dyn Display, reason: &dyn D
 }
 
 /// A request is refused as a whole, by the rules.
-pub(crate) fn refused(caller: &str, receiver: &str, operation: &'static str, reason: &str) {
+pub(crate) fn refused(
+    trail: &Trail,
+    visitor: &Visitor,
+    receiver: &str,
+    operation: &'static str,
+    reason: &str,
+) {
+    let caller = &visitor.permit.peer().name;
+    let alert =
+        Alert::failed(What::RequestRefused, format_args!("{operation}: {reason}")).by(visitor.party());
+    trail.alert(alert.about(if receiver.is_empty() { "unknown" } else { receiver }));
     warn!(target: AUDIT, %caller, %receiver, operation, reason, "request refused");
 }
 
 /// A peer asks for what it has no right to.
-pub(crate) fn forbidden(caller: &str, operation: &'static str, right: Right) {
-    refused(caller, caller, operation, &format!("{caller} may not {right}"));
+pub(crate) fn forbidden(trail: &Trail, visitor: &Visitor, operation: &'static str, right: Right) {
+    let caller = &visitor.permit.peer().name;
+    refused(trail, visitor, caller, operation, &format!("{caller} may not {right}"));
 }
 
 /// A query has ended.
@@ -131,8 +227,47 @@ pub(crate) fn retrieval_ended(
     info!(target: AUDIT, %caller, %receiver, operation, completed, failed, warning, %status, "retrieval ended");
 }
 
+/// An instance that a node stores with us, as the audit trail has it; the study and the patient are not known yet.
+pub(super) fn received(visitor: &Visitor, class: &Uid, instance: &Uid) -> Transfer {
+    Transfer {
+        kind: Kind::Received,
+        source: visitor.party(),
+        destination: visitor.ourselves(),
+        requestor: visitor.user(),
+        study: None,
+        patient: None,
+        instances: vec![Instance { class: class.clone(), uid: instance.clone(), key_id: None }],
+        sealed: false,
+        grant: None,
+        failure: None,
+        ticket: 0,
+    }
+}
+
+/// A query is asked.
+pub(crate) fn query_began(trail: &Trail, visitor: &Visitor, context: &Context, identifier: &[u8]) {
+    if !trail.is_on() {
+        return;
+    }
+    trail.record(Event::Query(Box::new(Query {
+        caller: visitor.party(),
+        called: visitor.ourselves(),
+        user: visitor.user().map(|user| user.name),
+        class: context.abstract_syntax.clone(),
+        transfer_syntax: context.transfer_syntax.uid.to_owned(),
+        identifier: identifier.to_vec(),
+    })));
+}
+
 /// An instance that was offered is not taken in.
-pub(crate) fn not_taken_in(peer: &str, instance: &Uid, refused: &refusal::Refused) {
+pub(crate) fn not_taken_in(
+    trail: &Trail,
+    visitor: &Visitor,
+    (class, instance): (&Uid, &Uid),
+    refused: &refusal::Refused,
+) {
+    trail.moved(|| Transfer { failure: Some(refused.to_string()), ..received(visitor, class, instance) });
+    let peer = &visitor.permit.peer().name;
     let status = refused.status();
     if refused.is_ours() {
         error!(target: AUDIT, peer, %instance, %status, reason = %refused, alarm = true, "instance not taken in");
@@ -142,7 +277,10 @@ pub(crate) fn not_taken_in(peer: &str, instance: &Uid, refused: &refusal::Refuse
 }
 
 /// An instance was sealed once more.
-pub(super) fn came_again(peer: &str, instance: &Uid, entry: EntryId) {
+pub(super) fn came_again(trail: &Trail, visitor: &Visitor, instance: &Uid, entry: EntryId) {
+    let alert = Alert::done(What::CameAgain, "sealed under a further key").by(visitor.party());
+    trail.alert(alert.about(instance));
+    let peer = &visitor.permit.peer().name;
     info!(
         target: AUDIT, peer, %instance, %entry,
         "the instance came before, with other bytes or until it was forwarded: sealed under a further key"
@@ -150,7 +288,9 @@ pub(super) fn came_again(peer: &str, instance: &Uid, entry: EntryId) {
 }
 
 /// A destination takes over for one that is down.
-pub(super) fn taken_over(entry: EntryId, instance: &str, destination: &str, fallback: &str) {
+pub(super) fn taken_over(trail: &Trail, entry: EntryId, instance: &str, destination: &str, fallback: &str) {
+    let text = format!("{destination} is down, {fallback} takes it");
+    trail.alert(Alert::done(What::TakenOver, text).about(instance));
     warn!(
         target: AUDIT, %entry, instance, destination, fallback,
         "the destination is down, another takes the instance"
@@ -158,8 +298,14 @@ pub(super) fn taken_over(entry: EntryId, instance: &str, destination: &str, fall
 }
 
 /// An operator has decided about the spool.
-pub(super) fn decided(request: &Request, changed: usize, problems: usize) {
+pub(super) fn decided(trail: &Trail, request: &Request, changed: usize, problems: usize) {
     let Request { wish, entries, destination, reason, by } = request;
+    let what = match wish {
+        Wish::Retry => What::DeliveriesRetried,
+        Wish::Drop => What::DeliveriesDropped,
+    };
+    let text = format!("{changed} deliveries, {problems} problems: {reason}");
+    trail.alert(Alert::done(what, text).by(Party::named(by)));
     warn!(
         target: AUDIT, ?wish, entries = entries.len(), ?destination, reason, by, changed, problems,
         "an operator has decided about the spool"
@@ -167,7 +313,9 @@ pub(super) fn decided(request: &Request, changed: usize, problems: usize) {
 }
 
 /// Deliveries of an entry were given up.
-pub(super) fn given_up(request: &Request, entry: EntryId, instance: &str, dropped: usize) {
+pub(super) fn given_up(trail: &Trail, request: &Request, entry: EntryId, instance: &str, dropped: usize) {
     let Request { destination, reason, by, .. } = request;
+    let text = format!("{dropped} deliveries of entry {entry} given up: {reason}");
+    trail.alert(Alert::done(What::DeliveriesDropped, text).by(Party::named(by)).about(instance));
     warn!(target: AUDIT, %entry, instance, ?destination, reason, by, dropped, "deliveries were given up");
 }

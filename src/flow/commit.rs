@@ -14,6 +14,7 @@ use super::refusal::Refused;
 use super::ticket::{Protection, Ticket};
 use super::waiting::Settled;
 use super::{audit, now_unix_millis};
+use crate::audit::Transfer;
 use crate::dicom::Uid;
 use crate::keys::KeysError;
 use crate::policy::{Acknowledge, Route};
@@ -31,6 +32,8 @@ pub(super) struct Taken {
     pub(super) transfer_syntax: Uid,
     pub(super) study: Option<Uid>,
     pub(super) series: Option<Uid>,
+    /// For the audit trail alone.
+    pub(super) patient: Option<String>,
     pub(super) protection: Protection,
     pub(super) digest: [u8; 32],
     /// Resolves when the wrapped key is durable; none where there is no key.
@@ -65,7 +68,7 @@ impl End {
             Acknowledge::Spooled => Vec::new(),
             Acknowledge::Forwarded => self.wait_at(entry, self.route.destinations.iter()),
         };
-        let Taken { draft, key, protection, .. } = taken;
+        let Taken { draft, key, protection, study, patient, .. } = taken;
         let committed = tokio::task::spawn_blocking(move || {
             let mut keys = 0;
             // The key comes first: what is in the spool can be opened.
@@ -85,8 +88,14 @@ impl End {
             peer, %instance, %entry, bytes, route = self.route.name, %protection,
             "instance taken in"
         );
+        gateway.trail.moved(|| Transfer {
+            study,
+            patient,
+            sealed: protection != Protection::Clear,
+            ..audit::received(&self.visitor, &self.offered.sop_class, instance)
+        });
         if came_before {
-            audit::came_again(peer, instance, entry);
+            audit::came_again(&gateway.trail, &self.visitor, instance, entry);
         }
         self.acknowledge(entry, waits).await?;
         Ok(Stored::New(receipt))

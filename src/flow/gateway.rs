@@ -1,6 +1,7 @@
 //! What all associations share: keys, spool, associations to the PACS, and the rules in force.
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::commitment::Commitments;
@@ -9,6 +10,7 @@ use super::forward::Ways;
 use super::key_source::Generators;
 use super::release::Release;
 use super::waiting::Waiting;
+use crate::audit::{Party, Trail};
 use crate::cipher::Layers;
 use crate::dicom::{AeAddress, AeTitle, Uid};
 use crate::keys::Archive;
@@ -26,6 +28,28 @@ pub struct Visitor {
     pub calling: AeTitle,
     /// The title it called.
     pub called: AeTitle,
+    /// From where it calls.
+    pub address: IpAddr,
+}
+
+impl Visitor {
+    /// As the audit trail names it.
+    #[must_use]
+    pub fn party(&self) -> Party {
+        Party::named(&self.permit.peer().name).titled(self.calling.as_str()).at(self.address)
+    }
+
+    /// Ourselves, as it called us.
+    #[must_use]
+    pub fn ourselves(&self) -> Party {
+        Party::named("sealgate").titled(self.called.as_str())
+    }
+
+    /// The user that calls through it, if one was verified.
+    #[must_use]
+    pub fn user(&self) -> Option<Party> {
+        self.permit.user().map(Party::named)
+    }
 }
 
 /// What the gateway works with.
@@ -48,6 +72,8 @@ pub struct Gateway {
     pub release: Release,
     /// Requests for storage commitment, and what is remembered for them.
     pub commitments: Commitments,
+    /// What is recorded of all this.
+    pub trail: Trail,
     pub(super) waiting: Waiting,
     /// Which destinations are down.
     pub(super) ways: Ways,
@@ -79,6 +105,7 @@ impl Gateway {
             rules,
             release,
             commitments: Commitments::none(),
+            trail: Trail::off(),
             waiting,
             ways,
             committing,
@@ -89,6 +116,12 @@ impl Gateway {
     #[must_use]
     pub fn with_commitments(self, commitments: Commitments) -> Self {
         Self { commitments, ..self }
+    }
+
+    /// The same with an audit trail.
+    #[must_use]
+    pub fn with_trail(self, trail: Trail) -> Self {
+        Self { trail, ..self }
     }
 
     /// Whom we call for a destination, and as whom.

@@ -16,7 +16,7 @@ use super::gateway::{Gateway, Visitor};
 use super::now_unix_millis;
 use super::refusal::Refused;
 use super::ticket::Protection;
-use crate::dicom::{TransferSyntax, Uid, never_has_pixels};
+use crate::dicom::{TransferSyntax, Uid, never_has_pixels, text_of};
 use crate::keys::store::{Facts, OriginalAttributes};
 use crate::keys::{Binding as KeyBinding, KeysError};
 use crate::policy::{Instance, Route, WithoutPixels};
@@ -33,6 +33,7 @@ const HEAD_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Modality and Station Name come among the first elements; a route is chosen without them after so many bytes.
 const PEEK_BYTES_MAX: usize = 256 * 1024;
 
+const PATIENT_ID: Tag = Tag(0x0010, 0x0020);
 const STUDY: Tag = Tag(0x0020, 0x000D);
 const SERIES: Tag = Tag(0x0020, 0x000E);
 
@@ -94,6 +95,7 @@ struct Passing {
     digest: DataDigest,
     study: Option<Uid>,
     series: Option<Uid>,
+    patient: Option<String>,
 }
 
 /// An entry of the spool as what a sealer writes to.
@@ -285,6 +287,7 @@ impl Passing {
             digest: DataDigest::default(),
             study: None,
             series: None,
+            patient: None,
         })
     }
 
@@ -294,13 +297,17 @@ impl Passing {
 
     fn push(&mut self, bytes: &[u8], class: &Uid) -> Result<(), Refused> {
         let may_have_pixels = self.may_have_pixels;
-        let (study, series) = (&mut self.study, &mut self.series);
+        let (study, series, patient) = (&mut self.study, &mut self.series, &mut self.patient);
         self.scanner.push(bytes, &mut |event| match event {
             Event::Begin(head) if is_pixel_data(head.tag) && !may_have_pixels => {
                 Err(Refused::Pixels(class.clone()))
             }
             Event::Element(element) if element.tag == STUDY => {
                 *study = Uid::from_wire(element.value).ok();
+                Ok(())
+            }
+            Event::Element(element) if element.tag == PATIENT_ID => {
+                *patient = text_of(element.value);
                 Ok(())
             }
             Event::Element(element) if element.tag == SERIES => {
@@ -328,6 +335,7 @@ impl End {
             transfer_syntax: Uid::parse(sealed.transfer_syntax).expect("a UID of the standard's registry"),
             study: sealed.study,
             series: sealed.series,
+            patient: sealed.patient,
             protection: Protection::Sealed(binding.key_id.to_string()),
             digest: sealed.digest,
             key: Some(kept.ok_or(Refused::Task)?),
@@ -350,11 +358,12 @@ impl End {
 
     async fn finish_passing(self, mut passing: Passing) -> Result<Stored, Refused> {
         passing.finish_scan()?;
-        let Passing { draft, protection, digest, study, series, .. } = passing;
+        let Passing { draft, protection, digest, study, series, patient, .. } = passing;
         let transfer_syntax =
             Uid::parse(self.offered.transfer_syntax.uid).expect("a UID of the standard's registry");
         let digest = digest.finish();
-        self.commit(Taken { draft, transfer_syntax, study, series, protection, digest, key: None }).await
+        self.commit(Taken { draft, transfer_syntax, study, series, patient, protection, digest, key: None })
+            .await
     }
 }
 

@@ -24,7 +24,7 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
         Some((Model::Worklist, _)) => Right::Worklist,
         _ => Right::Find,
     };
-    if !super::may(visitor, right, "C-FIND") {
+    if !super::may(gateway, visitor, right, "C-FIND") {
         return super::refuse(association, message, Status::NOT_AUTHORIZED, "this AE title may not query")
             .await;
     }
@@ -34,6 +34,7 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
         Err((status, comment)) => return super::refuse(association, message, status, comment).await,
     };
     let extended = association.extended(class).map(<[u8]>::to_vec);
+    audit::query_began(&gateway.trail, visitor, &message.context, &identifier);
     let query = Query { context: message.context.clone(), identifier, extended };
     match Search::begin(gateway, visitor, query) {
         Ok(search) => tell(association, message, search).await,

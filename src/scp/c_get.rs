@@ -26,7 +26,7 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
     let access = match permitted.map(|()| access) {
         Ok(access) => access,
         Err(refusal) => {
-            audit::refused(association.peer(), association.peer(), "C-GET", &refusal.to_string());
+            audit::refused(&gateway.trail, visitor, association.peer(), "C-GET", &refusal.to_string());
             let comment = "this AE title may not retrieve images";
             return super::refuse(association, message, Status::NOT_AUTHORIZED, comment).await;
         }
@@ -44,7 +44,8 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
     }
     let context = message.context.clone();
     let may_transcode = access.transcodes();
-    let request = Request { context, identifier, access, receiver: association.peer().into(), takes };
+    let receiver = association.peer().into();
+    let request = Request { context, identifier, access, receiver, destination: None, takes };
     match Retrieval::begin(gateway, visitor, request) {
         Ok(retrieval) => {
             let told = ("C-GET", association.peer().into());

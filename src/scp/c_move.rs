@@ -9,6 +9,7 @@ use tracing::info;
 
 use super::retrieving::Retrieving;
 use crate::association::{Association, Error, Message};
+use crate::audit::Party;
 use crate::dicom::Status;
 use crate::flow::audit;
 use crate::flow::release::{Delivery, Request, Retrieval, send_to};
@@ -37,6 +38,7 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
         identifier,
         access,
         receiver: receiver.peer().name.as_str().into(),
+        destination: Some(as_party(&receiver)),
         takes: Vec::new(),
     };
     let to = Destination { address: receiver.address().clone(), calling: visitor.called.clone() };
@@ -54,23 +56,28 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
     }
 }
 
+/// The receiver as the audit trail names it.
+fn as_party(receiver: &Receiver) -> Party {
+    let address = receiver.address();
+    Party::named(&receiver.peer().name).titled(address.title.as_str()).at(&address.host)
+}
+
 /// Where it goes, and in which form: the rights of the caller and those of the receiver both count.
 fn permitted(
     message: &Message,
     gateway: &Gateway,
     visitor: &Visitor,
 ) -> Result<(Receiver, Access), super::Refusal> {
-    let caller = &visitor.permit.peer().name;
     let title = message.command.move_destination();
     let refused = |receiver: &str, reason: &str| {
-        audit::refused(caller, receiver, "C-MOVE", reason);
+        audit::refused(&gateway.trail, visitor, receiver, "C-MOVE", reason);
         (Status::NOT_AUTHORIZED, "images may not be moved there")
     };
     visitor.permit.require(Right::Move).map_err(|refusal| refused("", &refusal.to_string()))?;
     let receiver = title.and_then(|title| (gateway.rules)().receiver(&title));
     let unknown = (Status::MOVE_DESTINATION_UNKNOWN, "no peer receives under this AE title");
     let receiver = receiver.ok_or_else(|| {
-        audit::refused(caller, "", "C-MOVE", unknown.1);
+        audit::refused(&gateway.trail, visitor, "", "C-MOVE", unknown.1);
         unknown
     })?;
     let access = visitor.permit.access(&(gateway.rules)()).and(receiver.access());

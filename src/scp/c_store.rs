@@ -21,7 +21,7 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
     if let Some(expected) = expected(message, gateway, visitor).await {
         return take_expected(association, message, expected).await;
     }
-    let offered = match offered(message, visitor) {
+    let offered = match offered(message, gateway, visitor) {
         Ok(offered) => offered,
         Err((status, comment)) => return super::refuse(association, message, status, comment).await,
     };
@@ -29,7 +29,8 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
     let response = match take(association, Arc::clone(gateway), Arc::clone(visitor), offered).await? {
         Ok(Stored::New(_) | Stored::Repeated) => Command::response_to(&message.command, Status::SUCCESS),
         Err(refused) => {
-            audit::not_taken_in(association.peer(), &instance, &refused);
+            let about = (&message.context.abstract_syntax, &instance);
+            audit::not_taken_in(&gateway.trail, visitor, about, &refused);
             let response =
                 Command::response_to(&message.command, refused.status()).with_comment(refused.comment());
             match refused.offending() {
@@ -72,8 +73,8 @@ async fn take_expected<S: AsyncRead + AsyncWrite + Unpin + Send>(
 }
 
 /// What is offered, or the status with which it is not even looked at.
-fn offered(message: &Message, visitor: &Visitor) -> Result<Offered, super::Refusal> {
-    if !super::may(visitor, Right::Store, "C-STORE") {
+fn offered(message: &Message, gateway: &Gateway, visitor: &Visitor) -> Result<Offered, super::Refusal> {
+    if !super::may(gateway, visitor, Right::Store, "C-STORE") {
         return Err((Status::NOT_AUTHORIZED, "this AE title may not store"));
     }
     let Some(Ok(sop_instance)) = message.command.uid(element::AFFECTED_SOP_INSTANCE) else {

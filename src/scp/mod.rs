@@ -120,10 +120,10 @@ async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
 type Refusal = (Status, &'static str);
 
 /// Whether a peer has the right that an operation needs; if not, that it asked is an event of the audit trail.
-fn may(visitor: &Visitor, right: Right, operation: &'static str) -> bool {
+fn may(gateway: &Gateway, visitor: &Visitor, right: Right, operation: &'static str) -> bool {
     let covers = visitor.permit.covers(right);
     if !covers {
-        audit::forbidden(&visitor.permit.peer().name, operation, right);
+        audit::forbidden(&gateway.trail, visitor, operation, right);
     }
     covers
 }

@@ -23,7 +23,7 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
     visitor: &Visitor,
     mailbox: &Mailbox,
 ) -> Result<(), Error> {
-    if let Err((status, comment)) = allowed(message, visitor) {
+    if let Err((status, comment)) = allowed(message, gateway, visitor) {
         return super::refuse(association, message, status, comment).await;
     }
     let bytes_max = gateway.commitments.request_bytes_max();
@@ -66,8 +66,8 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
     }
 }
 
-fn allowed(message: &Message, visitor: &Visitor) -> Result<(), super::Refusal> {
-    if !super::may(visitor, Right::Commit, "N-ACTION") {
+fn allowed(message: &Message, gateway: &Gateway, visitor: &Visitor) -> Result<(), super::Refusal> {
+    if !super::may(gateway, visitor, Right::Commit, "N-ACTION") {
         return Err((Status::NOT_AUTHORIZED, "this AE title may not ask for commitment"));
     }
     super::is_well_known(message, element::REQUESTED_SOP_INSTANCE, STORAGE_COMMITMENT_INSTANCE)?;

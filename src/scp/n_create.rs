@@ -48,7 +48,7 @@ pub(super) async fn pass<S: AsyncRead + AsyncWrite + Unpin + Send>(
     visitor: &Visitor,
     step: Step,
 ) -> Result<(), Error> {
-    if !super::may(visitor, Right::Mpps, "N-CREATE or N-SET") {
+    if !super::may(gateway, visitor, Right::Mpps, "N-CREATE or N-SET") {
         let comment = "this AE title may not report procedure steps";
         return super::refuse(association, message, Status::NOT_AUTHORIZED, comment).await;
     }

@@ -19,7 +19,7 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
     gateway: &Arc<Gateway>,
     visitor: &Visitor,
 ) -> Result<(), Error> {
-    if let Err((status, comment)) = allowed(message, visitor) {
+    if let Err((status, comment)) = allowed(message, gateway, visitor) {
         return super::refuse(association, message, status, comment).await;
     }
     let bytes_max = gateway.commitments.request_bytes_max();
@@ -43,8 +43,8 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
     association.send(message.context.id, &Command::response_to(&message.command, status)).await
 }
 
-fn allowed(message: &Message, visitor: &Visitor) -> Result<(), super::Refusal> {
-    if !super::may(visitor, Right::Report, "N-EVENT-REPORT") {
+fn allowed(message: &Message, gateway: &Gateway, visitor: &Visitor) -> Result<(), super::Refusal> {
+    if !super::may(gateway, visitor, Right::Report, "N-EVENT-REPORT") {
         return Err((Status::NOT_AUTHORIZED, "this AE title may not report commitments"));
     }
     super::is_well_known(message, element::AFFECTED_SOP_INSTANCE, STORAGE_COMMITMENT_INSTANCE)?;

@@ -7,6 +7,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::tally::Tally;
 use crate::association::{Association, Error, Message};
+use crate::audit::Trail;
 use crate::dicom::Uid;
 use crate::flow::Gateway;
 use crate::flow::audit;
@@ -18,6 +19,7 @@ pub(super) struct Retrieving<'a, S> {
     pub(super) message: &'a Message,
     pub(super) tally: Tally,
     retrieval: Retrieval,
+    trail: Trail,
     /// C-GET or C-MOVE, for the audit trail.
     operation: &'static str,
     /// Who receives, for the audit trail.
@@ -39,7 +41,8 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Retrieving<'a, S> {
         retrieval: Retrieval,
     ) -> Self {
         let tally = Tally::new(gateway.release.config.pending_milliseconds);
-        Self { association, message, tally, retrieval, operation, receiver }
+        let trail = gateway.trail.clone();
+        Self { association, message, tally, retrieval, trail, operation, receiver }
     }
 
     /// The Message ID of the request.
@@ -136,7 +139,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Retrieving<'a, S> {
 
     /// An instance was ready, and has not reached its receiver.
     pub(super) fn failed(&mut self, instance: &Uid, reason: &dyn std::fmt::Display) {
-        audit::undelivered(self.association.peer(), &self.receiver, instance, reason);
+        audit::undelivered(&self.trail, self.association.peer(), &self.receiver, instance, reason);
         self.tally.failed(instance);
     }
 
@@ -144,6 +147,8 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Retrieving<'a, S> {
     pub(super) async fn end(self) -> Result<(), Error> {
         let (peer, counts) = (self.association.peer(), self.tally.counts());
         audit::retrieval_ended(peer, &self.receiver, self.operation, counts, self.tally.status());
+        // What went out is durable before they hear that it was all.
+        self.trail.settle(self.retrieval.ticket).await;
         self.tally.end(self.association, self.message).await
     }
 }

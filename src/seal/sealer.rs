@@ -20,10 +20,11 @@ use super::scan::{Element, Event, Head, Image, ImageAttributes, ScanError, Scann
 use super::signature::{SIGNATURE_BYTES, SIGNER_BYTES, Signer, SignerKey, Signing, context};
 use super::stream::{PREFIX_BYTES, SALT_BYTES, StreamError, commits, sealed_length};
 use crate::cipher::{CipherError, Layers};
-use crate::dicom::{Encoding, TransferSyntax, Uid};
+use crate::dicom::{Encoding, TransferSyntax, Uid, text_of};
 
 const SOP_CLASS: Tag = Tag(0x0008, 0x0016);
 const SOP_INSTANCE: Tag = Tag(0x0008, 0x0018);
+const PATIENT_ID: Tag = Tag(0x0010, 0x0020);
 const STUDY: Tag = Tag(0x0020, 0x000D);
 const SERIES: Tag = Tag(0x0020, 0x000E);
 
@@ -146,6 +147,8 @@ pub struct Sealed {
     pub image: Image,
     /// Study Instance UID, if there is a good one.
     pub study: Option<Uid>,
+    /// Patient ID, for the audit trail alone.
+    pub patient: Option<String>,
     /// Series Instance UID, if there is a good one.
     pub series: Option<Uid>,
     /// Digest of the original data set, keyed by nothing: a secret like the data set itself.
@@ -194,6 +197,7 @@ struct Seen {
     sop_instance: bool,
     study: Option<Uid>,
     series: Option<Uid>,
+    patient: Option<String>,
 }
 
 /// Where the stream goes: into memory until the carrier's header is out, then to the sink.
@@ -355,6 +359,7 @@ impl<S: Sink, K: FnMut(&Claim) -> Option<ContentKey>> Work<S, K> {
             SOP_CLASS => self.seen.sop_class = same_uid(element, &self.binding.sop_class)?,
             SOP_INSTANCE => self.seen.sop_instance = same_uid(element, &self.binding.sop_instance)?,
             STUDY => self.seen.study = uid(),
+            PATIENT_ID => self.seen.patient = text_of(element.value),
             SERIES => self.seen.series = uid(),
             Tag(group, _) if group % 2 == 1 => self.block.take(element.tag, element.value),
             _ => {}
@@ -491,6 +496,7 @@ impl<S: Sink, K: FnMut(&Claim) -> Option<ContentKey>> Work<S, K> {
             original_syntax: syntax,
             image,
             study: seen.study,
+            patient: seen.patient,
             series: seen.series,
             digest,
         };

@@ -16,7 +16,7 @@ use crate::policy::{
 };
 use crate::seal::Suite;
 use crate::tls::{self, LoadError, Profile, Profiles};
-use crate::{app, association, custody, flow, grants, identity, keygen, keys, probe, scu, spool, telemetry};
+use crate::{app, association, audit, custody, flow, grants, identity, keygen, keys, probe, scu, spool, telemetry};
 
 pub use error::SettingsError;
 pub use load::{Source, load};
@@ -52,6 +52,8 @@ pub struct Settings {
     pub release: flow::release::Config,
     /// Emergency accesses.
     pub grants: grants::Config,
+    /// The audit trail.
+    pub audit: audit::Config,
     /// The log.
     pub log: telemetry::Config,
     /// Key encryption keys, and where wrapped keys are kept.
@@ -88,6 +90,7 @@ impl Default for Settings {
             commitment: flow::commitment::Config::default(),
             release: flow::release::Config::default(),
             grants: grants::Config::default(),
+            audit: audit::Config::default(),
             log: telemetry::Config::default(),
             keys: keys::Config::default(),
             keygen: keygen::Config::default(),
@@ -115,6 +118,7 @@ impl Settings {
         self.commitment.check().map_err(SettingsError::value)?;
         self.release.check().map_err(SettingsError::value)?;
         self.grants.check().map_err(SettingsError::value)?;
+        self.audit.check().map_err(SettingsError::value)?;
         self.log.check().map_err(SettingsError::value)?;
         self.keys.check().map_err(SettingsError::value)?;
         self.keygen.check().map_err(SettingsError::value)?;
@@ -152,6 +156,12 @@ impl Settings {
         for peer in &self.peers {
             if let Some(name) = &peer.reports_tls {
                 let user = format!("peer {}", peer.name);
+                Profile::find(&self.tls, name, &user)?.check_for_calls(&user)?;
+            }
+        }
+        for repository in &self.audit.repositories {
+            if let Some(name) = &repository.tls {
+                let user = format!("audit repository {}", repository.name);
                 Profile::find(&self.tls, name, &user)?.check_for_calls(&user)?;
             }
         }
@@ -232,6 +242,9 @@ impl Settings {
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let mut found = Vec::new();
+        if !self.audit.on {
+            found.push("There is no audit trail: set audit.on = true.".to_owned());
+        }
         if self.peers.is_empty() {
             found.push("There are no peers, so every association will be refused: add [[peers]].".to_owned());
         }

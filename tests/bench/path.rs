@@ -88,7 +88,7 @@ impl Peer {
         fs::create_dir(&folder).expect("a folder");
         let at = folder.display();
         let config = format!(
-            "[keys]\nfolder = \"{at}/keys\"\n[spool]\nfolder = \"{at}/spool\"\n\
+            "[keys]\nfolder = \"{at}/keys\"\n[audit]\nfolder = \"{at}/audit\"\n[spool]\nfolder = \"{at}/spool\"\n\
              [[listeners]]\naddress = \"127.0.0.1:{port}\"\n\
              [[peers]]\nname = \"bench\"\ntitle = \"BENCH\"\naddresses = [\"127.0.0.1\"]\nmay = [\"store\"]\n\
              [[destinations]]\nname = \"pacs\"\naddress = \"{destination}\"\n\

@@ -90,7 +90,7 @@ impl Gateway {
         let config = format!(
             "titles = [\"BENCH\"]\n[association]\nassociations_per_address_max = 1000\n\
              associations_per_peer_max = 1000\n\
-             [keys]\nfolder = \"{at}/keys\"\n[spool]\nfolder = \"{at}/spool\"\n\
+             [keys]\nfolder = \"{at}/keys\"\n[audit]\nfolder = \"{at}/audit\"\n[spool]\nfolder = \"{at}/spool\"\n\
              [[listeners]]\naddress = \"127.0.0.1:0\"\n[[listeners]]\naddress = \"127.0.0.1:0\"\ntls = \"bench\"\n\
              [[tls]]\nname = \"bench\"\ncertificate = \"{at}/bench.pem\"\nkey = \"{at}/bench.key\"\nca = \"{at}/ca.pem\"\n\
              [[peers]]\nname = \"bench\"\ntitle = \"BENCH\"\naddresses = [\"127.0.0.1\"]\nmay = [\"echo\", \"store\"]\n\

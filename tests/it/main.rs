@@ -16,6 +16,7 @@
 mod architecture;
 mod association;
 mod custody;
+mod audit;
 mod demo;
 mod evaluate;
 mod faults;
@@ -52,6 +53,8 @@ mod commitment;
 mod mpps;
 #[cfg(feature = "peers")]
 mod peers;
+#[cfg(feature = "peers")]
+mod peers_audit;
 #[cfg(feature = "peers")]
 mod peers_commit;
 #[cfg(feature = "peers")]

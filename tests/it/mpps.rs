@@ -35,7 +35,9 @@ impl Department {
 
     /// Starts one that has no keys and no route.
     pub(crate) fn without_images(ris: &str) -> Self {
-        Self::with(Site::new(), "", ris, "")
+        let site = Site::new();
+        let audit = format!("[audit]\nfolder = {:?}\n", site.path("audit"));
+        Self::with(site, &audit, ris, "")
     }
 
     fn with(site: Site, keys: &str, ris: &str, routes: &str) -> Self {

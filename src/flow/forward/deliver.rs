@@ -10,10 +10,11 @@ use tracing::{error, info, warn};
 
 use super::backoff;
 use super::way::Way;
+use crate::audit::{self, Alert, Kind, Party, Transfer, What};
 use crate::dicom::{Status, TransferSyntax};
 use crate::flow::gateway::Gateway;
 use crate::flow::now_unix_millis;
-use crate::flow::ticket::Ticket;
+use crate::flow::ticket::{Protection, Ticket};
 use crate::flow::waiting::Settled;
 use crate::policy::Destination;
 use crate::scu::{Answer, Failure, Instance, Meaning, Source};
@@ -70,7 +71,8 @@ pub(super) async fn deliver(gateway: &Gateway, destination: &Destination, job: J
         Err(_) => Settled::Failed,
     };
     let verdict = match sent {
-        Ok(answer) => {
+        Ok((answer, ticket)) => {
+            gateway.trail.moved(|| forwarded(destination, ticket));
             gateway.ways.change(name, Way::worked);
             refusals.forget(entry);
             let done = job.done(now_unix_millis());
@@ -87,6 +89,25 @@ pub(super) async fn deliver(gateway: &Gateway, destination: &Destination, job: J
     gateway.waiting.settle(entry, name, &settled);
     if let Err(problem) = verdict {
         error!(%entry, destination = name, error = %problem, "the spool does not take what became of a delivery");
+    }
+}
+
+/// An instance that a destination has now, as the audit trail has it.
+fn forwarded(destination: &Destination, ticket: Ticket) -> Transfer {
+    let address = &destination.address;
+    Transfer {
+        kind: Kind::Forwarded,
+        source: Party::named("sealgate"),
+        destination: Party::named(&destination.name).titled(address.title.as_str()).at(&address.host),
+        requestor: None,
+        study: ticket.study,
+        // The spool does not know it.
+        patient: None,
+        instances: vec![audit::Instance { class: ticket.sop_class, uid: ticket.sop_instance, key_id: None }],
+        sealed: ticket.seal != Protection::Clear,
+        grant: None,
+        failure: None,
+        ticket: 0,
     }
 }
 
@@ -114,6 +135,9 @@ fn put_off(
         }
         Undelivered::Refused(failure) if refusals.count(entry) >= gateway.config.refusals_max => {
             refusals.forget(entry);
+            let text = format!("{name}: {failure}");
+            let alert = Alert::failed(What::SetAside, text).about(String::from_utf8_lossy(job.key()));
+            gateway.trail.alert(alert);
             let set_aside = job.aside(&failure.to_string(), now);
             error!(
                 %entry, destination = name, error = %failure, advice = failure.advice(),
@@ -139,7 +163,11 @@ fn put_off(
 }
 
 /// The answer of a destination that has the instance now.
-async fn send(gateway: &Gateway, destination: &Destination, job: &Job) -> Result<Answer, Undelivered> {
+async fn send(
+    gateway: &Gateway,
+    destination: &Destination,
+    job: &Job,
+) -> Result<(Answer, Ticket), Undelivered> {
     let content = job.open().map_err(|problem| match problem {
         problem @ SpoolError::Disk { .. } => Undelivered::Unread(problem.to_string()),
         problem => Undelivered::Damaged(problem.to_string()),
@@ -151,12 +179,14 @@ async fn send(gateway: &Gateway, destination: &Destination, job: &Job) -> Result
     let target = gateway
         .target(destination)
         .ok_or_else(|| damaged("the gateway has no AE title of its own".into()))?;
-    let mut instance = Instance::new(ticket.sop_class, ticket.sop_instance, syntax);
+    let mut instance = Instance::new(ticket.sop_class.clone(), ticket.sop_instance.clone(), syntax);
     instance.length = Some(content.len());
     match gateway.pool.store(&target, &instance, &mut FromSpool(content)).await {
-        Ok(answer) => Ok(answer),
+        Ok(answer) => Ok((answer, ticket)),
         // It has the instance: from an earlier try whose answer was lost, or in an earlier version that it keeps.
-        Err(Failure::Status(answer)) if answer.status == Status::DUPLICATE_SOP_INSTANCE => Ok(*answer),
+        Err(Failure::Status(answer)) if answer.status == Status::DUPLICATE_SOP_INSTANCE => {
+            Ok((*answer, ticket))
+        }
         Err(failure) => Err(Undelivered::of(failure)),
     }
 }

@@ -132,7 +132,7 @@ impl Lane {
             for Summary { id: entry, key, .. } in &handed {
                 self.gateway.waiting.hand_over(*entry, &self.name, fallback);
                 let instance = String::from_utf8_lossy(key);
-                audit::taken_over(*entry, &instance, &self.name, fallback);
+                audit::taken_over(&self.gateway.trail, *entry, &instance, &self.name, fallback);
             }
             if handed.len() < HANDED_OVER_AT_ONCE {
                 return;

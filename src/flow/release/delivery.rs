@@ -49,6 +49,9 @@ pub enum Refused {
     /// It could not be given in another transfer syntax.
     #[error("it cannot be converted: {0}")]
     Convert(String),
+    /// It cannot be recorded that it is opened.
+    #[error("the audit trail does not take it: {0}")]
+    Unrecorded(String),
     /// A task of ours died.
     #[error("a task of the gateway ended before it was done")]
     Task,

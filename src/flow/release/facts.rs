@@ -4,11 +4,13 @@ use bytes::Bytes;
 use chrono::{Datelike, NaiveDate};
 use dicom_core::Tag;
 
-use crate::dicom::{Encoding, Uid};
+use crate::dicom::{Encoding, Uid, text_of};
 use crate::policy::Facts;
 use crate::seal::element::is_pixel_data;
 use crate::seal::scan::{Event, Limits, ScanError, Scanner};
 
+const PATIENT_ID: Tag = Tag(0x0010, 0x0020);
+const STUDY: Tag = Tag(0x0020, 0x000D);
 const STUDY_DATE: Tag = Tag(0x0008, 0x0020);
 const MODALITY: Tag = Tag(0x0008, 0x0060);
 const INSTITUTION: Tag = Tag(0x0008, 0x0080);
@@ -25,11 +27,36 @@ pub(super) fn begin(pacs: &str, class: &Uid) -> Facts {
 pub(super) fn take(facts: &mut Facts, tag: Tag, value: &[u8]) {
     match tag {
         STUDY_DATE => facts.study_day = day(value),
-        MODALITY => facts.modality = text(value),
-        INSTITUTION => facts.institution = text(value),
-        STATION => facts.station = text(value),
-        DEPARTMENT | REQUESTING_SERVICE => facts.departments.extend(text(value)),
+        MODALITY => facts.modality = text_of(value),
+        INSTITUTION => facts.institution = text_of(value),
+        STATION => facts.station = text_of(value),
+        DEPARTMENT | REQUESTING_SERVICE => facts.departments.extend(text_of(value)),
         _ => {}
+    }
+}
+
+/// What an instance is about, for the audit trail alone.
+#[derive(Debug, Clone, Default)]
+pub(in crate::flow) struct Subject {
+    pub(in crate::flow) study: Option<Uid>,
+    pub(in crate::flow) patient: Option<String>,
+}
+
+impl Subject {
+    /// Takes an element of the header.
+    pub(super) fn take(&mut self, tag: Tag, value: &[u8]) {
+        match tag {
+            STUDY => self.study = Uid::from_wire(value).ok(),
+            PATIENT_ID => self.patient = text_of(value),
+            _ => {}
+        }
+    }
+
+    /// By what the beginning of a data set has of the header.
+    pub(super) fn of(pieces: &[Bytes], encoding: Encoding) -> Self {
+        let mut subject = Self::default();
+        each(pieces, encoding, |tag, value| subject.take(tag, value));
+        subject
     }
 }
 
@@ -47,11 +74,15 @@ impl From<ScanError> for Stop {
 /// Takes what the beginning of a data set has of the header. One that cannot be read has no facts, and then nothing
 /// that asks for one holds.
 pub(super) fn read(facts: &mut Facts, pieces: &[Bytes], encoding: Encoding) {
+    each(pieces, encoding, |tag, value| take(facts, tag, value));
+}
+
+fn each(pieces: &[Bytes], encoding: Encoding, mut take: impl FnMut(Tag, &[u8])) {
     let mut scanner = Scanner::new(encoding, Limits::default(), None);
     for piece in pieces {
         let pushed = scanner.push(piece, &mut |event| match event {
             Event::Element(element) => {
-                take(facts, element.tag, element.value);
+                take(element.tag, element.value);
                 Ok(())
             }
             Event::Begin(head) if is_pixel_data(head.tag) => Err(Stop::Pixels),
@@ -63,20 +94,9 @@ pub(super) fn read(facts: &mut Facts, pieces: &[Bytes], encoding: Encoding) {
     }
 }
 
-/// A text without its padding. Names in a configuration are UTF-8; where an image has another character set, Latin 1 is
-/// what it is most often.
-fn text(value: &[u8]) -> Option<String> {
-    let text = match std::str::from_utf8(value) {
-        Ok(text) => text.to_owned(),
-        Err(_) => value.iter().map(|byte| char::from(*byte)).collect(),
-    };
-    let text = text.trim_matches([' ', '\0']);
-    (!text.is_empty()).then(|| text.to_owned())
-}
-
 /// PS3.5 6.2, DA: `YYYYMMDD`; before 1993 `YYYY.MM.DD`.
 fn day(value: &[u8]) -> Option<i64> {
-    let text = text(value)?.replace('.', "");
+    let text = text_of(value)?.replace('.', "");
     let date = NaiveDate::parse_from_str(&text, "%Y%m%d").ok().filter(|_| text.len() == 8)?;
     Some(i64::from(date.num_days_from_ce() - NaiveDate::default().num_days_from_ce()))
 }

@@ -18,6 +18,7 @@ use super::missing::{Missing, missing};
 use super::open::{self, Job, Piece};
 use super::{Source, identifier, sources, until};
 use crate::association::{CONTEXTS_MAX, Context, Proposal, Roles, SubOperations};
+use crate::audit::Party;
 use crate::dicom::{
     Encoding, Model, Retrieve, Status, TransferSyntax, Uid, common_storage, query_retrieve,
     query_retrieve_class,
@@ -41,8 +42,10 @@ pub struct Request {
     pub identifier: Bytes,
     /// In which form images are given.
     pub access: Access,
-    /// Who receives them, for the audit trail.
+    /// Who receives them, for the log.
     pub receiver: Arc<str>,
+    /// The receiver as the audit trail names it, where it is not the caller.
+    pub destination: Option<Party>,
     /// What the receiver takes, where that is known: classes, each with its transfer syntaxes.
     pub takes: Vec<(Uid, Vec<TransferSyntax>)>,
 }
@@ -101,6 +104,8 @@ impl Arrival {
 pub struct Retrieval {
     events: mpsc::Receiver<Event>,
     cancel: watch::Sender<bool>,
+    /// By which the audit trail knows it.
+    pub ticket: u64,
     _task: JoinSet<()>,
 }
 
@@ -111,6 +116,8 @@ struct Work {
     model: Model,
     study: Option<Uid>,
     caller: Arc<str>,
+    named: Arc<(Party, Option<Party>)>,
+    ticket: u64,
     events: mpsc::Sender<Event>,
     seen: Arc<Mutex<HashSet<Uid>>>,
     /// Sub-operations of the PACS that are done.
@@ -128,12 +135,21 @@ impl Retrieval {
         let model = query_retrieve(class).map_or(Model::StudyRoot, |(model, _)| model);
         let (sender, events) = mpsc::channel(gateway.release.config.waiting_max);
         let (cancel, cancelled) = watch::channel(false);
+        let ticket = gateway.trail.ticket();
+        let named = match &request.destination {
+            Some(destination) => {
+                (destination.clone(), Some(visitor.user().unwrap_or_else(|| visitor.party())))
+            }
+            None => (visitor.party(), visitor.user()),
+        };
         let work = Work {
             gateway: Arc::clone(gateway),
             request,
             model,
             study: identifier::uid(&values, STUDY),
             caller: visitor.permit.peer().name.as_str().into(),
+            named: Arc::new(named),
+            ticket,
             events: sender,
             seen: Arc::default(),
             before: 0,
@@ -141,7 +157,7 @@ impl Retrieval {
         };
         let mut task = JoinSet::new();
         task.spawn(work.run(sources(gateway, visitor), cancelled));
-        Ok(Self { events, cancel, _task: task })
+        Ok(Self { events, cancel, ticket, _task: task })
     }
 
     /// What comes next; nothing but the end behind the end. May be dropped and called again.
@@ -412,6 +428,8 @@ impl Work {
             caller: Arc::clone(&self.caller),
             receiver: Arc::clone(&self.request.receiver),
             pacs: Arc::clone(&source.name),
+            named: Arc::clone(&self.named),
+            ticket: self.ticket,
         }
     }
 

@@ -21,10 +21,12 @@ mod send;
 pub use config::{Config, ConfigError, Unsealed};
 pub use delivery::{Delivery, Refused};
 pub use expect::{Expectations, Expected, Offer};
+pub(super) use facts::Subject;
 pub use fetch::{Arrival, Asked, Event, Request, Retrieval};
 pub(super) use identifier::{convert as convert_data_set, put_element, values as element_values};
 pub(crate) use identifier::{failed_list, identifier_of, values as values_of};
 pub use missing::Missing;
+pub(super) use open::Job;
 pub use search::{Found, Query, Search};
 pub use send::{NotSent, send_to};
 

@@ -14,9 +14,9 @@ use zeroize::Zeroizing;
 use super::compressed::Compressed;
 use super::config::Unsealed;
 use super::delivery::{Data, Delivery, Refused};
-use super::facts;
+use super::facts::{self, Subject};
 use crate::dicom::{Encoding, TransferSyntax, Uid};
-use crate::flow::audit::{self, Parties};
+use crate::flow::audit::{self, Begin, Parties};
 use crate::flow::{Gateway, moment};
 use crate::keys::{Binding, KeysError, Source};
 use crate::policy::{Access, Answer, Facts};
@@ -35,13 +35,13 @@ pub(super) enum Piece {
 }
 
 /// An instance that comes in from the PACS, and who it is for.
-pub(super) struct Job {
-    pub(super) gateway: Arc<Gateway>,
-    pub(super) access: Access,
-    pub(super) parties: Parties,
-    pub(super) class: Uid,
-    pub(super) instance: Uid,
-    pub(super) transfer_syntax: TransferSyntax,
+pub(in crate::flow) struct Job {
+    pub(in crate::flow) gateway: Arc<Gateway>,
+    pub(in crate::flow) access: Access,
+    pub(in crate::flow) parties: Parties,
+    pub(in crate::flow) class: Uid,
+    pub(in crate::flow) instance: Uid,
+    pub(in crate::flow) transfer_syntax: TransferSyntax,
 }
 
 type Reply = oneshot::Sender<Result<Delivery, Refused>>;
@@ -68,7 +68,7 @@ pub(super) fn start(job: Job, reply: Reply) -> mpsc::Sender<Piece> {
             Ok(()) => out.finish(),
             Err(refused) => {
                 let refused = search.explain(refused);
-                audit::failed(&job.parties, &job.instance, &refused);
+                audit::failed(&job.gateway.trail, &job.parties, &job.instance, &refused);
                 out.fail(refused);
             }
         }
@@ -153,7 +153,7 @@ fn run(
                 kept.push(piece);
                 let failed = (error, judge.problem());
                 let (sealed, grant) = job.instead(failed, state, true, out, &kept)?;
-                audit::passed(&job.parties, &job.instance, sealed, grant.as_deref());
+                job.may_go(&kept, sealed, grant.as_deref())?;
                 state = State::Passing;
                 kept.drain(..).try_for_each(|piece| out.pass(piece))?;
             }
@@ -164,12 +164,13 @@ fn run(
     }
     match judge.finish(out) {
         Ok((opened, found)) => {
-            audit::opened(&job.parties, &opened, found, out.gate.grant.as_deref());
+            let (trail, subject) = (&job.gateway.trail, &out.gate.subject);
+            audit::opened(trail, &job.parties, subject, (&opened, found), out.gate.grant.as_deref());
             Ok(())
         }
         Err(failed) => {
             let (sealed, grant) = job.instead(failed, state, false, out, &kept)?;
-            audit::passed(&job.parties, &job.instance, sealed, grant.as_deref());
+            job.may_go(&kept, sealed, grant.as_deref())?;
             kept.drain(..).try_for_each(|piece| out.pass(piece))
         }
     }
@@ -192,11 +193,29 @@ impl Job {
         self.decide(&facts)
     }
 
+    /// Records that an instance goes out as it came; of one in clear, that it is about to, before it does.
+    fn may_go(&self, kept: &[Bytes], sealed: bool, grant: Option<&str>) -> Result<(), Refused> {
+        let subject = Subject::of(kept, self.transfer_syntax.encoding);
+        if !sealed {
+            self.begin(&subject, grant)?;
+        }
+        let about = (&self.class, &self.instance);
+        audit::passed(&self.gateway.trail, &self.parties, &subject, about, (sealed, grant));
+        Ok(())
+    }
+
+    fn begin(&self, subject: &Subject, grant: Option<&str>) -> Result<(), Refused> {
+        Begin::of(self).record(subject, grant).map_err(Refused::Unrecorded)
+    }
+
     /// Whether an instance with a large header, and no pixels by now, may go out while it is looked at.
     /// Says by which emergency access.
     fn may_watch(&self, kept: &[Bytes]) -> Result<Option<String>, Refused> {
         match self.decide_unsealed(kept) {
-            Answer::Opened(grant) => Ok(grant),
+            Answer::Opened(grant) => {
+                self.begin(&Subject::of(kept, self.transfer_syntax.encoding), grant.as_deref())?;
+                Ok(grant)
+            }
             Answer::Sealed => Err(Refused::LatePixels),
             Answer::Refused(refusal) => Err(refusal.into()),
         }
@@ -211,6 +230,9 @@ impl Job {
         out: &mut Out,
         kept: &[Bytes],
     ) -> Result<(bool, Option<String>), Refused> {
+        if let Some(problem) = out.gate.unrecorded.take() {
+            return Err(Refused::Unrecorded(problem));
+        }
         match (out.gate.denied.take(), state) {
             (Some(Answer::Refused(refusal)), _) => Err(refusal.into()),
             (Some(_), _) => Ok((true, None)),
@@ -349,10 +371,15 @@ type Decide = Box<dyn FnOnce(&Facts) -> Answer + Send>;
 /// Nothing of an opened instance gets past it before its header has shown that these people may have it.
 struct Gate {
     facts: Facts,
+    /// For the audit trail.
+    subject: Subject,
     decide: Option<Decide>,
+    begin: Begin,
     grant: Option<String>,
     /// What was decided, if it is not that it may be opened.
     denied: Option<Answer>,
+    /// Why it cannot be recorded that it is opened.
+    unrecorded: Option<String>,
 }
 
 impl Gate {
@@ -369,14 +396,22 @@ impl Gate {
                 Ok(()) => answer,
                 Err(limited) => {
                     if limited.is_first {
-                        audit::limited(&parties, &limited.refusal);
+                        audit::limited(&gateway.trail, &parties, &limited.refusal);
                     }
                     Answer::Refused(limited.refusal)
                 }
             }
         };
         let facts = facts::begin(&job.parties.pacs, &job.class);
-        Self { facts, decide: Some(Box::new(decide)), grant: None, denied: None }
+        Self {
+            facts,
+            subject: Subject::default(),
+            decide: Some(Box::new(decide)),
+            begin: Begin::of(job),
+            grant: None,
+            denied: None,
+            unrecorded: None,
+        }
     }
 
     fn is_decided(&self) -> bool {
@@ -389,7 +424,10 @@ impl Gate {
         match decide(&self.facts) {
             Answer::Opened(grant) => {
                 self.grant = grant;
-                Ok(())
+                self.begin.record(&self.subject, self.grant.as_deref()).map_err(|problem| {
+                    self.unrecorded = Some(problem.clone());
+                    io::Error::other(problem)
+                })
             }
             denied => {
                 self.denied = Some(denied);
@@ -413,6 +451,7 @@ impl Out {
             Opened::Front(_) => Ok(()),
             Opened::Header(tag, value) => {
                 facts::take(&mut self.gate.facts, *tag, value);
+                self.gate.subject.take(*tag, value);
                 Ok(())
             }
             Opened::Data(bytes) => {

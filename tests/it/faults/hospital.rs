@@ -37,13 +37,14 @@ impl Hospital {
         fs::set_permissions(&credential, fs::Permissions::from_mode(0o400)).unwrap();
         let config = format!(
             "[log]\nlevel = \"info\"\n[keys]\nfolder = \"{keys}\"\nunlock = \"credential\"\narchive = \"sidecar\"\n\
-             [keygen]\ngenerator = \"{generator}\"\n\
+             [audit]\nfolder = \"{audit}\"\n[keygen]\ngenerator = \"{generator}\"\n\
              [spool]\nfolder = \"{spool}\"\nrefuse_stores_free_bytes = 1048576\nrefuse_associations_free_bytes = 1048576\n\
              [[listeners]]\naddress = \"{address}\"\n\
              [[peers]]\nname = \"modality\"\ntitle = \"MODALITY\"\naddresses = [\"127.0.0.1\"]\nmay = [\"echo\", \"store\"]\n\
              {rest}\n",
             // One that is not there: its first key images would be the cost of every start too.
             generator = "0".repeat(64),
+            audit = folder.path().join("audit").display(),
             keys = folder.path().join("keys").display(),
             spool = folder.path().join("spool").display(),
         );

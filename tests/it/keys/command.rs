@@ -26,10 +26,11 @@ impl Site {
             "[keys]\nfolder = \"{}\"\nunlock = \"passphrase-file\"\npassphrase_file = \"{}\"\n\
              [keys.argon2]\nmemory_mebibytes = 19\npasses = 2\nlanes = 1\n\
              [keygen]\ngenerator = \"lite\"\nfolder = \"{}\"\n\
-             [keygen.pool]\nready_max = 1\n",
+             [keygen.pool]\nready_max = 1\n[audit]\nfolder = \"{}\"\n",
             folder.path().join("keys").display(),
             passphrase.display(),
             folder.path().join("generators").display(),
+            folder.path().join("audit").display(),
         );
         fs::write(folder.path().join("gateway.toml"), config).unwrap();
         Self(folder)

@@ -6,7 +6,7 @@ mod history;
 mod keystream;
 mod migrate;
 mod rules;
-mod site;
+pub(crate) mod site;
 mod suites;
 mod transcode;
 

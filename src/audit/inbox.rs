@@ -1,0 +1,129 @@
+//! What commands record beside the running service: a file for each alert, taken into the log by who writes it.
+//!
+//! A command makes `inbox/NAME.alert` durable before it does what it records. The service takes it in within seconds, or at its
+//! next start, and removes it when the record is durable: after a crash one may stand in the log twice, and none is lost.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, chown};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tracing::error;
+
+use super::alert::{Alert, What};
+use super::clock::now_unix_millis;
+use super::error::AuditError;
+use super::event::{Event, Party};
+use super::file::sync_folder;
+
+/// Bytes of a file, and files that are taken at once.
+const BYTES_MAX: u64 = 64 * 1024;
+const FILES_MAX: usize = 100;
+
+/// An alert as a file has it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Note {
+    unix_millis: u64,
+    what: String,
+    failed: bool,
+    by: String,
+    subjects: Vec<String>,
+    text: String,
+}
+
+fn folder_of(folder: &Path) -> PathBuf {
+    folder.join("inbox")
+}
+
+/// Records an alert from a command; it is durable when this returns. Nothing is recorded where the trail was never begun.
+pub fn note(folder: &Path, alert: &Alert) -> Result<(), AuditError> {
+    let inbox = folder_of(folder);
+    if !inbox.is_dir() {
+        return Ok(());
+    }
+    let Alert { what, failed, by, subjects, text } = alert;
+    let unix_millis = now_unix_millis();
+    let note = Note {
+        unix_millis,
+        what: what.name().to_owned(),
+        failed: *failed,
+        by: by.as_ref().map(|party| party.name.clone()).unwrap_or_default(),
+        subjects: subjects.clone(),
+        text: text.clone(),
+    };
+    let name = format!("{unix_millis:015}-{}", std::process::id());
+    let (part, path) = (inbox.join(format!("{name}.new")), inbox.join(format!("{name}.alert")));
+    write(&inbox, &part, &note).map_err(AuditError::disk("writing", &part))?;
+    fs::rename(&part, &path).map_err(AuditError::disk("renaming", &part))?;
+    sync_folder(&inbox)
+}
+
+fn write(inbox: &Path, part: &Path, note: &Note) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(part)?;
+    file.write_all(&serde_json::to_vec(note)?)?;
+    // An operator who is root writes it; the service, whose folder it is, has to read it. Nobody else may give files away.
+    let owner = fs::metadata(inbox)?;
+    let _ = chown(part, Some(std::os::unix::fs::MetadataExt::uid(&owner)), None);
+    file.sync_all()
+}
+
+/// Makes the folder, for the service's user alone.
+pub(super) fn open(folder: &Path) -> Result<(), AuditError> {
+    let inbox = folder_of(folder);
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(&inbox);
+    made.map_err(AuditError::disk("making", &inbox))
+}
+
+/// The alerts that wait, the oldest first, each with its file. What is none is told, and put out of the way.
+pub(super) fn waiting(folder: &Path) -> Vec<(PathBuf, u64, Event)> {
+    let entries = fs::read_dir(folder_of(folder)).into_iter().flatten().flatten();
+    let mut paths: Vec<PathBuf> = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "alert"))
+        .collect();
+    paths.sort();
+    paths.truncate(FILES_MAX);
+    let mut found = Vec::new();
+    for path in paths {
+        match read(&path) {
+            Ok((unix_millis, alert)) => found.push((path, unix_millis, Event::Alert(Box::new(alert)))),
+            Err(problem) => {
+                error!(file = %path.display(), %problem, alarm = true, "a command's audit record cannot be read");
+                let _ = fs::rename(&path, path.with_extension("bad"));
+            }
+        }
+    }
+    found
+}
+
+fn read(path: &Path) -> io::Result<(u64, Alert)> {
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(BYTES_MAX).read_to_end(&mut bytes)?;
+    let Note { unix_millis, what, failed, by, subjects, text } = serde_json::from_slice(&bytes)?;
+    let known = What::ALL.into_iter().find(|known| known.name() == what);
+    let what = known.ok_or_else(|| io::Error::other(format!("{what:?} is no event")))?;
+    let by = (!by.is_empty()).then(|| Party::named(&by));
+    Ok((unix_millis, Alert { what, failed, by, subjects, text }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_command_notes_is_found_and_what_is_none_is_put_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        let alert = Alert::done(What::KeyUsed, "exported").by(Party::named("root")).about("key 1");
+        note(folder.path(), &alert).unwrap();
+        assert!(waiting(folder.path()).is_empty(), "there is no trail");
+        open(folder.path()).unwrap();
+        note(folder.path(), &alert).unwrap();
+        fs::write(folder_of(folder.path()).join("1.alert"), "{}").unwrap();
+        let found = waiting(folder.path());
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].2, Event::Alert(Box::new(alert)));
+        assert!(folder_of(folder.path()).join("1.bad").exists());
+    }
+}
