@@ -131,6 +131,7 @@ impl What {
 impl Alert {
     /// Something that was done.
     #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "whatever has words, as it comes")]
     pub fn done(what: What, text: impl ToString) -> Self {
         Self { what, failed: false, by: None, subjects: Vec::new(), text: text.to_string() }
     }
@@ -149,6 +150,7 @@ impl Alert {
 
     /// The same, about one thing more.
     #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "whatever has words, as it comes")]
     pub fn about(mut self, subject: impl ToString) -> Self {
         self.subjects.push(subject.to_string());
         self

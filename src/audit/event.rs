@@ -65,6 +65,7 @@ impl Party {
 
     /// The same with an address.
     #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "whatever has words, as it comes")]
     pub fn at(self, address: impl ToString) -> Self {
         Self { address: Some(address.to_string()), ..self }
     }

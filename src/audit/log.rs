@@ -69,18 +69,15 @@ impl Log {
             older.push((file, bytes));
         }
         let Found { number, hash, unix_millis, file: going_on, tail } = found;
-        let (current, file, written, begins) = match going_on {
-            Some((current, end)) => {
-                older.retain(|(file, _)| *file != current);
-                let file = OpenOptions::new().write(true).open(&current.path);
-                let file = file.map_err(AuditError::disk("opening", &current.path))?;
-                file.set_len(end).map_err(AuditError::disk("cutting", &current.path))?;
-                (current, file, end, false)
-            }
-            None => {
-                let (current, file) = create(folder, number + 1)?;
-                (current, file, 0, true)
-            }
+        let (current, file, written, begins) = if let Some((current, end)) = going_on {
+            older.retain(|(file, _)| *file != current);
+            let file = OpenOptions::new().write(true).open(&current.path);
+            let file = file.map_err(AuditError::disk("opening", &current.path))?;
+            file.set_len(end).map_err(AuditError::disk("cutting", &current.path))?;
+            (current, file, end, false)
+        } else {
+            let (current, file) = create(folder, number + 1)?;
+            (current, file, 0, true)
         };
         let mut log = Self {
             config: config.clone(),

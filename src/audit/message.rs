@@ -36,7 +36,7 @@ const QUERY_BYTES_MAX: usize = 12 * 1024;
 /// Of any text that comes from elsewhere.
 const TEXT_CHARS_MAX: usize = 1024;
 
-/// EventActionCode.
+/// `EventActionCode`.
 #[derive(Clone, Copy)]
 enum Action {
     Create,

@@ -74,8 +74,11 @@ pub(super) fn recover(folder: &Path) -> Result<Found, AuditError> {
     Ok(Found { number: 0, hash: [0; 32], unix_millis: 0, file: None, tail })
 }
 
+/// A record: its number, its hash, and when it was written.
+type Last = (u64, Hash, u64);
+
 /// The last record up to which everything in the file follows on, and where it ends.
-fn walk(file: &LogFile) -> Result<(Option<(u64, Hash, u64)>, u64), AuditError> {
+fn walk(file: &LogFile) -> Result<(Option<Last>, u64), AuditError> {
     let reading = AuditError::disk("reading", &file.path);
     let mut last = None;
     let mut end = 0;

@@ -180,7 +180,7 @@ impl Check {
             RecordKind::Removed => match removed(&body) {
                 Some(removed) => self.removed.push(removed),
                 None => {
-                    self.wrong(format!("{name}: record {number} says of no files that they were removed"))
+                    self.wrong(format!("{name}: record {number} says of no files that they were removed"));
                 }
             },
             RecordKind::Torn => {
@@ -219,7 +219,7 @@ impl Check {
             }
             ["1", _, _] => self.wrong(format!("{name}: record {number} names another key")),
             _ => {
-                self.wrong(format!("{name}: record {number} begins no file of a version that is known here"))
+                self.wrong(format!("{name}: record {number} begins no file of a version that is known here"));
             }
         }
     }

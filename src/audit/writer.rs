@@ -137,12 +137,16 @@ impl Writer {
             },
             Order::Settle(ticket, reply) => {
                 let events = self.groups.settle(ticket);
-                events.iter().for_each(|event| self.append(event, now_unix_millis()));
+                for event in &events {
+                    self.append(event, now_unix_millis());
+                }
                 self.replies.push(reply);
             }
             Order::Stop(reply) => {
                 let events = self.groups.all();
-                events.iter().for_each(|event| self.append(event, now_unix_millis()));
+                for event in &events {
+                    self.append(event, now_unix_millis());
+                }
                 self.append(&Event::Stopped, now_unix_millis());
                 self.stopping = true;
                 self.replies.push(reply);
@@ -183,7 +187,9 @@ impl Writer {
     fn round(&mut self) {
         let now = Instant::now();
         let events = self.groups.due(Duration::from_secs(self.config.group_seconds), now);
-        events.iter().for_each(|event| self.append(event, now_unix_millis()));
+        for event in &events {
+            self.append(event, now_unix_millis());
+        }
         self.take_in(now);
         self.shared.tell_durable(self.log.durable());
         let signs = self.stopping || self.log.sign_in_time();

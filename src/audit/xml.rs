@@ -87,12 +87,13 @@ impl std::fmt::Display for Escaped<'_> {
                 '<' => f.write_str("&lt;")?,
                 '>' => f.write_str("&gt;")?,
                 '"' => f.write_str("&quot;")?,
-                '\t' | '\n' | '\r' => write!(f, "&#{};", u32::from(c))?,
+                // The last ones would end a line for some readers of the log.
+                '\t' | '\n' | '\r' | '\u{7F}'..='\u{9F}' | '\u{2028}' | '\u{2029}' => {
+                    write!(f, "&#{};", u32::from(c))?;
+                }
                 // XML 1.0 2.2: not even escaped is there a way to write these.
                 '\0'..=' ' if c != ' ' => f.write_char('\u{FFFD}')?,
                 '\u{FFFE}' | '\u{FFFF}' => f.write_char('\u{FFFD}')?,
-                // Would end a line for some readers of the log.
-                '\u{7F}'..='\u{9F}' | '\u{2028}' | '\u{2029}' => write!(f, "&#{};", u32::from(c))?,
                 c => f.write_char(c)?,
             }
         }

@@ -16,7 +16,9 @@ use crate::policy::{
 };
 use crate::seal::Suite;
 use crate::tls::{self, LoadError, Profile, Profiles};
-use crate::{app, association, audit, custody, flow, grants, identity, keygen, keys, probe, scu, spool, telemetry};
+use crate::{
+    app, association, audit, custody, flow, grants, identity, keygen, keys, probe, scu, spool, telemetry,
+};
 
 pub use error::SettingsError;
 pub use load::{Source, load};

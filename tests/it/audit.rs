@@ -103,6 +103,9 @@ fn what_is_recorded_is_found_again_over_restarts() {
     assert_eq!((names[0].as_str(), names[8].as_str()), ("application-start", "application-stop"));
 }
 
+/// Something done to the lines of a log.
+type Damage = fn(&mut Vec<String>);
+
 #[test]
 fn removed_changed_swapped_and_cut_records_are_found() {
     let folder = tempfile::tempdir().unwrap();
@@ -110,7 +113,6 @@ fn removed_changed_swapped_and_cut_records_are_found() {
     written(&config, 20);
     let path = files(&config).remove(0);
     let good = lines(&path);
-    type Damage = fn(&mut Vec<String>);
     let damages: [(&str, Damage); 8] = [
         ("one removed", |lines| drop(lines.remove(5))),
         ("the first removed", |lines| drop(lines.remove(0))),

@@ -15,8 +15,8 @@
 
 mod architecture;
 mod association;
-mod custody;
 mod audit;
+mod custody;
 mod demo;
 mod evaluate;
 mod faults;
