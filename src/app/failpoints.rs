@@ -98,7 +98,8 @@ impl FailingDisk {
         open: impl FnOnce() -> io::Result<Box<dyn DiskFile>>,
     ) -> io::Result<Box<dyn DiskFile>> {
         self.0.count(call)?;
-        let has_room = path.file_name().is_some_and(|name| name == "journal");
+        // It keeps zeros ahead of its end, and gets its name when it is whole.
+        let has_room = path.file_name().is_some_and(|name| name == "journal" || name == "journal.new");
         Ok(Box::new(FailingFile { file: open()?, plan: Arc::clone(&self.0), has_room }))
     }
 }

@@ -104,6 +104,10 @@ impl Log {
             log.push(RecordKind::Torn, now_unix_millis(), format!("{bytes} {hash}"));
         }
         log.commit()?;
+        if is_new {
+            // From the first record on: a log without a head is one whose head somebody took.
+            log.keep_head();
+        }
         Ok((log, complaints))
     }
 

@@ -115,7 +115,8 @@ fn an_image_goes_from_modality_to_pacs_to_viewer_through_mutual_tls_alone() {
     };
     let sample = samples().into_iter().find(|one| plain(&one)).expect("a plain image");
     let instance = sample.instance.instance.to_string();
-    let pixels = &sample.data_set[sample.data_set.len() - 512..];
+    // In the middle of its pixels; what stands behind them a sender may leave out.
+    let pixels = &sample.data_set[sample.data_set.len() * 3 / 4..][..512];
     let has = |file: &[u8]| file.windows(512).any(|window| window == pixels);
 
     assert!(!storescu(&pki, port, "viewer", &sample), "another peer's certificate stores nothing");
