@@ -1,7 +1,7 @@
 //! The audit trail (PS3.15 A.5, IHE ATNA): what happened, as the standard's messages, in a chained log and at repositories.
 //!
-//! [`Trail`] takes events from everywhere; a thread of its own makes them messages ([`message`]) and appends them to the
-//! log ([`log`]); [`ship`] sends what is durable on. `docs/ARCHITECTURE.md` says what that is worth, and what not.
+//! `Trail` takes events from everywhere; a thread of its own makes them messages (`message`) and appends them to the
+//! log (`log`); `ship` sends what is durable on. `docs/ARCHITECTURE.md` says what that is worth, and what not.
 
 mod alert;
 mod clock;
