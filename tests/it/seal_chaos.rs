@@ -127,6 +127,6 @@ fn two_sealings_of_one_image_share_neither_parameters_nor_keystream() {
         assert!((0..6).all(|at| one[32 + 8 * at..40 + 8 * at] != other[32 + 8 * at..40 + 8 * at]));
         let equal = one[PARAMETERS..].iter().zip(&other[PARAMETERS..]).filter(|(a, b)| a == b).count();
         // 1 byte in 256 is equal by chance.
-        assert!(equal < one.len() / 200, "{suite}: {equal} of {} bytes are equal", one.len());
+        assert!(equal < one.len() / 150, "{suite}: {equal} of {} bytes are equal", one.len());
     }
 }
