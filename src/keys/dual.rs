@@ -1,6 +1,5 @@
 //! The site's dual keys, which the suite `dual` needs: wrapped for the key encryption keys, in files beside theirs.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -88,14 +87,9 @@ fn binding(id: KeyId) -> Binding {
 /// Every file of a folder, by generation.
 fn documents(folder: &Path) -> Result<Vec<(PathBuf, Document)>, KeysError> {
     let mut found = Vec::new();
-    if !folder.exists() {
-        return Ok(found);
-    }
-    let entries = fs::read_dir(folder).map_err(KeysError::file("reading the folder", folder))?;
-    for entry in entries {
-        let path = entry.map_err(KeysError::file("reading the folder", folder))?.path();
-        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        if hidden || path.extension().is_none_or(|extension| extension != EXTENSION) {
+    for path in file::with_extension(folder, EXTENSION)? {
+        let path = path?;
+        if file::is_hidden(&path) {
             continue;
         }
         if found.len() >= KEYS_MAX {
@@ -206,6 +200,8 @@ fn beside(backup: &Path, generation: u32) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::keys::{
         Algorithm, Argon2Cost, NewCustody, Passphrase, RecipientName, SealingSecret, UnlockSecrets,

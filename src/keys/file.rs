@@ -12,6 +12,24 @@ use crate::keys::error::KeysError;
 /// Mode bits of group and others.
 const OTHERS_AND_GROUP: u32 = 0o077;
 
+/// The files with this ending in a folder, one by one, in no order; none where there is no folder.
+pub(crate) fn with_extension<'a>(
+    folder: &'a Path,
+    extension: &'a str,
+) -> Result<impl Iterator<Item = Result<PathBuf, KeysError>> + 'a, KeysError> {
+    let failed = || KeysError::file("reading the folder", folder);
+    let entries = folder.exists().then(|| fs::read_dir(folder)).transpose().map_err(failed())?;
+    let paths = entries.into_iter().flatten().map(move |entry| Ok(entry.map_err(failed())?.path()));
+    Ok(paths.filter(move |path: &Result<PathBuf, _>| {
+        path.as_ref().map_or(true, |path| path.extension().is_some_and(|found| found == extension))
+    }))
+}
+
+/// Whether a file is one that is still being written.
+pub(crate) fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+}
+
 /// Refuses a file that anybody but its owner may use.
 pub(crate) fn check_private(file: &File, path: &Path) -> Result<(), KeysError> {
     check_mode(file, path, OTHERS_AND_GROUP)
@@ -63,6 +81,11 @@ pub(crate) fn read_limited(file: File, path: &Path, limit: u64) -> Result<Zeroiz
         return Err(KeysError::malformed(path, &format!("longer than the limit of {limit} bytes")));
     }
     Ok(bytes)
+}
+
+/// What a private file of JSON says.
+pub(crate) fn read_json<T: serde::de::DeserializeOwned>(path: &Path, limit: u64) -> Result<T, KeysError> {
+    serde_json::from_slice(&read_private(path, limit)?).map_err(|error| KeysError::malformed(path, &error))
 }
 
 /// Makes the folder with mode 0700 if it is missing; refuses one that others may write to or look into.

@@ -94,14 +94,9 @@ fn binding(key: SignerKey) -> Binding {
 /// Every file of a folder, by name: of our own, the newest last.
 fn documents(folder: &Path) -> Result<Vec<(PathBuf, Document)>, KeysError> {
     let mut found = Vec::new();
-    if !folder.exists() {
-        return Ok(found);
-    }
-    let entries = fs::read_dir(folder).map_err(KeysError::file("reading the folder", folder))?;
-    for entry in entries {
-        let path = entry.map_err(KeysError::file("reading the folder", folder))?.path();
-        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        if hidden || path.extension().is_none_or(|extension| extension != EXTENSION) {
+    for path in file::with_extension(folder, EXTENSION)? {
+        let path = path?;
+        if file::is_hidden(&path) {
             continue;
         }
         if found.len() >= SIGNERS_MAX {

@@ -77,20 +77,9 @@ impl Holds {
 
     /// Every hold. One that cannot be read is an error: what it says is unknown, so nothing may be destroyed.
     pub fn all(&self) -> Result<Vec<Hold>, KeysError> {
-        if !self.folder.exists() {
-            return Ok(Vec::new());
-        }
-        let entries =
-            fs::read_dir(&self.folder).map_err(KeysError::file("reading the folder", &self.folder))?;
         let mut found = Vec::new();
-        for entry in entries {
-            let path = entry.map_err(KeysError::file("reading the folder", &self.folder))?.path();
-            if path.extension().is_some_and(|extension| extension == EXTENSION) {
-                let bytes = file::read_private(&path, BYTES_MAX)?;
-                found.push(
-                    serde_json::from_slice(&bytes).map_err(|error| KeysError::malformed(&path, &error))?,
-                );
-            }
+        for path in file::with_extension(&self.folder, EXTENSION)? {
+            found.push(file::read_json(&path?, BYTES_MAX)?);
         }
         found.sort_by_key(|hold: &Hold| hold.since_unix_seconds);
         Ok(found)

@@ -85,22 +85,8 @@ impl Tombstones {
 
     /// Every certificate there is.
     pub fn certificates(&self) -> Result<Vec<Certificate>, KeysError> {
-        if !self.folder.exists() {
-            return Ok(Vec::new());
-        }
-        let entries =
-            fs::read_dir(&self.folder).map_err(KeysError::file("reading the folder", &self.folder))?;
-        let mut found = Vec::new();
-        for entry in entries {
-            let path = entry.map_err(KeysError::file("reading the folder", &self.folder))?.path();
-            if path.extension().is_some_and(|extension| extension == EXTENSION) {
-                let bytes = file::read_private(&path, BYTES_MAX)?;
-                let certificate: Certificate =
-                    serde_json::from_slice(&bytes).map_err(|error| KeysError::malformed(&path, &error))?;
-                found.push(certificate);
-            }
-        }
-        Ok(found)
+        let paths = file::with_extension(&self.folder, EXTENSION)?;
+        paths.map(|path| file::read_json(&path?, BYTES_MAX)).collect()
     }
 
     /// Every key that was destroyed.

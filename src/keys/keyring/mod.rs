@@ -116,11 +116,9 @@ impl Keyring {
             return Ok(keyring);
         }
         file::check_folder(folder)?;
-        let entries = fs::read_dir(folder).map_err(KeysError::file("reading the folder", folder))?;
-        for entry in entries {
-            let path = entry.map_err(KeysError::file("reading the folder", folder))?.path();
-            let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-            if !hidden && path.extension().is_some_and(|extension| extension == EXTENSION) {
+        for path in file::with_extension(folder, EXTENSION)? {
+            let path = path?;
+            if !file::is_hidden(&path) {
                 keyring.add(path)?;
             }
         }
