@@ -10,6 +10,7 @@ mod engines;
 mod error;
 pub mod evidence;
 mod exact;
+mod fields;
 mod guarded;
 mod id;
 mod image;

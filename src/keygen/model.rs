@@ -7,6 +7,7 @@ use std::path::Path;
 use aws_lc_rs::digest::{SHA256, digest};
 
 use super::error::KeygenError;
+use super::fields::Fields;
 use super::id::GeneratorId;
 use super::network::{Kind, LAYERS, Post, Shape};
 
@@ -95,7 +96,7 @@ impl Model {
         if digest(&SHA256, body).as_ref() != stated {
             return refuse("the file is damaged, its digest does not match its content");
         }
-        let mut fields = Fields(&body[MAGIC.len()..]);
+        let mut fields = Fields::new(&body[MAGIC.len()..], KeygenError::Model);
         let version = fields.u16()?;
         if version != VERSION {
             return refuse(format!("version {version}, this is for version {VERSION}"));
@@ -115,8 +116,8 @@ impl Model {
             .zip(&LAYERS)
             .map(|(number, shape)| Layer::read(&mut fields, number, shape, kind))
             .collect::<Result<_, _>>()?;
-        if !fields.0.is_empty() {
-            return refuse(format!("{} bytes behind the last layer", fields.0.len()));
+        if fields.left() > 0 {
+            return refuse(format!("{} bytes behind the last layer", fields.left()));
         }
         let model = Self { kind, provenance, layers, id: GeneratorId::of(file) };
         model.check()?;
@@ -282,34 +283,6 @@ fn check_bound(name: &str, channel: usize, weights: &[i8], centre: i32) -> Resul
     refuse(format!(
         "{name}, channel {channel}: an accumulator could reach {largest}, the limit is {ACCUMULATOR_LIMIT}"
     ))
-}
-
-/// Takes fields off the front.
-struct Fields<'a>(&'a [u8]);
-
-impl<'a> Fields<'a> {
-    fn take(&mut self, length: usize) -> Result<&'a [u8], KeygenError> {
-        let Some((front, rest)) = self.0.split_at_checked(length) else {
-            return refuse(format!(
-                "it ends where {length} bytes were expected and {} are left",
-                self.0.len()
-            ));
-        };
-        self.0 = rest;
-        Ok(front)
-    }
-
-    fn u16(&mut self) -> Result<u16, KeygenError> {
-        Ok(self.take(2)?.iter().fold(0, |value, byte| value << 8 | u16::from(*byte)))
-    }
-
-    fn u32(&mut self) -> Result<u32, KeygenError> {
-        Ok(self.take(4)?.iter().fold(0, |value, byte| value << 8 | u32::from(*byte)))
-    }
-
-    fn weights(&mut self, count: usize) -> Result<Vec<i8>, KeygenError> {
-        Ok(self.take(count)?.iter().map(|byte| byte.cast_signed()).collect())
-    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 
 use super::run::Runner;
 use super::topology::{Convolution, Topology};
+use crate::keygen::fields::Fields;
 use crate::keygen::model::{ACCUMULATOR_LIMIT, accumulator_max};
 use crate::keygen::{GeneratorId, KeygenError, PROVENANCE_BYTES_MAX};
 
@@ -97,7 +98,7 @@ impl Network {
         if digest(&SHA256, body).as_ref() != stated || body.len() < MAGIC.len() {
             return refuse("the file is damaged, its digest does not match its content");
         }
-        let mut fields = Fields(&body[MAGIC.len()..]);
+        let mut fields = Fields::new(&body[MAGIC.len()..], KeygenError::Network);
         let (version, number) = (fields.u16()?, fields.u16()?);
         if version != VERSION {
             return refuse(format!("version {version}, this is for version {VERSION}"));
@@ -117,8 +118,8 @@ impl Network {
         let convolutions = topology.convolutions();
         let layers = convolutions.iter().map(|c| Layer::read(&mut fields, c)).collect::<Result<_, _>>()?;
         let head = Head::read(&mut fields, topology.features())?;
-        if !fields.0.is_empty() {
-            return refuse(format!("{} bytes behind the last layer", fields.0.len()));
+        if fields.left() > 0 {
+            return refuse(format!("{} bytes behind the last layer", fields.left()));
         }
         let numbers = Numbers { layers, head };
         let runner = Runner::new(topology, &numbers);
@@ -198,8 +199,8 @@ impl Layer {
         if (carry != 0) != convolution.add.is_some() {
             return refuse(format!("a layer has the carry {carry}"));
         }
-        let mean = (0..convolution.outputs).map(|_| fields.mean()).collect::<Result<_, _>>()?;
-        let factor = (0..convolution.outputs).map(|_| fields.factor()).collect::<Result<_, _>>()?;
+        let mean = (0..convolution.outputs).map(|_| read_mean(fields)).collect::<Result<_, _>>()?;
+        let factor = (0..convolution.outputs).map(|_| read_factor(fields)).collect::<Result<_, _>>()?;
         let weights = fields.weights(convolution.weights())?;
         for weights in weights.chunks_exact(convolution.weights_each()) {
             check_bound(weights)?;
@@ -215,7 +216,7 @@ impl Head {
             *mean = fields.u32()?.cast_signed();
         }
         for factor in &mut factor {
-            *factor = fields.factor()?;
+            *factor = read_factor(fields)?;
         }
         let weights = fields.weights(OUTPUTS * features)?;
         let curve: Vec<u32> = (0..KNOTS).map(|_| fields.u32()).collect::<Result<_, _>>()?;
@@ -234,47 +235,15 @@ fn check_bound(weights: &[i8]) -> Result<(), KeygenError> {
     refuse(format!("an accumulator could reach {largest}, the limit is {ACCUMULATOR_LIMIT}"))
 }
 
-/// Takes fields off the front.
-struct Fields<'a>(&'a [u8]);
+fn read_mean(fields: &mut Fields) -> Result<i32, KeygenError> {
+    let mean = fields.u32()?.cast_signed();
+    if mean.unsigned_abs() < MEAN_LIMIT { Ok(mean) } else { refuse(format!("a layer has the mean {mean}")) }
+}
 
-impl<'a> Fields<'a> {
-    fn take(&mut self, length: usize) -> Result<&'a [u8], KeygenError> {
-        let Some((front, rest)) = self.0.split_at_checked(length) else {
-            return refuse(format!(
-                "it ends where {length} bytes were expected and {} are left",
-                self.0.len()
-            ));
-        };
-        self.0 = rest;
-        Ok(front)
+fn read_factor(fields: &mut Fields) -> Result<u32, KeygenError> {
+    let factor = fields.u32()?;
+    if (1..1 << 31).contains(&factor) {
+        return Ok(factor);
     }
-
-    fn u16(&mut self) -> Result<u16, KeygenError> {
-        Ok(self.take(2)?.iter().fold(0, |value, byte| value << 8 | u16::from(*byte)))
-    }
-
-    fn u32(&mut self) -> Result<u32, KeygenError> {
-        Ok(self.take(4)?.iter().fold(0, |value, byte| value << 8 | u32::from(*byte)))
-    }
-
-    fn mean(&mut self) -> Result<i32, KeygenError> {
-        let mean = self.u32()?.cast_signed();
-        if mean.unsigned_abs() < MEAN_LIMIT {
-            Ok(mean)
-        } else {
-            refuse(format!("a layer has the mean {mean}"))
-        }
-    }
-
-    fn factor(&mut self) -> Result<u32, KeygenError> {
-        let factor = self.u32()?;
-        if (1..1 << 31).contains(&factor) {
-            return Ok(factor);
-        }
-        refuse(format!("a layer has the factor {factor}"))
-    }
-
-    fn weights(&mut self, count: usize) -> Result<Vec<i8>, KeygenError> {
-        Ok(self.take(count)?.iter().map(|byte| byte.cast_signed()).collect())
-    }
+    refuse(format!("a layer has the factor {factor}"))
 }
