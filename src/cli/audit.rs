@@ -20,7 +20,7 @@ pub(super) struct AuditCommand {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Find out whether records were changed, removed or put elsewhere; while the service runs or not
-    #[command(after_help = "Example: sealgate audit verify --key \"$(cat /root/sealgate-signing.pub)\"")]
+    #[command(after_help = "Example: sealgate audit verify --key \"$(cat signing.pub)\"")]
     Verify(Verify),
     /// Show what happened
     #[command(
