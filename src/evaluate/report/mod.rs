@@ -6,8 +6,8 @@ mod html;
 mod picture;
 mod svg;
 
-pub use build::{Generator, Named, Open, Options, Role, Step, Suite, Transform, build};
-pub use export::{to_csv, to_json};
+pub use build::{Generator, Inputs, Named, Open, Options, Role, Step, Suite, Transform, build};
+pub use export::{to_csv, to_json, to_times};
 pub use html::to_html;
 
 use super::finding::Finding;
@@ -19,6 +19,8 @@ pub struct Report {
     pub title: String,
     /// What it was made from, one remark each: inputs, seed, sizes.
     pub facts: Vec<(String, String)>,
+    /// When and where: what another run has otherwise, so it stands on the page alone.
+    pub circumstances: Vec<(String, String)>,
     /// One for each generator and suite.
     pub verdicts: Vec<Verdict>,
     /// The body.
@@ -123,6 +125,9 @@ pub enum Kind {
 pub enum Cell {
     /// A number, and how many digits of it mean something.
     Number(f64, usize),
+    /// A time that was taken, in seconds or milliseconds, and its digits. Times are never the same twice, so they stand
+    /// in a file of their own.
+    Time(f64, usize),
     /// Words.
     Text(String),
     /// Whether it is as it should be, with the reason.
@@ -142,6 +147,7 @@ impl Cell {
     #[must_use]
     pub fn text(&self) -> String {
         match self {
+            Self::Time(value, digits) => Self::Number(*value, *digits).text(),
             Self::Number(value, _) if value.is_infinite() => "\u{221e}".to_owned(),
             // Too small for its digits: 0.0000 would read as nothing.
             Self::Number(value, digits)
