@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{Generator, KEY_BYTES, Options, Step};
 use crate::evaluate::EvaluateError;
-use crate::evaluate::finding::{Finding, of_assessment, of_estimates, of_stream};
+use crate::evaluate::finding::{Finding, ignores_key, of_assessment, of_estimates, of_stream};
 use crate::evaluate::image::{
     Difference, Raster, critical_values, difference, entropy, entropy_expected, of_bytes,
 };
@@ -53,9 +53,7 @@ pub(super) fn measure(
     progress(Step::Done);
 
     let mut findings = of_stream(&keys[0]);
-    if sensitivity.npcr < critical_values(8, KEY_BYTES, 1e-6).npcr_min {
-        findings.push(Finding::IgnoresKey { npcr: sensitivity.npcr });
-    }
+    findings.extend(ignores_key(sensitivity.npcr, 8));
     findings.extend(of_estimates(&estimates));
     findings.extend(of_assessment(&assessment));
     let (histogram_p, counts) = (histogram.p_value, histogram.counts);

@@ -27,7 +27,7 @@ pub(super) fn section(study: Option<&Study>) -> Section {
     }
     for (iterations, entropies) in paper::HYPERPARAMETERS {
         let cells = entropies.iter().map(|entropy| {
-            if entropy.is_nan() { Cell::Text("NaN".to_owned()) } else { Cell::Number(*entropy, 4) }
+            if entropy.is_nan() { Cell::Text("not a number".to_owned()) } else { Cell::Number(*entropy, 4) }
         });
         table.row(Kind::Published, format!("{iterations} epochs, published"), cells.collect());
     }
