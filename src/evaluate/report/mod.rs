@@ -167,7 +167,7 @@ impl Table {
     /// An empty table.
     #[must_use]
     pub fn new(id: impl Into<String>, caption: impl Into<String>, columns: &[&str]) -> Self {
-        let columns = columns.iter().map(|column| (*column).to_owned()).collect();
+        let columns = unambiguous(columns);
         Self { id: id.into(), caption: caption.into(), columns, rows: Vec::new() }
     }
 
@@ -178,9 +178,31 @@ impl Table {
     }
 }
 
+/// Headings, each of them once: one that comes again is told by the group of the heading before it, "keys: NPCR", "UACI".
+/// The numbers in JSON are found by their heading.
+fn unambiguous(columns: &[&str]) -> Vec<String> {
+    let mut group = "";
+    let name = |column: &&str| {
+        if let Some((before, _)) = column.split_once(": ") {
+            group = before;
+        } else if columns.iter().filter(|other| *other == column).count() > 1 && !group.is_empty() {
+            return format!("{group}: {column}");
+        }
+        (*column).to_owned()
+    };
+    columns.iter().map(name).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_heading_that_comes_again_is_told_by_its_group() {
+        let table = Table::new("t", "", &["Suite", "one: NPCR", "UACI", "other: NPCR", "UACI", "shape"]);
+        let all = ["Suite", "one: NPCR", "one: UACI", "other: NPCR", "other: UACI", "shape"];
+        assert_eq!(table.columns, all);
+    }
 
     #[test]
     fn numbers_read_well_whatever_their_size() {

@@ -110,7 +110,7 @@ fn the_same_seed_gives_the_same_figures_and_times_stand_apart() {
     assert!(to_csv(&first).lines().count() > 150);
     assert_eq!(to_csv(&first), to_csv(&second));
     assert_eq!(to_json(&first).to_string(), to_json(&second).to_string());
-    for column in ["seconds a key", "ms", "512 x 512: encrypt"] {
+    for column in ["seconds a key", "ms", "512 x 512: decrypt"] {
         let measured = format!(",measured,{column},");
         assert!(to_times(&first).contains(&measured) && !to_csv(&first).contains(&measured), "{column}");
     }
@@ -162,6 +162,8 @@ fn every_row_of_every_table_fits_its_columns_and_the_published_figures_stand_bes
         for block in &section.blocks {
             if let sealgate::evaluate::report::Block::Table(table) = block {
                 assert!(!table.rows.is_empty(), "{}", table.id);
+                let columns: std::collections::HashSet<&String> = table.columns.iter().collect();
+                assert_eq!(columns.len(), table.columns.len(), "{}: a heading comes twice", table.id);
                 assert!(
                     table.rows.iter().all(|row| row.cells.len() + 1 == table.columns.len()),
                     "{}",

@@ -158,7 +158,16 @@ fn likeness_table(measured: &Measured<'_, '_>) -> Table {
     let mut table = Table::new(
         "tables-v-to-x",
         "Entropy and likeness by modality (tables V to X), means",
-        &["Images", "entropy, plain", "encrypted", "even pixels", "MSE", "even pixels", "PSNR, dB", "SSIM"],
+        &[
+            "Images",
+            "entropy: plain",
+            "entropy: encrypted",
+            "entropy: even pixels",
+            "MSE: encrypted",
+            "MSE: even pixels",
+            "PSNR, dB",
+            "SSIM",
+        ],
     );
     let put = |table: &mut Table, name: String, found: &[&Beside]| {
         let cells = vec![

@@ -97,7 +97,14 @@ fn domains(options: Options) -> Result<(Table, Block), EvaluateError> {
     let mut table = Table::new(
         "domains",
         "Transformation domains (figure 13), and an image encrypted with keys that look like them: entropy",
-        &["Domain", "domain", "published", "image encrypted", "published", "even source of this size"],
+        &[
+            "Domain",
+            "domain: found",
+            "domain: published",
+            "image encrypted: found",
+            "image encrypted: published",
+            "even source of this size",
+        ],
     );
     let even = crate::evaluate::image::entropy_expected(256, plain.len());
     let mut figures = Vec::new();
