@@ -29,7 +29,7 @@ pub fn inner_layer(name: &str, kind: Kind, layers: &Layers) -> Suite<'static> {
         }),
         decrypt: Box::new(move |layered, number| {
             let parameters = known.lock().unwrap_or_else(PoisonError::into_inner).get(&number).cloned();
-            let parameters = parameters.map_or_else(|| Ok(to_open_with(&to_open, kind, number)?), Ok);
+            let parameters = parameters.map_or_else(|| to_open_with(&to_open, kind, number), Ok);
             open(&to_open, kind, &parameters.map_err(said)?, layered, number).map_err(said)
         }),
     }
@@ -55,6 +55,7 @@ pub fn layered_suite(name: &str, kind: Kind, layers: &Layers) -> Suite<'static> 
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
 fn said(error: CipherError) -> String {
     error.to_string()
 }

@@ -83,8 +83,8 @@ impl Trained {
     #[must_use]
     pub fn training(&self) -> String {
         match self.iterations {
-            Some(iterations) => format!("{} of the paper's 20,000 iterations", iterations),
-            None => "never: its weights are as they were drawn".to_owned(),
+            Some(iterations) => format!("for {iterations} of the paper's 20,000 iterations"),
+            None => "for none: its weights are as they were drawn".to_owned(),
         }
     }
 

@@ -180,9 +180,9 @@ impl Table {
 
 /// Headings, each of them once: one that comes again is told by the group of the heading before it, "keys: NPCR", "UACI".
 /// The numbers in JSON are found by their heading.
-fn unambiguous(columns: &[&str]) -> Vec<String> {
+fn unambiguous<'a>(columns: &[&'a str]) -> Vec<String> {
     let mut group = "";
-    let name = |column: &&str| {
+    let name = |column: &&'a str| {
         if let Some((before, _)) = column.split_once(": ") {
             group = before;
         } else if columns.iter().filter(|other| *other == column).count() > 1 && !group.is_empty() {
