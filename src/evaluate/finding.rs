@@ -128,6 +128,9 @@ const CHANCE: f64 = 1e-9;
 /// The share of the entropy of an even source below which the estimators' figure is a finding. They are lower bounds:
 /// a perfect source of a million bytes gets about 7.9 from most of them, and from the bit estimators down to 6.
 const ENTROPY_SHARE: f64 = 0.7;
+/// The same for samples of fewer than `SHORT` bytes, of which a perfect source gets down to 5.5.
+const ENTROPY_SHARE_SHORT: f64 = 0.5;
+const SHORT: usize = 100_000;
 
 /// What the bytes of a stream alone give away.
 #[must_use]
@@ -157,7 +160,8 @@ fn uneven(bytes: &[u8]) -> Option<Finding> {
 /// What the estimators of min-entropy give away.
 #[must_use]
 pub fn of_estimates(estimates: &MinEntropy) -> Option<Finding> {
-    let low = estimates.per_byte < 8.0 * ENTROPY_SHARE;
+    let share = if estimates.sample < SHORT { ENTROPY_SHARE_SHORT } else { ENTROPY_SHARE };
+    let low = estimates.per_byte < 8.0 * share;
     low.then(|| Finding::LowEntropy { per_byte: estimates.per_byte, estimator: estimates.lowest() })
 }
 
@@ -316,6 +320,7 @@ mod tests {
     use super::*;
     use crate::evaluate::Seeded;
     use crate::evaluate::source::Comparison;
+    use crate::evaluate::sp800_90b::min_entropy;
 
     fn drawn(source: Comparison, length: usize) -> Vec<u8> {
         let mut bytes = vec![0; length];
@@ -341,6 +346,15 @@ mod tests {
         {
             assert_eq!(of_stream(&drawn(source, 1 << 18)), [], "{source}");
         }
+    }
+
+    #[test]
+    fn a_short_sample_of_an_honest_source_is_not_said_to_hold_little() {
+        for source in [Comparison::Rc4, Comparison::AesCtr, Comparison::MersenneTwister] {
+            let estimates = min_entropy(&drawn(source, 10_000)).unwrap();
+            assert_eq!(of_estimates(&estimates), None, "{source}: {}", estimates.per_byte);
+        }
+        assert!(of_estimates(&min_entropy(&drawn(Comparison::Repeated, 10_000)).unwrap()).is_some());
     }
 
     #[test]
