@@ -45,6 +45,7 @@ mod settings;
 mod spool;
 mod taker;
 mod tls;
+mod weak;
 mod wire;
 
 #[cfg(feature = "peers")]
