@@ -237,8 +237,13 @@ impl Action {
             Self::Restore(_) => "keys restore",
             Self::ExportPublic(_) => "keys export-public",
             Self::Escrow(_) => "keys escrow",
-            Self::List(_) | Self::Verify(_) | Self::Holds(_) | Self::Destroyed(_) => return None,
-            Self::Hold(_) | Self::Lift(_) | Self::Shred(_) => return None,
+            Self::List(_)
+            | Self::Verify(_)
+            | Self::Holds(_)
+            | Self::Destroyed(_)
+            | Self::Hold(_)
+            | Self::Lift(_)
+            | Self::Shred(_) => return None,
         })
     }
 

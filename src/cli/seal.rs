@@ -158,7 +158,7 @@ fn facts(sealed: &Sealed) -> Facts {
     }
 }
 
-fn attributes(image: &Image, transfer_syntax: crate::dicom::Uid) -> OriginalAttributes {
+fn attributes(image: &Image, transfer_syntax: Uid) -> OriginalAttributes {
     OriginalAttributes {
         rows: Some(image.rows),
         columns: Some(image.columns),

@@ -35,21 +35,48 @@ fn holds(found: &[(String, String)], check: &str, severity: &str) -> bool {
     found.iter().any(|(name, how)| name == check && how == severity)
 }
 
-/// A weak configuration and its twin that is not, for the check that tells them apart.
-#[test]
-fn each_weak_choice_of_a_configuration_is_found_and_its_better_twin_is_not() {
-    let pki = Pki::new();
+/// A check, how bad it is, a weak configuration, and its twin that is not.
+type Case = (&'static str, &'static str, String, String);
+
+fn peer(more: &str) -> String {
+    format!(
+        "[[peers]]\nname = \"ws\"\ntitle = \"WS\"\naddresses = [\"192.0.2.1\"]\nmay = [\"open\", \"get\"]\n{more}"
+    )
+}
+
+/// Of listeners and who may call them.
+fn doors(folder: &Path, pki: &Pki) -> Vec<Case> {
     let tls = pki.profile("");
     let listener =
         |more: &str| format!("[[listeners]]\naddress = \"0.0.0.0:2762\"\ntls = \"clinic\"\n{more}{tls}");
-    let peer = |more: &str| {
-        format!(
-            "[[peers]]\nname = \"ws\"\ntitle = \"WS\"\naddresses = [\"192.0.2.1\"]\nmay = [\"open\", \"get\"]\n{more}"
-        )
-    };
+    let certificates = |asks: &str| listener(&format!("client_certificates = \"{asks}\"\n"));
     let at = |addresses: &str, may: &str| {
-        format!("[[peers]]\nname = \"ws\"\ntitle = \"WS\"\naddresses = [{addresses}]\nmay = [{may}]\n")
+        format!("[[peers]]\nname = \"ws\"\ntitle = \"WS\"\naddresses = [\"{addresses}\"]\nmay = [{may}]\n")
     };
+    let from_any = |may: &str| (at("0.0.0.0/0", may), at("192.0.2.1", may));
+    let (store, store_here) = from_any("\"store\"");
+    let (open, open_here) = from_any("\"open\", \"get\"");
+    let (echo, echo_here) = from_any("\"echo\"");
+    fs::write(folder.join("users"), "").unwrap();
+    let users = format!("[identity]\nusers = {:?}\n", folder.join("users"));
+    let named = || format!("{users}{}", peer("identity = [\"password\"]\n"));
+    let plain = "[[listeners]]\naddress = \"0.0.0.0:104\"\n".to_owned();
+    vec![
+        ("plain-listener", "high", plain, listener("")),
+        ("no-client-certificates", "high", certificates("none"), listener("")),
+        ("optional-client-certificates", "medium", certificates("optional"), listener("")),
+        ("store-from-any-address", "high", store, store_here),
+        ("open-from-any-address", "high", open, open_here),
+        ("any-address", "medium", echo, echo_here),
+        ("password-in-clear", "high", named(), peer("")),
+        ("open-without-proof", "medium", peer(""), named()),
+        ("no-certificate-bound", "medium", format!("{}{}", listener(""), peer("")), peer("")),
+        ("unlimited-openings", "low", peer(""), peer("openings = { per_minute = 60, burst = 600 }\n")),
+    ]
+}
+
+/// Of calls, keys and people.
+fn others() -> Vec<Case> {
     let pacs = |more: &str| {
         format!(
             "[[destinations]]\nname = \"pacs\"\naddress = \"PACS@127.0.0.1:104\"\n{more}\
@@ -57,57 +84,25 @@ fn each_weak_choice_of_a_configuration_is_found_and_its_better_twin_is_not() {
         )
     };
     let keys = |more: &str| format!("{}[keys]\n{more}", pacs(""));
-    let users = "[identity]\nusers = \"users\"\n";
-    let folder = TempDir::new().unwrap();
-    fs::write(folder.path().join("users"), "").unwrap();
-    let users = users.replace("\"users\"", &format!("{:?}", folder.path().join("users")));
-    let named = "identity = [\"password\"]\n";
-    let wide = "\"0.0.0.0/0\"";
-    let cases = [
-        ("plain-listener", "high", "[[listeners]]\naddress = \"0.0.0.0:104\"\n".to_owned(), listener("")),
-        ("no-client-certificates", "high", listener("client_certificates = \"none\"\n"), listener("")),
-        (
-            "optional-client-certificates",
-            "medium",
-            listener("client_certificates = \"optional\"\n"),
-            listener(""),
-        ),
-        ("store-from-any-address", "high", at(wide, "\"store\""), at("\"192.0.2.1\"", "\"store\"")),
-        (
-            "open-from-any-address",
-            "high",
-            at(wide, "\"open\", \"get\""),
-            at("\"192.0.2.1\"", "\"open\", \"get\""),
-        ),
-        ("any-address", "medium", at(wide, "\"echo\""), at("\"192.0.2.1\"", "\"echo\"")),
-        ("password-in-clear", "high", format!("{users}{}", peer(named)), peer("")),
-        ("open-without-proof", "medium", peer(""), format!("{users}{}", peer(named))),
-        ("no-certificate-bound", "medium", format!("{}{}", listener(""), peer("")), peer("")),
-        ("unlimited-openings", "low", peer(""), peer("openings = { per_minute = 60, burst = 600 }\n")),
-        (
-            "opened-images-in-clear",
-            "high",
-            peer("receives = \"WS@192.0.2.1:104\"\n"),
-            peer("receives = \"WS@127.0.0.1:104\"\n"),
-        ),
+    let in_file = keys("unlock = \"passphrase-file\"\npassphrase_file = \"/nowhere\"\n");
+    let two = || keys("recipients = [\"site\", \"escrow\"]\n");
+    let receives = |host: &str| peer(&format!("receives = \"WS@{host}:104\"\n"));
+    let roles = "[roles]\ncustodians = [\"#1\", \"#2\"]\noperators = [\"#3\"]\n".to_owned();
+    vec![
+        ("opened-images-in-clear", "high", receives("192.0.2.1"), receives("127.0.0.1")),
         ("plain-call", "medium", pacs("").replace("127.0.0.1", "192.0.2.4"), pacs("")),
         ("failed-probe-allowed", "medium", pacs("allow_failed_probe = true\n"), pacs("")),
-        ("no-escrow", "high", keys("archive = \"tag\"\n"), keys("recipients = [\"site\", \"escrow\"]\n")),
-        ("no-escrow", "medium", keys(""), keys("recipients = [\"site\", \"escrow\"]\n")),
-        (
-            "passphrase-file",
-            "medium",
-            keys("unlock = \"passphrase-file\"\npassphrase_file = \"/nowhere\"\n"),
-            keys("unlock = \"passphrase-credential\"\n"),
-        ),
-        (
-            "no-roles",
-            "low",
-            String::new(),
-            "[roles]\ncustodians = [\"#1\", \"#2\"]\noperators = [\"#3\"]\n".to_owned(),
-        ),
-    ];
-    for (check, severity, weak, strong) in cases {
+        ("no-escrow", "high", keys("archive = \"tag\"\n"), two()),
+        ("no-escrow", "medium", keys(""), two()),
+        ("passphrase-file", "medium", in_file, keys("unlock = \"passphrase-credential\"\n")),
+        ("no-roles", "low", String::new(), roles),
+    ]
+}
+
+#[test]
+fn each_weak_choice_of_a_configuration_is_found_and_its_better_twin_is_not() {
+    let (pki, folder) = (Pki::new(), TempDir::new().unwrap());
+    for (check, severity, weak, strong) in [doors(folder.path(), &pki), others()].concat() {
         let weak_found = found(folder.path(), &weak);
         assert!(holds(&weak_found, check, severity), "{check} {severity}: {weak_found:?}\n{weak}");
         let strong_found = found(folder.path(), &strong);
