@@ -112,7 +112,7 @@ pub(super) fn ask(office: &Office, action: Action) -> Result<(Value, String), Ke
 fn approve(office: &Office, settings: &Settings, id: &str) -> Said {
     let (ledger, at) = (&office.ledger, now());
     let request = office.requests.approve(id, &office.person, at).map_err(|problem| {
-        ledger.approval_refused(id, &problem.to_string()).unwrap_or_else(|problem| complain(problem));
+        ledger.approval_refused(id, &problem.to_string()).unwrap_or_else(complain);
         problem.to_string()
     })?;
     let what = request.action.words();
@@ -122,7 +122,7 @@ fn approve(office: &Office, settings: &Settings, id: &str) -> Said {
         Ok(_) => ledger.carried_out(id, &what),
         Err(problem) => ledger.approved_in_vain(id, &what, &problem.to_string()),
     };
-    noted.unwrap_or_else(|problem| complain(problem));
+    noted.unwrap_or_else(complain);
     let said = done.map_err(|problem| format!("{problem}\n{}", problem.advice()))?;
     office.requests.close(id).map_err(|error| error.to_string())?;
     Ok(said)
@@ -152,7 +152,7 @@ fn carry_out(
             let certificate = destroy(&settings.keys, &order, now)?;
             let statement = &certificate.statement;
             // It is done, and the certificate lies there: a record that fails is told, and undoes nothing.
-            office.ledger.destroyed(&certificate).unwrap_or_else(|problem| complain(problem));
+            office.ledger.destroyed(&certificate).unwrap_or_else(complain);
             let text = format!(
                 "Destroyed {} keys of {} studies for good.\nWhat that cannot reach:\n  {}\n\
                  The certificate: `sealgate keys destroyed {} --json`.",

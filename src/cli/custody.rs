@@ -39,7 +39,7 @@ pub(super) fn require(settings: &Settings, wanted: &[Role]) -> Result<(), Exit> 
     office.person.require(wanted, &settings.roles).map_err(|error| {
         let noted = office.ledger.command_refused(&error.to_string());
         complain(error);
-        noted.unwrap_or_else(|problem| complain(problem));
+        noted.unwrap_or_else(complain);
         Exit::Failed
     })
 }

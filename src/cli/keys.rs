@@ -254,7 +254,7 @@ impl Action {
         ledger.uses(deed)?;
         let answer = self.run(settings);
         if let Err(problem) = &answer {
-            ledger.failed(deed, &problem.to_string()).unwrap_or_else(|problem| complain(problem));
+            ledger.failed(deed, &problem.to_string()).unwrap_or_else(complain);
         }
         answer
     }

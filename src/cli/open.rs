@@ -55,7 +55,7 @@ impl Open {
                 let opened = Mutex::default();
                 let exit = self.inputs.run("opening", |input| self.open(input, &archive, &layers, &opened));
                 let opened = opened.into_inner().unwrap_or_else(PoisonError::into_inner);
-                ledger.opened(&opened).unwrap_or_else(|problem| complain(problem));
+                ledger.opened(&opened).unwrap_or_else(complain);
                 exit
             }
             Err(exit) => exit,

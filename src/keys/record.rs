@@ -177,7 +177,7 @@ impl KeyRecord {
     fn length(&self) -> usize {
         let bodies = self.recipients.iter().map(|r| r.body.len().saturating_add(RECIPIENT_HEADER_LENGTH));
         let shred_key = if self.shred_key.is_some() { KEY_ID_LENGTH } else { 0 };
-        bodies.fold(HEADER_LENGTH + shred_key + SEAL_LENGTH, usize::saturating_add)
+        bodies.fold(HEADER_LENGTH + SEAL_LENGTH, usize::saturating_add).saturating_add(shred_key)
     }
 }
 

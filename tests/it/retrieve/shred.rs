@@ -18,7 +18,7 @@ fn run_as(front: &Front, uid: &str, arguments: &[&str]) -> (bool, Value, String)
         .env("SUDO_UID", uid)
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let said = String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned();
     (output.status.success(), serde_json::from_slice(&output.stdout).unwrap_or_default(), said)
 }
 
