@@ -7,9 +7,12 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use tracing::info;
 
+use super::custody::{self, Office};
 use super::{ConfigArgs, Exit, complain};
+use crate::custody::Role;
 use crate::dicom::Uid;
 use crate::flow::audit::AUDIT;
+use crate::flow::audit_custody::Ledger;
 use crate::handover::{
     self, Contents, Handover, HandoverError, Picture, find, hide, read_codes, write_codes,
 };
@@ -17,7 +20,8 @@ use crate::keys::store::KeyStore;
 use crate::keys::{
     Argon2Cost, Config, Keyring, KeysError, Passphrase, PublicKek, RecipientName, write_new_file,
 };
-use crate::{settings, telemetry};
+use crate::settings::{self, Settings};
+use crate::telemetry;
 
 /// Longest text that is embedded.
 const TEXT_BYTES_MAX: u64 = 4096;
@@ -150,10 +154,13 @@ impl HandoverCommand {
             complain(error);
             return Exit::Configuration;
         }
+        if let Err(exit) = self.permitted(&settings) {
+            return exit;
+        }
         let keys = &settings.keys;
         let said = match &self.action {
-            Action::Export(export) => export.run(keys),
-            Action::Import(import) => import.run(keys),
+            Action::Export(export) => export.run(keys, &Office::of(&settings).ledger),
+            Action::Import(import) => import.run(keys, &Office::of(&settings).ledger),
             Action::Embed(embed) => embed.run(keys),
             Action::Extract(extract) => extract.run(keys),
         };
@@ -181,6 +188,16 @@ impl HandoverCommand {
     }
 }
 
+impl HandoverCommand {
+    /// Keys leave and come through the hands of those who hold them; texts in images are nobody's keys.
+    fn permitted(&self, settings: &Settings) -> Result<(), Exit> {
+        match &self.action {
+            Action::Export(_) | Action::Import(_) => custody::require(settings, &[Role::Custodian]),
+            Action::Embed(_) | Action::Extract(_) => Ok(()),
+        }
+    }
+}
+
 impl To {
     /// Runs `with` the public key that is meant.
     fn with<T>(
@@ -203,7 +220,7 @@ fn password(file: Option<&PathBuf>) -> Result<Option<Passphrase>, HandoverError>
 }
 
 impl Export {
-    fn run(&self, config: &Config) -> Result<Said, HandoverError> {
+    fn run(&self, config: &Config, ledger: &Ledger) -> Result<Said, HandoverError> {
         let password = password(self.password_file.as_ref())?;
         if let Some(password) = &password {
             password.check_strength()?;
@@ -216,6 +233,8 @@ impl Export {
             let package = handover::seal(Contents::Keys, &gathered.to_bytes()?, kek, password)?;
             Ok((package, kek.id().to_string()))
         })?;
+        let text = format!("handover export: {count} keys for key {kek}");
+        ledger.uses_about(&text, self.study.as_str()).map_err(KeysError::from)?;
         let (files, carrier) = self.write(&package)?;
         info!(
             target: AUDIT, study = %self.study, keys = count, kek, carrier, with_password = password.is_some(),
@@ -255,7 +274,7 @@ impl Export {
 }
 
 impl Import {
-    fn run(&self, config: &Config) -> Result<Said, HandoverError> {
+    fn run(&self, config: &Config, ledger: &Ledger) -> Result<Said, HandoverError> {
         let password = password(self.password_file.as_ref())?;
         let files = self.files.iter().map(fs::read).collect::<Result<Vec<_>, _>>()?;
         let (package, carrier) = unpacked(files)?;
@@ -264,6 +283,8 @@ impl Import {
         let plain = handover::open(Contents::Keys, &package, archive.keyring(), password.as_ref())?;
         let taken = Handover::parse(&plain)?;
         let (study, count) = (taken.study.clone(), taken.keys.len());
+        let text = format!("handover import: {count} keys");
+        ledger.uses_about(&text, study.as_str()).map_err(KeysError::from)?;
         let new = taken.keep(&archive, &store as &dyn KeyStore)?;
         info!(target: AUDIT, study = %study, keys = count, new, carrier, "keys taken in from another site");
         let sentence = format!("Took in {count} keys of study {study}, {new} of them new.");

@@ -8,9 +8,10 @@ use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
+use super::custody::{self, Office};
 use super::keys_custody::{self, Destroyed, Escrow, Lift, Meant};
 use super::time::{unix_millis, utc};
-use super::{ConfigArgs, Exit, complain, custody};
+use super::{ConfigArgs, Exit, complain};
 use crate::custody::Role;
 use crate::dicom::{AeTitle, Uid};
 use crate::keys::store::{Filter, KeyStore, StoredKey, restore, verify_backup};
@@ -191,7 +192,7 @@ impl Keys {
         if let Err(exit) = custody::require(&settings, self.action.roles()) {
             return exit;
         }
-        let answer = settings.keys.check().and_then(|()| self.action.run(&settings));
+        let answer = settings.keys.check().and_then(|()| self.action.recorded(&settings));
         report(answer, common.json)
     }
 }
@@ -222,6 +223,40 @@ impl Action {
             Self::Backup(_) | Self::ExportPublic(_) | Self::Signer(_) => &[Role::Operator, Role::Custodian],
             _ => &[Role::Custodian],
         }
+    }
+
+    /// What the audit trail says that somebody did; nothing for looking, and for what has records of its own.
+    const fn deed(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Init(_) => "keys init",
+            Self::Rotate(_) => "keys rotate",
+            Self::Rewrap(_) => "keys rewrap",
+            Self::Dual(_) => "keys dual",
+            Self::Signer(_) => "keys signer",
+            Self::Backup(_) => "keys backup",
+            Self::Restore(_) => "keys restore",
+            Self::ExportPublic(_) => "keys export-public",
+            Self::Escrow(_) => "keys escrow",
+            Self::List(_)
+            | Self::Verify(_)
+            | Self::Holds(_)
+            | Self::Destroyed(_)
+            | Self::Hold(_)
+            | Self::Lift(_)
+            | Self::Shred(_) => return None,
+        })
+    }
+
+    /// Runs it with a record before, and another one where it fails.
+    fn recorded(&self, settings: &Settings) -> Result<Answer, KeysError> {
+        let Some(deed) = self.deed() else { return self.run(settings) };
+        let ledger = Office::of(settings).ledger;
+        ledger.uses(deed)?;
+        let answer = self.run(settings);
+        if let Err(problem) = &answer {
+            ledger.failed(deed, &problem.to_string()).unwrap_or_else(complain);
+        }
+        answer
     }
 
     fn run(&self, settings: &Settings) -> Result<Answer, KeysError> {

@@ -2,14 +2,17 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::Args;
 use serde_json::json;
 
 use super::batch::{Input, Inputs, Outcome, Outputs};
+use super::custody::{self, Office};
 use super::{ConfigArgs, Exit, complain, open_archive};
 use crate::cipher::{DualKeys, Layers};
+use crate::custody::Role;
+use crate::dicom::Uid;
 use crate::keygen::Engines;
 use crate::keys::{Archive, Binding as KeyBinding, KeysError, Source};
 use crate::seal::{Changes, Claim, FileError, HeaderMode, SignerKey, open_file};
@@ -35,12 +38,25 @@ impl Open {
     pub(super) fn run(self) -> Exit {
         match open_archive(&self.config) {
             Ok((settings, archive)) => {
+                let ledger = match custody::require(&settings, &[Role::Custodian]) {
+                    Ok(()) => Office::of(&settings).ledger,
+                    Err(exit) => return exit,
+                };
+                // No image is opened without a record: that it begins is durable before the first one.
+                if let Err(problem) = ledger.uses("open: images are opened at a terminal") {
+                    complain(KeysError::from(problem));
+                    return Exit::Failed;
+                }
                 let dual = archive.keyring().dual_keys().unwrap_or_else(|error| {
                     complain(error);
                     DualKeys::default()
                 });
                 let layers = Layers::new(Arc::new(Engines::new(&settings.keygen))).with_dual(dual);
-                self.inputs.run("opening", |input| self.open(input, &archive, &layers))
+                let opened = Mutex::default();
+                let exit = self.inputs.run("opening", |input| self.open(input, &archive, &layers, &opened));
+                let opened = opened.into_inner().unwrap_or_else(PoisonError::into_inner);
+                ledger.opened(&opened).unwrap_or_else(complain);
+                exit
             }
             Err(exit) => exit,
         }
@@ -51,6 +67,7 @@ impl Open {
         input: &Input,
         archive: &Archive,
         layers: &Layers,
+        done: &Mutex<Vec<Uid>>,
     ) -> Result<Outcome, FileError<KeysError>> {
         let mode = if self.original { HeaderMode::Original } else { HeaderMode::Current };
         let mut writing = self.outputs.begin(input)?;
@@ -71,6 +88,7 @@ impl Open {
         let tags = |tags: &[dicom_core::Tag]| tags.iter().map(ToString::to_string).collect::<Vec<_>>();
         let Changes { changed, added, removed } = &opened.changes;
         let binding = &opened.binding;
+        done.lock().unwrap_or_else(PoisonError::into_inner).push(binding.sop_instance.clone());
         let signed_by = opened.signer.map(|signer| signed_by(archive, signer));
         Ok(Outcome {
             fields: json!({

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use super::error::HandoverError;
 use super::package::{PACKAGE_BYTES_MAX, Reader};
 use crate::dicom::Uid;
+use crate::keys::shred::is_shred_key;
 use crate::keys::store::{Facts, Filter, KeyStore, StoredKey};
 use crate::keys::{Archive, Binding, Keyring};
 use crate::seal::{ContentKey, KeyId, Suite};
@@ -40,7 +41,9 @@ impl Handover {
     /// Gathers every key of a study from the store.
     pub fn gather(study: &Uid, keyring: &Keyring, store: &dyn KeyStore) -> Result<Self, HandoverError> {
         let filter = Filter { study: Some(study.clone()), ..Filter::default() };
-        let found = store.list(&filter, 0, KEYS_MAX)?;
+        let mut found = store.list(&filter, 0, KEYS_MAX)?;
+        // The content keys go over; what masks them in our images is nothing to another site.
+        found.retain(|stored| !is_shred_key(stored));
         if found.is_empty() {
             return Err(HandoverError::NoKeys);
         }

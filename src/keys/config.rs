@@ -64,6 +64,10 @@ pub struct Config {
     pub folder: PathBuf,
     /// Where wrapped keys are kept: `tag`, `sidecar` or `both`. Default `both`.
     pub archive: ArchiveMode,
+    /// Whether the wrapped key in an instance is worth nothing without a key of its study that only the key store has, so
+    /// that destroying the study's keys reaches it. Then the store, or a backup of it, is needed for every opening.
+    /// Default false.
+    pub shred_key: bool,
     /// The recipients every content key is wrapped for, by name; each must have a key. Default `["site"]`.
     pub recipients: Vec<RecipientName>,
     /// Whether what is sealed is signed by this gateway, with the key that `sealgate keys signer` makes. Default false.
@@ -89,6 +93,7 @@ impl Default for Config {
         Self {
             folder: "/var/lib/sealgate/keys".into(),
             archive: ArchiveMode::default(),
+            shred_key: false,
             recipients: vec![RecipientName::site()],
             sign: false,
             unlock: UnlockMethod::default(),

@@ -61,6 +61,14 @@ pub enum KeysError {
     /// Neither the store nor the instance has a record.
     #[error("no key record is known for key {0}")]
     UnknownKey(KeyId),
+    /// What the instance carries is worth nothing without its study's shred key.
+    #[error("key {key_id} in the instance needs shred key {shred_key}, which the key store does not have")]
+    ShredKeyMissing {
+        /// The content key looked for.
+        key_id: KeyId,
+        /// The shred key it needs.
+        shred_key: KeyId,
+    },
     /// Every place that has a record for the key failed; the first is the most telling.
     #[error("key {key_id} was found in {} and opened from none: {}", places(failures), reasons(failures))]
     NoneOpens {
@@ -223,7 +231,7 @@ impl KeysError {
             }
             Self::NoEntropy(_) => "See what is wrong with the machine's random numbers, then start again.",
             Self::Locked(_) => "Give the passphrase, credential or PIN, then try again.",
-            Self::UnknownKey(_) => {
+            Self::UnknownKey(_) | Self::ShredKeyMissing { .. } => {
                 "Restore the key store from the backup that covers the day the instance was sealed."
             }
             Self::Destroyed { .. } => {

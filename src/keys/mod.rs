@@ -20,6 +20,7 @@ mod record;
 pub mod rotation;
 mod secret;
 pub mod selftest;
+pub(crate) mod shred;
 mod signer;
 pub mod store;
 #[cfg(test)]

@@ -26,6 +26,7 @@ mod generator_shipped;
 mod handover;
 mod harden;
 mod hostile;
+mod hostile_data;
 mod identity;
 mod inspect;
 mod keys;
@@ -45,6 +46,7 @@ mod settings;
 mod spool;
 mod taker;
 mod tls;
+mod weak;
 mod wire;
 
 #[cfg(feature = "peers")]

@@ -32,7 +32,7 @@ fn original() -> Vec<u8> {
 
 fn seal(signer: Option<Signer>) -> Vec<u8> {
     let mut out = Cursor::new(Vec::new());
-    let new_seal = |sop_class, sop_instance| {
+    let new_seal = |sop_class, sop_instance, _| {
         let binding =
             Binding { suite: Suite::DeepKeyGen, key_id: KeyId::new([9; 16]), sop_class, sop_instance };
         Ok::<_, std::convert::Infallible>(NewSeal { binding, key: ContentKey::new(KEY), key_record: None })
