@@ -14,7 +14,7 @@ use crate::keys::keyring::{KekInfo, Keyring};
 use crate::keys::record::{KeyRecord, RecordError};
 use crate::keys::store::{Done, Facts, Filter, KeyStore, NewKey, OriginalAttributes, Write};
 use crate::keys::wrap::Binding;
-use crate::seal::{ContentKey, KeyId, Signer};
+use crate::seal::{Claim, ContentKey, KeyId, Signer, SignerKey};
 
 /// Versions of one instance that are looked at for what its original was.
 const ORIGINALS_MAX: usize = 256;
@@ -28,6 +28,8 @@ pub struct Archive {
     store: Option<Arc<dyn KeyStore>>,
     tombstones: Option<Tombstones>,
     signer: Option<Signer>,
+    /// Whose signature opening asks for; none where it asks for none.
+    trusted: Option<Vec<SignerKey>>,
 }
 
 /// Where a content key was found.
@@ -94,7 +96,7 @@ impl Archive {
             return Err(KeysError::Config("the archive mode needs a key store, and none is open".into()));
         }
         keyring.current()?;
-        Ok(Self { mode, keyring, store, tombstones: None, signer: None })
+        Ok(Self { mode, keyring, store, tombstones: None, signer: None, trusted: None })
     }
 
     /// The same, giving out no key that was destroyed, wherever a copy of it is.
@@ -107,6 +109,12 @@ impl Archive {
     #[must_use]
     pub fn with_signer(self, signer: Signer) -> Self {
         Self { signer: Some(signer), ..self }
+    }
+
+    /// The same, giving out no key of an instance that none of these gateways signed.
+    #[must_use]
+    pub fn with_trusted(self, signers: Vec<SignerKey>) -> Self {
+        Self { trusted: Some(signers), ..self }
     }
 
     /// What new seals are signed with, if they are.
@@ -124,6 +132,7 @@ impl Archive {
             store: None,
             tombstones: None,
             signer: None,
+            trusted: None,
         }
     }
 
@@ -201,6 +210,19 @@ impl Archive {
             }
         }
         Err(combine(key_id, failures))
+    }
+
+    /// The content key of an instance that is to be opened: like [`Archive::find`], where its signer does.
+    ///
+    /// The signer is part of what the stream's keys follow from, and the opener verifies its signature.
+    pub fn find_to_open(&self, claim: &Claim) -> Result<Found, KeysError> {
+        match (&self.trusted, claim.signer) {
+            (None, _) => {}
+            (Some(_), None) => return Err(KeysError::Unsigned),
+            (Some(trusted), Some(signer)) if trusted.contains(&signer) => {}
+            (Some(_), Some(signer)) => return Err(KeysError::Signer(signer)),
+        }
+        self.find(claim.binding.key_id, claim.key_record.as_deref(), &Binding::from(&claim.binding))
     }
 
     /// What the original of an instance was, as the store keeps it; of several originals with one UID, the one that was
