@@ -56,22 +56,20 @@ mod tests {
             |bytes: &[u8]| [&ITEM[..], &u32::try_from(bytes.len()).unwrap().to_le_bytes(), bytes].concat();
         let all =
             [item(&[]), item(&[1; 30]), item(&[2; 4]), vec![0xFE, 0xFF, 0xDD, 0xE0, 0, 0, 0, 0]].concat();
-        for piece in 1..all.len() {
+        for size in 1..all.len() {
             let (mut fragments, mut found, mut bytes) = (Fragments::default(), Vec::new(), Vec::new());
-            for mut piece in all.chunks(piece) {
-                while !piece.is_empty() {
-                    let (part, later) = fragments.next(piece);
-                    piece = later;
-                    match part {
-                        Part::Bytes(now) => bytes.extend_from_slice(now),
-                        Part::Fragment(now, length) => {
-                            bytes.extend_from_slice(now);
-                            found.push((bytes.len(), length));
-                        }
-                    }
+            for piece in all.chunks(size) {
+                let mut left = piece;
+                while !left.is_empty() {
+                    let (part, later) = fragments.next(left);
+                    let (Part::Bytes(now) | Part::Fragment(now, _)) = part;
+                    bytes.extend_from_slice(now);
+                    let length = if let Part::Fragment(_, length) = part { Some(length) } else { None };
+                    found.extend(length.map(|length| (bytes.len(), length)));
+                    left = later;
                 }
             }
-            assert_eq!((found, &bytes), (vec![(16, 30), (54, 4)], &all), "pieces of {piece}");
+            assert_eq!((found, &bytes), (vec![(16, 30), (54, 4)], &all), "pieces of {size}");
         }
     }
 }

@@ -118,7 +118,7 @@ fn two_sealings_of_one_image_share_neither_parameters_nor_keystream() {
 
 #[test]
 fn one_changed_bit_of_metadata_or_secret_changes_everything() {
-    let plain: Vec<u8> = (0..100_000).map(|at| (at * 7 + at / 256) as u8).collect();
+    let plain: Vec<u8> = (0..100_000_u32).map(|at| (at * 7 + at / 256) as u8).collect();
     for suite in SUITES {
         let turned = |secret: [u8; 32], metadata: &[u8]| {
             let (_, mut layer) =

@@ -31,14 +31,12 @@ impl Original {
     pub(crate) fn new(syntax: &str, frames: usize, (rows, columns, bits): (u16, u16, u16)) -> Self {
         let [class, instance] = ["1.2.840.10008.5.1.4.1.1.7", "2.25.77"].map(|uid| Uid::parse(uid).unwrap());
         let mut out = Self(part10::write(&class, &instance, syntax));
-        out.short(0x0008_0016, b"UI", class.as_str().as_bytes());
-        out.short(0x0008_0018, b"UI", instance.as_str().as_bytes());
-        out.short(0x0020_000D, b"UI", b"2.25.1");
-        for (tag, number) in [(0x0028_0002, 1_u16)] {
-            out.short(tag, b"US", &number.to_le_bytes());
-        }
-        out.short(0x0028_0004, b"CS", b"MONOCHROME2");
-        out.short(0x0028_0008, b"IS", frames.to_string().as_bytes());
+        out.short(0x0008_0016, *b"UI", class.as_str().as_bytes());
+        out.short(0x0008_0018, *b"UI", instance.as_str().as_bytes());
+        out.short(0x0020_000D, *b"UI", b"2.25.1");
+        out.short(0x0028_0002, *b"US", &1_u16.to_le_bytes());
+        out.short(0x0028_0004, *b"CS", b"MONOCHROME2");
+        out.short(0x0028_0008, *b"IS", frames.to_string().as_bytes());
         let high = bits - 1;
         let numbers = [
             (0x0028_0010, rows),
@@ -48,7 +46,9 @@ impl Original {
             (0x0028_0102, high),
             (0x0028_0103, 0),
         ];
-        numbers.iter().for_each(|(tag, number)| out.short(*tag, b"US", &number.to_le_bytes()));
+        for (tag, number) in numbers {
+            out.short(tag, *b"US", &number.to_le_bytes());
+        }
         out
     }
 
@@ -57,37 +57,37 @@ impl Original {
         self.0.extend_from_slice(&(tag as u16).to_le_bytes());
     }
 
-    fn short(&mut self, tag: u32, vr: &[u8; 2], value: &[u8]) {
+    fn short(&mut self, tag: u32, vr: [u8; 2], value: &[u8]) {
         self.tag(tag);
         let padded = value.len().next_multiple_of(2);
-        self.0.extend_from_slice(vr);
+        self.0.extend_from_slice(&vr);
         self.0.extend_from_slice(&(padded as u16).to_le_bytes());
         self.0.extend_from_slice(value);
-        let pad = if vr == b"UI" { 0 } else { b' ' };
+        let pad = if &vr == b"UI" { 0 } else { b' ' };
         self.0.resize(self.0.len() + padded - value.len(), pad);
     }
 
-    fn long(&mut self, tag: u32, vr: &[u8; 2], length: u32) {
+    fn long(&mut self, tag: u32, vr: [u8; 2], length: u32) {
         self.tag(tag);
-        self.0.extend_from_slice(vr);
+        self.0.extend_from_slice(&vr);
         self.0.extend_from_slice(&[0, 0]);
         self.0.extend_from_slice(&length.to_le_bytes());
     }
 
     pub(crate) fn native(mut self, value: &[u8]) -> Vec<u8> {
         let padded = value.len().next_multiple_of(2);
-        self.long(0x7FE0_0010, b"OW", padded as u32);
+        self.long(0x7FE0_0010, *b"OW", padded as u32);
         self.0.extend_from_slice(value);
         self.0.resize(self.0.len() + padded - value.len(), 0);
         // Something behind the pixels.
-        self.long(0xFFFC_FFFC, b"OB", 4);
+        self.long(0xFFFC_FFFC, *b"OB", 4);
         self.0.extend_from_slice(&[0; 4]);
         self.0
     }
 
     /// Encapsulated pixels: an offset table, then fragments.
     fn encapsulated(mut self, table: &[u32], fragments: &[Vec<u8>]) -> Vec<u8> {
-        self.long(0x7FE0_0010, b"OB", UNDEFINED);
+        self.long(0x7FE0_0010, *b"OB", UNDEFINED);
         let table: Vec<u8> = table.iter().flat_map(|offset| offset.to_le_bytes()).collect();
         for item in [&table].into_iter().chain(fragments) {
             self.tag(0xFFFE_E000);
@@ -167,8 +167,10 @@ fn compressed_frames_are_found_by_the_table_or_by_their_fragments() {
     let three = [fragments[..2].concat(), fragments[2..5].concat(), fragments[5].clone()];
     let table = [0, start(2), start(5)];
     let mut extended = image(3);
-    extended.long(0x7FE0_0001, b"OV", 24);
-    table.iter().for_each(|offset| extended.0.extend_from_slice(&u64::from(*offset).to_le_bytes()));
+    extended.long(0x7FE0_0001, *b"OV", 24);
+    for offset in table {
+        extended.0.extend_from_slice(&u64::from(offset).to_le_bytes());
+    }
     let cases = [
         (image(3).encapsulated(&table, &fragments), three.to_vec()),
         (extended.encapsulated(&[], &fragments), three.to_vec()),

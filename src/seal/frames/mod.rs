@@ -131,13 +131,13 @@ pub fn open_frame<R: Read + Seek, E>(
 ) -> Result<Frame, FileError<E>> {
     let place = Place::find(file)?;
     let key = find_key(&place.claim).map_err(FileError::Key)?;
-    Ok(frame(place, number, key, layers)?)
+    Ok(frame(place, number, &key, layers)?)
 }
 
 fn frame<R: Read + Seek>(
     place: Place<R>,
     number: u32,
-    key: ContentKey,
+    key: &ContentKey,
     layers: &Layers,
 ) -> Result<Frame, Fault> {
     let (binding, signer) = (place.claim.binding.clone(), place.claim.signer);

@@ -24,7 +24,7 @@ impl<R: Read + Seek> Plain<R> {
     pub(super) fn open(
         mut file: R,
         (at, bytes): (u64, u64),
-        key: ContentKey,
+        key: &ContentKey,
         (binding, signer): (&Binding, Option<SignerKey>),
         layers: &Layers,
     ) -> Result<Self, Fault> {
@@ -32,14 +32,14 @@ impl<R: Read + Seek> Plain<R> {
         let mut prefix = [0; PREFIX_BYTES];
         file.seek(SeekFrom::Start(at))?;
         file.read_exact(&mut prefix)?;
-        let opener = ChunkOpener::new(&key, &context, &prefix, bytes)?;
+        let opener = ChunkOpener::new(key, &context, &prefix, bytes)?;
         let mut chunks = ChunkReader::new(file, at, opener);
         chunks.hold(chunks.opener.last())?;
         let layer = match (binding.suite.inner(), prefix.first_chunk()) {
             (Some(kind), Some(salt)) => {
                 let mut parameters = Vec::new();
                 chunks.read(0, kind.parameter_bytes(), &mut parameters)?;
-                let units = layers.to_open_units(kind, &parameters, &layer_seed(&key, salt, &context))?;
+                let units = layers.to_open_units(kind, &parameters, &layer_seed(key, salt, &context))?;
                 Some(LayerReader { units, kind, held: None, unit: Zeroizing::new(Vec::new()) })
             }
             _ => None,

@@ -79,7 +79,7 @@ impl<R: Read + Seek> Place<R> {
     }
 
     /// Opens the stream.
-    pub(super) fn open(self, key: ContentKey, layers: &Layers) -> Result<Plain<R>, Fault> {
+    pub(super) fn open(self, key: &ContentKey, layers: &Layers) -> Result<Plain<R>, Fault> {
         let Self { file, claim, header, stream_at } = self;
         Plain::open(file, (stream_at, header.stream_bytes), key, (&claim.binding, claim.signer), layers)
     }
