@@ -18,7 +18,7 @@ use crate::keys::store::{Filter, KeyStore, StoredKey, restore, verify_backup};
 use crate::keys::write_new_file;
 use crate::keys::{
     Algorithm, Config, DualKeyInfo, KekInfo, Keyring, KeysError, NewCustody, RecipientName, destroy, dual,
-    rotation, selftest,
+    rotation, selftest, signer,
 };
 use crate::settings::{self, Settings};
 
@@ -527,20 +527,22 @@ impl Backup {
         let (_, checked) = verify_backup(&self.file, &mut bar_updates(&bar))?;
         bar.finish_and_clear();
         let dual = dual::back_up(&config.keyring_path(), &self.file)?;
+        let signers = signer::back_up(&config.keyring_path(), &self.file)?;
         let text = format!(
-            "Backed up {} keys in {} records to {}, {} dual keys beside it.\nKeep the key files of {} apart from it: without them it opens \
+            "Backed up {} keys in {} records to {}, {} dual keys and {} signing keys beside it.\nKeep the key files of {} apart from it: without them it opens \
              nothing.{}",
             manifest.counts.keys,
             manifest.counts.records,
             self.file.display(),
             dual.len(),
+            signers.len(),
             config.keyring_path().display(),
             lines(&checked.problems)
         );
         let good = checked.problems.is_empty();
         Ok(Answer {
             good,
-            fields: json!({ "manifest": manifest, "dual_keys": dual, "problems": checked.problems }),
+            fields: json!({ "manifest": manifest, "dual_keys": dual, "signers": signers, "problems": checked.problems }),
             text,
         })
     }
@@ -552,6 +554,7 @@ impl Backup {
         // An older backup has what was destroyed since; the tombstones lie outside of it.
         let again = destroy::reapply(config, &config.open_store()?)?;
         let dual = dual::restore(&config.keyring_path(), &self.file)?;
+        let signers = signer::restore(&config.keyring_path(), &self.file)?;
         let before = restored.replaced.as_ref();
         let before =
             before.map_or(String::new(), |path| format!("\nThe store before it is {}.", path.display()));
@@ -560,12 +563,15 @@ impl Backup {
             _ => format!("\n{again} of them were destroyed before, and are destroyed again."),
         };
         let text = format!(
-            "Restored {} keys to {}, and {} dual keys.{before}{destroyed}\n`sealgate keys verify` tries whether they open.",
+            "Restored {} keys to {}, {} dual keys and {} signing keys.{before}{destroyed}\n`sealgate keys verify` tries whether they open.",
             restored.manifest.counts.keys,
             config.store_path().display(),
-            dual.len()
+            dual.len(),
+            signers.len()
         );
-        Ok(Answer::good(json!({ "restored": restored, "destroyed_again": again, "dual_keys": dual }), text))
+        let fields =
+            json!({ "restored": restored, "destroyed_again": again, "dual_keys": dual, "signers": signers });
+        Ok(Answer::good(fields, text))
     }
 }
 
