@@ -25,6 +25,7 @@ mod generator;
 mod generator_shipped;
 mod handover;
 mod harden;
+mod help;
 mod hostile;
 mod identity;
 mod inspect;
