@@ -43,6 +43,7 @@ mod seal_signed;
 mod seal_xor;
 mod services;
 mod settings;
+mod settings_document;
 mod spool;
 mod taker;
 mod tls;
