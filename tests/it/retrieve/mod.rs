@@ -7,6 +7,7 @@ mod keystream;
 mod migrate;
 mod rules;
 pub(crate) mod site;
+mod soak;
 mod suites;
 mod transcode;
 
