@@ -13,11 +13,13 @@
     reason = "tests make their data up, and know how large it is"
 )]
 
+mod alarms;
 mod architecture;
 mod association;
 mod audit;
 mod custody;
 mod demo;
+mod errors;
 mod evaluate;
 mod faults;
 mod gateway;
