@@ -49,12 +49,20 @@ struct Common {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Seal the keys of a study for another site: as a file, as QR codes, or hidden in a picture
+    #[command(
+        after_help = "Example: sealgate handover export --study 1.2.840.113619.2.5 --to north.kek --out keys.handover"
+    )]
     Export(Export),
     /// Take in the keys that another site sealed for this one: from its file, pictures of its codes, or its cover
+    #[command(after_help = "Example: sealgate handover import keys.handover")]
     Import(Import),
     /// Embed a small text in an image, so that the image can be had back bit for bit
+    #[command(
+        after_help = "Example: sealgate handover embed image.dcm --text patient.txt --to north.kek --out carrier.dcm"
+    )]
     Embed(Embed),
     /// Take the text out of an image, and put the image back as it was
+    #[command(after_help = "Example: sealgate handover extract carrier.dcm --out image.dcm")]
     Extract(Extract),
 }
 

@@ -24,6 +24,7 @@ use crate::settings::{self, Settings};
 
 /// Make, list, rotate, back up and verify keys
 #[derive(Debug, Args)]
+#[command(after_help = "Example: sealgate keys init")]
 pub(super) struct Keys {
     #[command(subcommand)]
     action: Action,
@@ -36,35 +37,58 @@ enum Action {
         sealgate keys init --recipient escrow --public escrow.kek")]
     Init(NewKey),
     /// List key encryption keys, or with a condition the sealed instances in the key store
+    #[command(after_help = "Example: sealgate keys list --study 1.2.840.113619.2.5 --json")]
     List(List),
     /// Make a new key the current one of a recipient; the old one stays for opening
+    #[command(after_help = "Example: sealgate keys rotate")]
     Rotate(NewKey),
     /// Make the site's key for the suite `dual`; again makes the next, and the older ones stay for opening
+    #[command(after_help = "Example: sealgate keys dual")]
     Dual(Common),
     /// Make the key that this gateway signs with, export its public half, or take in that of another gateway
+    #[command(after_help = "Example: sealgate keys signer --export north.signer")]
     Signer(SignerArgs),
     /// Wrap every stored key for the current recipients; images are not touched
+    #[command(after_help = "Example: sealgate keys rewrap")]
     Rewrap(Common),
     /// Copy the key store to a new file while the service runs
+    #[command(after_help = "Example: sealgate keys backup /mnt/backup/keys-2026-01-31.db")]
     Backup(Backup),
     /// Put a backup in the place of the key store; the service has to be stopped
+    #[command(after_help = "Example: sealgate keys restore /mnt/backup/keys-2026-01-31.db")]
     Restore(Backup),
     /// Check the store and whether every stored key opens with the present keyring
+    #[command(after_help = "Example: sealgate keys verify --sample 1000")]
     Verify(Verify),
     /// Write the public half of a recipient's current key, for another site to wrap for
+    #[command(after_help = "Example: sealgate keys export-public --out north.kek")]
     ExportPublic(ExportPublic),
     /// Keep an escrow key in shares that so many persons have to put together
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Example: sealgate keys escrow split --shares 5 --needed 3 --out escrow/"
+    )]
     Escrow(Escrow),
     /// Put studies or keys on legal hold: nobody destroys them
+    #[command(
+        after_help = "Example: sealgate keys hold --study 1.2.840.113619.2.5 --reason \"court order 17/26\""
+    )]
     Hold(Meant),
     /// Show the legal holds
+    #[command(after_help = "Example: sealgate keys holds")]
     Holds(Common),
     /// Ask for a legal hold to be lifted; a second custodian approves
+    #[command(
+        after_help = "Example: sealgate keys lift 5c1d09ee7ab2 --reason \"court order 17/26 is closed\""
+    )]
     Lift(Lift),
     /// Ask for keys to be destroyed for good, so that their images never open again; a second custodian approves
+    #[command(
+        after_help = "Example: sealgate keys shred --study 1.2.840.113619.2.5 --reason \"retention time is over\""
+    )]
     Shred(Meant),
     /// Show what was destroyed, with its certificates
+    #[command(after_help = "Example: sealgate keys destroyed --json")]
     Destroyed(Destroyed),
 }
 

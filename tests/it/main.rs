@@ -13,11 +13,13 @@
     reason = "tests make their data up, and know how large it is"
 )]
 
+mod alarms;
 mod architecture;
 mod association;
 mod audit;
 mod custody;
 mod demo;
+mod errors;
 mod evaluate;
 mod faults;
 mod gateway;
@@ -25,6 +27,7 @@ mod generator;
 mod generator_shipped;
 mod handover;
 mod harden;
+mod help;
 mod hostile;
 mod hostile_data;
 mod identity;
@@ -45,6 +48,7 @@ mod seal_signed;
 mod seal_xor;
 mod services;
 mod settings;
+mod settings_document;
 mod spool;
 mod taker;
 mod tls;
