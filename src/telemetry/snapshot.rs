@@ -124,10 +124,10 @@ pub struct Spool {
 pub struct Keys {
     /// Whether images can be opened here.
     pub unlocked: bool,
-    /// Keys in the key store; nothing where there is none or it does not answer.
-    pub stored: Option<u64>,
-    /// What the key store answers where it does not count.
-    pub problem: Option<String>,
+    /// Whom new content keys are wrapped for.
+    pub recipients: Vec<String>,
+    /// Why the key store takes nothing any more, if so.
+    pub stopped: Option<String>,
 }
 
 /// The generator.

@@ -26,6 +26,7 @@ mod generator_shipped;
 mod handover;
 mod harden;
 mod hostile;
+mod http;
 mod identity;
 mod inspect;
 mod keys;

@@ -3,6 +3,7 @@
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::{Registry, Unit};
 
 use super::labels::{
@@ -33,6 +34,11 @@ macro_rules! group {
         }
 
         impl $name {
+            /// Each metric's name and type.
+            pub(super) const NAMES: &[(&str, MetricType)] = &[
+                $((concat!("sealgate_", $metric, group!(@unit $($unit)?)), <$type as TypedMetric>::TYPE),)*
+            ];
+
             pub(super) fn new(registry: &mut Registry) -> Self {
                 let group = Self { $($field: $make,)* };
                 $(group!(@register registry, $metric, $help, group.$field.clone() $(, $unit)?);)*
@@ -40,6 +46,9 @@ macro_rules! group {
             }
         }
     };
+    (@unit Seconds) => { "_seconds" };
+    (@unit Bytes) => { "_bytes" };
+    (@unit) => { "" };
     (@register $registry:ident, $metric:literal, $help:literal, $value:expr, $unit:ident) => {
         $registry.register_with_unit($metric, $help, Unit::$unit, $value);
     };

@@ -202,6 +202,10 @@ impl<S: Labels, M: Clone + EncodeMetric + TypedMetric> EncodeMetric for Each<S, 
     }
 }
 
+impl<S, M: TypedMetric> TypedMetric for Each<S, M> {
+    const TYPE: MetricType = M::TYPE;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

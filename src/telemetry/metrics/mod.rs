@@ -7,10 +7,12 @@ mod groups;
 mod labels;
 mod text;
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 pub use prometheus_client::metrics::counter::Counter;
 pub use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 pub use groups::{
@@ -87,6 +89,24 @@ impl Metrics {
         self.audit.behind.clear();
         self.engine.info.clear();
     }
+}
+
+/// The names of all samples that there can be, as rules and dashboards use them.
+#[must_use]
+pub fn sample_names() -> BTreeSet<String> {
+    let groups = [
+        Association::NAMES, Store::NAMES, Seal::NAMES, Spool::NAMES, Forward::NAMES, Retrieve::NAMES, Open::NAMES,
+        Keys::NAMES, Pool::NAMES, Engine::NAMES, Tls::NAMES, Audit::NAMES, Process::NAMES,
+    ];
+    let samples = |(name, kind): &(&str, MetricType)| -> Vec<String> {
+        let suffixes: &[&str] = match kind {
+            MetricType::Counter => &["_total"],
+            MetricType::Histogram => &["_bucket", "_sum", "_count"],
+            _ => &[""],
+        };
+        suffixes.iter().map(|suffix| format!("{name}{suffix}")).collect()
+    };
+    groups.into_iter().flatten().flat_map(samples).collect()
 }
 
 /// The metrics of this process. Like the log there is one set of them, whoever counts.
