@@ -85,10 +85,16 @@ impl House for Hall {
 
     fn retry(&self, entry: Option<&str>, by: &Admin) -> Result<usize, String> {
         let rooms = self.rooms.as_ref().ok_or("there is no route, so nothing is forwarded")?;
-        let entries = entry.map(|id| id.parse().map_err(|_| format!("{id:?} is no entry of the spool")));
+        let entries =
+            entry.map(|id| id.parse::<EntryId>().map_err(|_| format!("{id:?} is no entry of the spool")));
         let entries: Vec<EntryId> = entries.transpose()?.into_iter().collect();
-        let request =
-            Request { wish: Wish::Retry, entries, destination: None, reason: String::new(), by: by.name.clone() };
+        let request = Request {
+            wish: Wish::Retry,
+            entries,
+            destination: None,
+            reason: String::new(),
+            by: by.name.clone(),
+        };
         let reply = flow::decide(rooms, &request);
         match reply.problems.first() {
             Some(problem) if reply.changed == 0 => Err(problem.clone()),
@@ -108,7 +114,8 @@ impl House for Hall {
             time: rfc3339(u64::try_from(seal.sealed_unix_millis).unwrap_or(0)),
         });
         let filter = Filter { about: Some(uid.to_string()), ..Filter::default() };
-        Ok(Study { seals: seals.collect(), records: self.recorded(&filter, SHOWN_MAX)? })
+        let records = if self.settings.audit.on { self.recorded(&filter, SHOWN_MAX)? } else { Vec::new() };
+        Ok(Study { seals: seals.collect(), records })
     }
 
     fn records(&self, wanted: &Wanted, limit: usize) -> Result<Vec<Recorded>, String> {
@@ -125,8 +132,15 @@ impl House for Hall {
     fn emergencies(&self) -> Result<Vec<Emergency>, String> {
         let rooms = self.rooms.as_ref().ok_or("there is no route, so nothing is opened")?;
         let now = now_unix();
-        let mut found: Vec<Emergency> =
-            rooms.release.grants.load().map_err(|error| error.to_string())?.all().iter().map(|grant| emergency(grant, now)).collect();
+        let mut found: Vec<Emergency> = rooms
+            .release
+            .grants
+            .load()
+            .map_err(|error| error.to_string())?
+            .all()
+            .iter()
+            .map(|grant| emergency(grant, now))
+            .collect();
         found.reverse();
         found.truncate(SHOWN_MAX);
         Ok(found)
@@ -138,7 +152,9 @@ impl House for Hall {
             return Err(format!("there is no peer {peer:?}"));
         }
         if self.settings.roles.separates() && !by.has(&[Role::Custodian]) {
-            return Err("an operator opens no emergency access alone: ask for one with `sealgate grant`".to_owned());
+            return Err(
+                "an operator opens no emergency access alone: ask for one with `sealgate grant`".to_owned()
+            );
         }
         let seconds = minutes.saturating_mul(60);
         let opened = rooms.release.grants.open(peer, seconds, reason, &by.name, now_unix());
@@ -172,7 +188,8 @@ impl House for Hall {
 impl Hall {
     /// The newest records that fit. One search at a time: each reads the whole trail.
     fn recorded(&self, filter: &Filter, limit: usize) -> Result<Vec<Recorded>, String> {
-        let _turn = self.searching.try_lock().map_err(|_| "somebody else searches the audit trail now, try again")?;
+        let _turn =
+            self.searching.try_lock().map_err(|_| "somebody else searches the audit trail now, try again")?;
         if !self.settings.audit.on || self.rooms.is_none() {
             return Err("there is no audit trail".to_owned());
         }
@@ -254,11 +271,10 @@ fn seconds(time: SystemTime) -> u64 {
 
 /// What the system says of this process; zeros where it says nothing.
 fn process() -> Process {
-    let pages = fs::read_to_string("/proc/self/statm").ok();
-    let pages = pages.and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok()).unwrap_or(0);
-    let page_bytes = rustix::param::page_size() as u64;
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
     let descriptors = fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count() as u64);
-    Process { resident_bytes: pages.saturating_mul(page_bytes), descriptors }
+    Process { resident_bytes: resident.unwrap_or(0).saturating_mul(1024), descriptors }
 }
 
 /// Why it does not take what it is there for.

@@ -71,7 +71,9 @@ pub enum ServeError {
     #[error(transparent)]
     Probe(SettingsError),
     /// The web server.
-    #[error("the web server cannot listen on {address}: {error}; choose another http.address, or stop what uses this one")]
+    #[error(
+        "the web server cannot listen on {address}: {error}; choose another http.address, or stop what uses this one"
+    )]
     Web {
         /// Where.
         address: SocketAddr,

@@ -87,7 +87,9 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
 pub fn ask(spool: &Path) -> Result<Snapshot, StatusError> {
     let path = socket(spool);
     let mut stream = UnixStream::connect(&path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => StatusError::NotRunning(spool.to_owned()),
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            StatusError::NotRunning(spool.to_owned())
+        }
         io::ErrorKind::PermissionDenied => StatusError::NotAllowed(spool.to_owned()),
         _ => StatusError::Io(error),
     })?;

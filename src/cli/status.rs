@@ -85,7 +85,11 @@ pub(super) fn bytes(count: u64) -> String {
         (whole, rest, unit) = (whole / 1000, whole % 1000, unit + 1);
     }
     let word = units.get(unit).copied().unwrap_or_default();
-    if unit == 0 || whole >= 100 { format!("{whole} {word}") } else { format!("{whole}.{} {word}", rest / 100) }
+    if unit == 0 || whole >= 100 {
+        format!("{whole} {word}")
+    } else {
+        format!("{whole}.{} {word}", rest / 100)
+    }
 }
 
 fn span(seconds: u64) -> String {
@@ -117,7 +121,12 @@ fn in_words(snapshot: &Snapshot) -> String {
     let _ = writeln!(
         out,
         "since start  {} taken in, {} refused; {} forwarded, {} set aside; {} opened, {} not released",
-        totals.stored, totals.store_refused, totals.forwarded, totals.set_aside, totals.opened, totals.not_opened
+        totals.stored,
+        totals.store_refused,
+        totals.forwarded,
+        totals.set_aside,
+        totals.opened,
+        totals.not_opened
     );
     rooms(snapshot, &mut out);
     destinations(snapshot, &mut out);
@@ -143,7 +152,8 @@ fn rooms(snapshot: &Snapshot, out: &mut String) {
         );
     }
     if let Some(keys) = &snapshot.keys {
-        let state = if keys.unlocked { "unlocked" } else { "locked: images are sealed, and cannot be opened here" };
+        let state =
+            if keys.unlocked { "unlocked" } else { "locked: images are sealed, and cannot be opened here" };
         let _ = writeln!(out, "keys         for {}; {state}", keys.recipients.join(", "));
     }
     match &snapshot.generator {
@@ -161,7 +171,8 @@ fn rooms(snapshot: &Snapshot, out: &mut String) {
         None => {}
     }
     if let Some(audit) = &snapshot.audit {
-        let behind: Vec<String> = audit.behind.iter().map(|(name, count)| format!("; {name} lacks {count}")).collect();
+        let behind: Vec<String> =
+            audit.behind.iter().map(|(name, count)| format!("; {name} lacks {count}")).collect();
         let state = if audit.recording { "recording" } else { "NOT RECORDING" };
         let _ = writeln!(out, "audit trail  {state}, {} records{}", audit.durable, behind.concat());
     }
@@ -185,7 +196,8 @@ fn destinations(snapshot: &Snapshot, out: &mut String) {
         "destination", "address", "state", "waiting", "set aside", "oldest"
     );
     for one in &snapshot.destinations {
-        let state = one.down_seconds.map_or_else(|| "up".to_owned(), |seconds| format!("DOWN {}", span(seconds)));
+        let state =
+            one.down_seconds.map_or_else(|| "up".to_owned(), |seconds| format!("DOWN {}", span(seconds)));
         let oldest = if one.waiting > 0 { span(one.oldest_seconds) } else { "-".to_owned() };
         let _ = writeln!(
             out,
@@ -223,7 +235,11 @@ mod tests {
             ..Snapshot::default()
         };
         let text = in_words(&snapshot);
-        for wanted in ["NOT READY", "archive      ARCHIVE@pacs:104  DOWN 2 min          7          2      60 s", "To look at:\n  the spool is full"] {
+        for wanted in [
+            "NOT READY",
+            "archive      ARCHIVE@pacs:104  DOWN 2 min          7          2      60 s",
+            "To look at:\n  the spool is full",
+        ] {
             assert!(text.contains(wanted), "{wanted}\n{text}");
         }
     }

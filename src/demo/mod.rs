@@ -220,7 +220,8 @@ pub fn before_and_after() -> Result<(Vec<u8>, Vec<u8>), DemoError> {
     let sample = samples::small().map_err(io::Error::other)?;
     let syntax = sample.instance.transfer_syntax;
     let sealed = seal(&sample).map_err(io::Error::other)?;
-    let carrier = TransferSyntax::by_uid(sealed.1).ok_or_else(|| io::Error::other("an unknown transfer syntax"))?;
+    let carrier =
+        TransferSyntax::by_uid(sealed.1).ok_or_else(|| io::Error::other("an unknown transfer syntax"))?;
     let picture = |data_set: &[u8], syntax| {
         Picture::of(data_set, syntax).ok_or_else(|| io::Error::other("it has no picture"))
     };

@@ -244,7 +244,10 @@ pub(crate) fn retrieval_ended(
     let (completed, failed, warning) = counts;
     ended(caller, operation, status);
     for (outcome, count) in [("completed", completed), ("failed", failed), ("warning", warning)] {
-        metrics().retrieve.instances.with(&PeerOutcome::of(caller, outcome), |counter| counter.inc_by(u64::from(count)));
+        metrics()
+            .retrieve
+            .instances
+            .with(&PeerOutcome::of(caller, outcome), |counter| counter.inc_by(u64::from(count)));
     }
     info!(target: AUDIT, %caller, %receiver, operation, completed, failed, warning, %status, "retrieval ended");
 }

@@ -378,7 +378,18 @@ impl End {
             Uid::parse(self.offered.transfer_syntax.uid).expect("a UID of the standard's registry");
         let digest = digest.finish();
         let (key, sealing) = (None, None);
-        self.commit(Taken { draft, transfer_syntax, study, series, patient, protection, sealing, digest, key }).await
+        self.commit(Taken {
+            draft,
+            transfer_syntax,
+            study,
+            series,
+            patient,
+            protection,
+            sealing,
+            digest,
+            key,
+        })
+        .await
     }
 }
 

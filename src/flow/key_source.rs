@@ -6,8 +6,8 @@ use tracing::{error, info};
 
 use crate::cipher::{DualKeys, Layers};
 use crate::keygen::{
-    self, Alarm, Engine, Engines, GeneratorId, GeneratorStore, KeyImage, KeygenError, Pool, PoolConfig, PoolStatus,
-    Seed,
+    self, Alarm, Engine, Engines, GeneratorId, GeneratorStore, KeyImage, KeygenError, Pool, PoolConfig,
+    PoolStatus, Seed,
 };
 use crate::keys::Keyring;
 use crate::seal::{Conditioning, KeySource};

@@ -93,7 +93,9 @@ impl Refused {
     /// The word for it in metrics.
     pub(crate) const fn word(&self) -> &'static str {
         match self {
-            Self::Seal(SealError::Scan(_) | SealError::Uid { .. } | SealError::NoUid(_)) | Self::Scan(_) => "damaged",
+            Self::Seal(SealError::Scan(_) | SealError::Uid { .. } | SealError::NoUid(_)) | Self::Scan(_) => {
+                "damaged"
+            }
             Self::Seal(SealError::Sink(_)) | Self::Spool(_) => "spool",
             Self::Seal(_) => "not-sealed",
             Self::Keys(_) => "keys",

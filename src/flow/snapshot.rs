@@ -42,13 +42,11 @@ fn destinations(gateway: &Gateway, now: u64) -> Vec<Destination> {
     let at = Instant::now();
     let of = |name: &str| counts.iter().find(|(known, _)| **known == *name).map(|(_, counts)| *counts);
     let rules = (gateway.rules)();
-    let known = rules.destinations().iter().map(|one| {
-        Destination {
-            name: one.name.clone(),
-            address: one.address.to_string(),
-            down_seconds: gateway.ways.down_seconds(&one.name, at),
-            ..waits(gateway, &one.name, of(&one.name).unwrap_or_default(), now)
-        }
+    let known = rules.destinations().iter().map(|one| Destination {
+        name: one.name.clone(),
+        address: one.address.to_string(),
+        down_seconds: gateway.ways.down_seconds(&one.name, at),
+        ..waits(gateway, &one.name, of(&one.name).unwrap_or_default(), now)
     });
     let mut found: Vec<Destination> = known.collect();
     // What waits for one that a reload took away is still there.

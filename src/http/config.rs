@@ -112,7 +112,9 @@ mod tests {
             tls: tls.map(ToOwned::to_owned),
             ..Config::default()
         };
-        for good in [Config::default(), at("127.0.0.1:8080", None), at("[::1]:0", None), at("0.0.0.0:443", Some("x"))] {
+        for good in
+            [Config::default(), at("127.0.0.1:8080", None), at("[::1]:0", None), at("0.0.0.0:443", Some("x"))]
+        {
             good.check().unwrap();
         }
         for bad in [at("0.0.0.0:8080", None), at("192.0.2.1:80", None), at("[::]:80", None)] {

@@ -22,7 +22,8 @@ pub(super) async fn snapshot(house: &Arc<dyn House>) -> Snapshot {
 pub(super) async fn metrics(State(web): State<Web>, headers: HeaderMap) -> Response {
     let form = Form::asked_for(headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default());
     let snapshot = snapshot(&web.house).await;
-    ([(CONTENT_TYPE, form.content_type()), (CACHE_CONTROL, "no-store")], encode(&snapshot, form)).into_response()
+    ([(CONTENT_TYPE, form.content_type()), (CACHE_CONTROL, "no-store")], encode(&snapshot, form))
+        .into_response()
 }
 
 /// `/healthz`: the process answers.

@@ -38,7 +38,12 @@ pub struct WebServer {
 
 impl WebServer {
     /// Listens at the address, and answers by this router.
-    pub async fn open(address: SocketAddr, config: &Config, secured: Secured, router: Router) -> io::Result<Self> {
+    pub async fn open(
+        address: SocketAddr,
+        config: &Config,
+        secured: Secured,
+        router: Router,
+    ) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         info!(%address, tls = config.tls, "the web server listens");
@@ -53,7 +58,10 @@ impl WebServer {
     /// Takes no more calls, and ends those that are there.
     pub async fn close(mut self) {
         self.ending.send_replace(true);
-        let _late = timeout(Duration::from_secs(CLOSE_SECONDS), async { while self.tasks.join_next().await.is_some() {} }).await;
+        let _late = timeout(Duration::from_secs(CLOSE_SECONDS), async {
+            while self.tasks.join_next().await.is_some() {}
+        })
+        .await;
     }
 }
 
@@ -100,7 +108,11 @@ impl Door {
         }
     }
 
-    async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(mut self, stream: S, from: SocketAddr) {
+    async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        mut self,
+        stream: S,
+        from: SocketAddr,
+    ) {
         let router = self.router.layer(axum::Extension(ConnectInfo(from)));
         let service = TowerToHyperService::new(router);
         let mut http = http1::Builder::new();

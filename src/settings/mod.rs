@@ -17,7 +17,8 @@ use crate::policy::{
 use crate::seal::Suite;
 use crate::tls::{self, LoadError, Profile, Profiles};
 use crate::{
-    app, association, audit, custody, flow, grants, http, identity, keygen, keys, probe, scu, spool, telemetry,
+    app, association, audit, custody, flow, grants, http, identity, keygen, keys, probe, scu, spool,
+    telemetry,
 };
 
 pub use error::SettingsError;
@@ -154,7 +155,8 @@ impl Settings {
             }
         }
         if let Some(name) = &self.http.tls {
-            Profile::find(&self.tls, name, "http")?.check_for_listener("http", tls::ClientCertificates::None)?;
+            Profile::find(&self.tls, name, "http")?
+                .check_for_listener("http", tls::ClientCertificates::None)?;
         }
         for peer in &self.peers {
             if let Some(name) = &peer.receives_tls {

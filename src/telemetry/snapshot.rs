@@ -214,13 +214,22 @@ impl Totals {
     #[must_use]
     pub fn now(metrics: &Metrics) -> Self {
         let stores = |wanted: fn(&str) -> bool| {
-            metrics.store.instances.sum(|labels, counter: &Counter| if wanted(labels.outcome) { counter.get() } else { 0 })
+            metrics
+                .store
+                .instances
+                .sum(|labels, counter: &Counter| if wanted(labels.outcome) { counter.get() } else { 0 })
         };
         let forwards = |word: &str| {
-            metrics.forward.instances.sum(|labels, counter| if labels.outcome == word { counter.get() } else { 0 })
+            metrics
+                .forward
+                .instances
+                .sum(|labels, counter| if labels.outcome == word { counter.get() } else { 0 })
         };
         let opens = |word: &str| {
-            metrics.open.instances.sum(|labels, counter| if labels.outcome == word { counter.get() } else { 0 })
+            metrics
+                .open
+                .instances
+                .sum(|labels, counter| if labels.outcome == word { counter.get() } else { 0 })
         };
         Self {
             associations: metrics.association.accepted.sum(|_, counter| counter.get()),
@@ -306,7 +315,6 @@ impl Snapshot {
         gauges.pressure.set(i64::from(spool.pressure));
         gauges.failed.set(i64::from(spool.failed.is_some()));
     }
-
 }
 
 impl Generator {

@@ -21,8 +21,8 @@ use crate::flow::audit::{self, Begin, Parties};
 use crate::flow::{Gateway, moment};
 use crate::keys::{Binding, KeysError, Source};
 use crate::policy::{Access, Answer, Facts};
-use crate::telemetry::metrics::{ByReason, metrics};
 use crate::seal::{Claim, ContentKey, HeaderMode, OpenError, Opened, OpenedInstance, Opener};
+use crate::telemetry::metrics::{ByReason, metrics};
 
 /// Bytes that go out in one piece.
 const PIECE_BYTES: usize = 128 * 1024;

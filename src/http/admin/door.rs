@@ -123,7 +123,9 @@ pub(super) async fn log_in(
     let identity = Identity {
         kind: IdentityKind::NameAndPasscode,
         primary: Zeroizing::new(name.as_bytes().to_vec()),
-        secondary: Zeroizing::new(given.password.as_bytes().iter().copied().take(PASSWORD_BYTES_MAX).collect()),
+        secondary: Zeroizing::new(
+            given.password.as_bytes().iter().copied().take(PASSWORD_BYTES_MAX).collect(),
+        ),
         wants_answer: false,
     };
     let Ok(user) = office.verifier.verify(&identity).await else {

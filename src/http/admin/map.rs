@@ -81,7 +81,9 @@ fn short(text: &str, most: usize) -> String {
 }
 
 fn state(one: &Destination) -> String {
-    let way = one.down_seconds.map_or_else(|| texts::UP.to_owned(), |seconds| format!("{} {}", texts::DOWN, span(seconds)));
+    let way = one
+        .down_seconds
+        .map_or_else(|| texts::UP.to_owned(), |seconds| format!("{} {}", texts::DOWN, span(seconds)));
     format!("{way}, {} waiting", one.waiting)
 }
 

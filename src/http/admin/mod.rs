@@ -38,8 +38,7 @@ const SHOWN_MAX: usize = 100;
 /// Largest report that is shown.
 const REPORT_BYTES_MAX: u64 = 16 << 20;
 /// A report brings its styles and pictures in itself, and runs nothing.
-const REPORT_POLICY: &str =
-    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox; frame-ancestors 'none'; base-uri 'none'";
+const REPORT_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox; frame-ancestors 'none'; base-uri 'none'";
 
 /// What the admin page works with.
 pub(super) struct Office {
@@ -94,7 +93,10 @@ pub(super) fn routes() -> Router<Web> {
         .route("/login", get(door::form).post(door::log_in))
         .route("/logout", post(door::log_out))
         .route("/static/style.css", get(|| asset("text/css; charset=utf-8", include_str!("style.css"))))
-        .route("/static/script.js", get(|| asset("text/javascript; charset=utf-8", include_str!("script.js"))))
+        .route(
+            "/static/script.js",
+            get(|| asset("text/javascript; charset=utf-8", include_str!("script.js"))),
+        )
         .route("/static/icon.svg", get(|| asset("image/svg+xml", include_str!("icon.svg"))))
 }
 
@@ -209,7 +211,11 @@ struct Searched {
     uid: String,
 }
 
-async fn studies(State(web): State<Web>, Entered(session): Entered, Query(asked): Query<Searched>) -> Response {
+async fn studies(
+    State(web): State<Web>,
+    Entered(session): Entered,
+    Query(asked): Query<Searched>,
+) -> Response {
     let text = asked.uid.trim().to_owned();
     let found = match Uid::parse(&text) {
         _ if text.is_empty() => None,
@@ -240,16 +246,25 @@ async fn show_emergencies(web: &Web, session: &Session, done: Option<Result<Stri
     page::page(session, "/emergency", texts::EMERGENCY, content)
 }
 
-async fn open_emergency(State(web): State<Web>, Entered(session): Entered, Form(form): Form<Opening>) -> Response {
+async fn open_emergency(
+    State(web): State<Web>,
+    Entered(session): Entered,
+    Form(form): Form<Opening>,
+) -> Response {
     if let Some(refusal) = refused(&session, &form, lists::OPENS) {
         return refusal;
     }
     let by = session.admin.clone();
-    let opened = ask(&web, move |house| house.open_emergency(&form.peer, form.minutes, &form.reason, &by)).await;
+    let opened =
+        ask(&web, move |house| house.open_emergency(&form.peer, form.minutes, &form.reason, &by)).await;
     show_emergencies(&web, &session, Some(opened.map(|()| "The emergency access is open.".to_owned()))).await
 }
 
-async fn end_emergency(State(web): State<Web>, Entered(session): Entered, Form(form): Form<Ending>) -> Response {
+async fn end_emergency(
+    State(web): State<Web>,
+    Entered(session): Entered,
+    Form(form): Form<Ending>,
+) -> Response {
     if let Some(refusal) = refused(&session, &form, lists::OPENS) {
         return refusal;
     }

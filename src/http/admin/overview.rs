@@ -69,11 +69,19 @@ fn graph(title: &str, samples: &[u64]) -> Markup {
     let most = samples.iter().copied().max().unwrap_or(0);
     let minutes = EVERY.as_secs() * SAMPLES_MAX as u64 / 60;
     let now = samples.last().copied().unwrap_or(0);
-    let label = format!("{title} in the last {minutes} minutes: now {now}, at most {most}, in {} seconds", EVERY.as_secs());
-    let points: Vec<String> = samples.iter().rev().zip(0u64..).map(|(sample, back)| {
-        let y = HIGH - 2 - sample.saturating_mul(HIGH - 4) / most.max(1);
-        format!("{},{y}", WIDE.saturating_sub(back * WIDE / (SAMPLES_MAX as u64 - 1)))
-    }).collect();
+    let label = format!(
+        "{title} in the last {minutes} minutes: now {now}, at most {most}, in {} seconds",
+        EVERY.as_secs()
+    );
+    let points: Vec<String> = samples
+        .iter()
+        .rev()
+        .zip(0u64..)
+        .map(|(sample, back)| {
+            let y = HIGH - 2 - sample.saturating_mul(HIGH - 4) / most.max(1);
+            format!("{},{y}", WIDE.saturating_sub(back * WIDE / (SAMPLES_MAX as u64 - 1)))
+        })
+        .collect();
     html! {
         svg.graph viewBox=(format!("0 0 {WIDE} {HIGH}")) preserveAspectRatio="none" role="img" aria-label=(label) {
             line x1="0" x2=(WIDE) y1=(HIGH - 1) y2=(HIGH - 1) {}

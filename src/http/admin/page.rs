@@ -67,7 +67,8 @@ pub(super) fn document(title: &str, navigation: Option<Markup>, content: Markup)
             }
         }
     };
-    ([(CONTENT_TYPE, "text/html; charset=utf-8"), (CACHE_CONTROL, "no-store")], page.into_string()).into_response()
+    ([(CONTENT_TYPE, "text/html; charset=utf-8"), (CACHE_CONTROL, "no-store")], page.into_string())
+        .into_response()
 }
 
 /// A part of a page, for the script.
@@ -104,7 +105,11 @@ pub(super) fn bytes(count: u64) -> String {
         (whole, rest, unit) = (whole / 1000, whole % 1000, unit + 1);
     }
     let word = units.get(unit).copied().unwrap_or_default();
-    if unit == 0 || whole >= 100 { format!("{whole} {word}") } else { format!("{whole}.{} {word}", rest / 100) }
+    if unit == 0 || whole >= 100 {
+        format!("{whole} {word}")
+    } else {
+        format!("{whole}.{} {word}", rest / 100)
+    }
 }
 
 /// A span of time as people say it.

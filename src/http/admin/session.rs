@@ -127,12 +127,15 @@ impl Failures {
     pub(super) fn is_closed(&self, name: &str, from: IpAddr, now: Instant) -> bool {
         let failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let of = |counted: &Counted, most: u32| {
-            let found = failures.get(counted).or_else(|| failures.get(&Counted::Others).filter(|_| failures.len() > COUNTED_MAX));
+            let found = failures
+                .get(counted)
+                .or_else(|| failures.get(&Counted::Others).filter(|_| failures.len() > COUNTED_MAX));
             found.is_some_and(|(since, count)| {
                 now.saturating_duration_since(*since) < WINDOW && *count >= most
             })
         };
-        of(&Counted::Name(name.to_owned()), FAILURES_MAX) || of(&Counted::Address(from), FAILURES_PER_ADDRESS_MAX)
+        of(&Counted::Name(name.to_owned()), FAILURES_MAX)
+            || of(&Counted::Address(from), FAILURES_PER_ADDRESS_MAX)
     }
 
     /// Counts one more, before it is known whether the password is right: many at once get no more tries than one by one.

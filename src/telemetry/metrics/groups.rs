@@ -17,7 +17,8 @@ pub type Level = Gauge;
 /// From half a millisecond, which is what a slice costs here, to ten minutes, which is when something hangs.
 fn durations() -> Histogram {
     Histogram::new([
-        0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 600.0,
+        0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+        600.0,
     ])
 }
 

@@ -48,6 +48,7 @@ macro_rules! label_sets {
         }
 
         impl Labels for $name {
+            #[allow(clippy::needless_update, reason = "some have words, some have none")]
             fn others(&self) -> Self {
                 Self { $($name_key: OTHERS.to_owned(),)* ..self.clone() }
             }

@@ -10,19 +10,18 @@ mod text;
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
+use prometheus_client::metrics::MetricType;
 pub use prometheus_client::metrics::counter::Counter;
 pub use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 pub use groups::{
-    Association, Audit, Engine, Forward, Keys, Level, Open, Pool, Process, Retrieve, Seal, Spool, Store,
-    Tls,
+    Association, Audit, Engine, Forward, Keys, Level, Open, Pool, Process, Retrieve, Seal, Spool, Store, Tls,
 };
 pub use labels::{
     Build, ByDestination, ByEngine, ByOutcome, ByPeer, ByReason, ByRepository, ByRoute, BySuite,
-    DestinationOutcome, Each, LABEL_SETS_MAX, Labels, OTHERS, PeerOperation, PeerOutcome, PeerRoute, ProfileKey,
-    ProfileOutcome,
+    DestinationOutcome, Each, LABEL_SETS_MAX, Labels, OTHERS, PeerOperation, PeerOutcome, PeerRoute,
+    ProfileKey, ProfileOutcome,
 };
 pub use text::{Form, encode};
 
@@ -95,8 +94,19 @@ impl Metrics {
 #[must_use]
 pub fn sample_names() -> BTreeSet<String> {
     let groups = [
-        Association::NAMES, Store::NAMES, Seal::NAMES, Spool::NAMES, Forward::NAMES, Retrieve::NAMES, Open::NAMES,
-        Keys::NAMES, Pool::NAMES, Engine::NAMES, Tls::NAMES, Audit::NAMES, Process::NAMES,
+        Association::NAMES,
+        Store::NAMES,
+        Seal::NAMES,
+        Spool::NAMES,
+        Forward::NAMES,
+        Retrieve::NAMES,
+        Open::NAMES,
+        Keys::NAMES,
+        Pool::NAMES,
+        Engine::NAMES,
+        Tls::NAMES,
+        Audit::NAMES,
+        Process::NAMES,
     ];
     let samples = |(name, kind): &(&str, MetricType)| -> Vec<String> {
         let suffixes: &[&str] = match kind {

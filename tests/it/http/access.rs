@@ -40,8 +40,11 @@ pub(super) fn complaints(page: &str) -> Vec<String> {
     if headings.windows(2).any(|pair| pair[1] > pair[0] + 1) || headings.first() != Some(&1) {
         found.push(format!("headings in the order {headings:?}"));
     }
-    let labels: Vec<String> =
-        tags.iter().filter(|(name, _)| name == "label").filter_map(|(_, tag)| attribute(tag, "for")).collect();
+    let labels: Vec<String> = tags
+        .iter()
+        .filter(|(name, _)| name == "label")
+        .filter_map(|(_, tag)| attribute(tag, "for"))
+        .collect();
     for (name, tag) in &tags {
         let kind = attribute(tag, "type").unwrap_or_default();
         let is_named = attribute(tag, "aria-label").is_some();
@@ -56,7 +59,9 @@ pub(super) fn complaints(page: &str) -> Vec<String> {
             "img" => attribute(tag, "alt").is_none_or(|alt| alt.is_empty()).then_some("has no alt"),
             "th" => attribute(tag, "scope").is_none().then_some("has no scope"),
             "nav" | "section" | "progress" => (!is_named).then_some("has no name"),
-            "svg" => (!is_named || attribute(tag, "role").as_deref() != Some("img")).then_some("is no named image"),
+            "svg" => {
+                (!is_named || attribute(tag, "role").as_deref() != Some("img")).then_some("is no named image")
+            }
             _ => None,
         };
         found.extend(complaint.map(|words| format!("{name} {tag} {words}")));
@@ -88,7 +93,15 @@ fn a_page_that_cannot_be_used_is_complained_about() {
     let page = "<html lang=\"en\"><title>x</title><header></header><main><h1>x</h1><h3>y</h3>\
         <input name=\"a\"><img src=\"x\"><th>x</th><nav></nav><svg></svg><p style=\"x\"></p></main>";
     let found = complaints(page);
-    for wanted in ["headings", "has no label", "has no alt", "has no scope", "nav  has no name", "no named image", "style"] {
+    for wanted in [
+        "headings",
+        "has no label",
+        "has no alt",
+        "has no scope",
+        "nav  has no name",
+        "no named image",
+        "style",
+    ] {
         assert!(found.iter().any(|complaint| complaint.contains(wanted)), "{wanted}: {found:?}");
     }
 }
@@ -107,7 +120,8 @@ fn colours(css: &str) -> BTreeMap<&str, [f64; 3]> {
 
 /// WCAG 2.2, relative luminance.
 fn luminance(colour: [f64; 3]) -> f64 {
-    let linear = colour.map(|part| if part <= 0.04045 { part / 12.92 } else { ((part + 0.055) / 1.055).powf(2.4) });
+    let linear =
+        colour.map(|part| if part <= 0.04045 { part / 12.92 } else { ((part + 0.055) / 1.055).powf(2.4) });
     0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 }
 

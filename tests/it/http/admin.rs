@@ -21,7 +21,7 @@ pub(super) const PASSWORD: &str = "correct horse battery";
 /// A gateway with a route, and a user for each role, whose name is the role's.
 pub(super) struct Staffed {
     site: Site,
-    pub(super) gateway: Gateway,
+    _gateway: Gateway,
     pub(super) web: SocketAddr,
 }
 
@@ -35,18 +35,17 @@ impl Staffed {
         let keys = std::fs::read_to_string(site.path("gateway.toml")).unwrap();
         let path = |name: &str| site.path(name).display().to_string();
         let config = format!(
-            "{keys}\n[spool]\nfolder = \"{}\"\n[grants]\nfile = \"{}\"\n[audit]\nfolder = \"{}\"\n\
+            "{keys}\n[spool]\nfolder = \"{}\"\n[grants]\nfile = \"{}\"\n\
              [http]\naddress = \"127.0.0.1:0\"\nusers = \"{}\"\n{more}\n{ECHO_PEER}\n\
              [[destinations]]\nname = \"pacs\"\naddress = \"PACS@127.0.0.1:104\"\n\
              [[routes]]\nname = \"all\"\ndestinations = [\"pacs\"]\n",
             path("spool"),
             path("grants.json"),
-            path("audit"),
             path("admins"),
         );
         let gateway = Gateway::start(&config);
         let web = web(&gateway);
-        Self { site, gateway, web }
+        Self { site, _gateway: gateway, web }
     }
 
     pub(super) fn enter(&self, name: &str) -> String {
@@ -92,9 +91,12 @@ fn token(page: &Answer) -> String {
 fn recorded(folder: &Path, text: &str) -> usize {
     let end = std::time::Instant::now() + crate::gateway::SOON;
     loop {
-        let files = std::fs::read_dir(folder).unwrap().map(|entry| std::fs::read(entry.unwrap().path()).unwrap_or_default());
-        let found: usize =
-            files.map(|bytes| String::from_utf8_lossy(&bytes).lines().filter(|line| line.contains(text)).count()).sum();
+        let files = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| std::fs::read(entry.unwrap().path()).unwrap_or_default());
+        let found: usize = files
+            .map(|bytes| String::from_utf8_lossy(&bytes).lines().filter(|line| line.contains(text)).count())
+            .sum();
         if found > 0 || std::time::Instant::now() > end {
             return found;
         }
@@ -175,7 +177,9 @@ fn a_form_from_elsewhere_does_nothing() {
 #[test]
 fn each_role_sees_and_does_what_is_its_own() {
     let staffed = Staffed::start("");
-    for (role, reads, acts) in [("operator", false, true), ("custodian", true, true), ("auditor", true, false)] {
+    for (role, reads, acts) in
+        [("operator", false, true), ("custodian", true, true), ("auditor", true, false)]
+    {
         let cookie = staffed.enter(role);
         let page = see(staffed.web, "/", &cookie);
         assert_eq!(page.text().contains("href=\"/audit\""), reads, "{role}");
@@ -199,7 +203,8 @@ fn an_emergency_access_is_opened_and_ended_and_both_are_recorded() {
     assert!(open("unknown", "30").text().contains("there is no peer"));
     assert!(open("tester", "100000").text().contains("role=\"alert\""));
     assert!(open("tester", "30").text().contains("The emergency access is open."));
-    let grants: Value = serde_json::from_slice(&std::fs::read(staffed.site.path("grants.json")).unwrap()).unwrap();
+    let grants: Value =
+        serde_json::from_slice(&std::fs::read(staffed.site.path("grants.json")).unwrap()).unwrap();
     assert_eq!((&grants[0]["peer"], &grants[0]["by"]), (&"tester".into(), &"custodian".into()));
     assert!(recorded(&staffed.audit_folder(), "emergency access 1 of tester: night shift") > 0);
     let ended = post(staffed.web, "/emergency/end", &cookie, &format!("token={token}&id=1"));
@@ -223,7 +228,8 @@ fn where_roles_are_separated_an_operator_opens_nothing_alone() {
 fn what_somebody_types_comes_back_as_text() {
     let staffed = Staffed::start("");
     let cookie = staffed.enter("auditor");
-    for path in ["/studies?uid=%3Cscript%3Ealert(1)%3C/script%3E", "/audit?event=%22%3E%3Cscript%3E&party=x"] {
+    for path in ["/studies?uid=%3Cscript%3Ealert(1)%3C/script%3E", "/audit?event=%22%3E%3Cscript%3E&party=x"]
+    {
         let page = see(staffed.web, path, &cookie);
         assert_eq!(page.status, 200);
         assert!(!page.text().contains("<script>"), "{path}");
@@ -237,7 +243,8 @@ fn users_with_unknown_roles_stop_the_start() {
     let users = folder.path().join("admins");
     std::fs::write(&users, user("alice", &["--may", "find"])).unwrap();
     let file = folder.path().join("gateway.toml");
-    std::fs::write(&file, format!("[http]\naddress = \"127.0.0.1:0\"\nusers = \"{}\"\n", users.display())).unwrap();
+    std::fs::write(&file, format!("[http]\naddress = \"127.0.0.1:0\"\nusers = \"{}\"\n", users.display()))
+        .unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_sealgate"))
         .args(["serve", "--listen", "127.0.0.1:0", "--config"])
         .arg(&file)
@@ -245,7 +252,10 @@ fn users_with_unknown_roles_stop_the_start() {
         .unwrap();
     assert_eq!(output.status.code(), Some(3), "{output:?}");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.contains("user alice in http.users") && said.contains("operator, custodian, auditor"), "{said}");
+    assert!(
+        said.contains("user alice in http.users") && said.contains("operator, custodian, auditor"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -260,7 +270,8 @@ fn a_page_with_everything_it_needs_is_less_than_100_kilobytes() {
     };
     let around: usize = ["/static/style.css", "/static/script.js", "/static/icon.svg"].map(size).iter().sum();
     for path in PAGES {
-        let pictures = if path == "/sample" { size("/sample/before.png") + size("/sample/after.png") } else { 0 };
+        let pictures =
+            if path == "/sample" { size("/sample/before.png") + size("/sample/after.png") } else { 0 };
         let bytes = size(path) + around + pictures;
         assert!(bytes < 100_000, "{path}: {bytes} bytes");
     }
@@ -272,11 +283,20 @@ fn a_page_with_everything_it_needs_is_less_than_100_kilobytes() {
     let entries = std::fs::read_dir(trial.folder.path().join("archive")).unwrap().count();
     assert_eq!(entries, 5);
     let records = see(trial.web, "/audit?event=received", &cookie);
-    let uid = records.text().split("<code class=\"uid\">").nth(1).expect("a record").split('<').next().unwrap().to_owned();
+    let uid = records
+        .text()
+        .split("<code class=\"uid\">")
+        .nth(1)
+        .expect("a record")
+        .split('<')
+        .next()
+        .unwrap()
+        .to_owned();
     let study = see(trial.web, &format!("/studies?uid={uid}"), &cookie);
     assert!(study.text().contains("Seals (1)") && study.text().contains("deepkeygen"), "{}", study.text());
     assert!(study.text().contains("viewer"), "who opened it");
-    let [before, after] = ["/sample/before.png", "/sample/after.png"].map(|path| see(trial.web, path, &cookie).body);
+    let [before, after] =
+        ["/sample/before.png", "/sample/after.png"].map(|path| see(trial.web, path, &cookie).body);
     assert!(before.starts_with(b"\x89PNG") && after.starts_with(b"\x89PNG"));
     assert!(after.len() > before.len() * 2, "noise does not compress: {} and {}", before.len(), after.len());
 }

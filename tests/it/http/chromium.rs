@@ -42,8 +42,13 @@ impl Browser {
         let driver = SocketAddr::from(([127, 0, 0, 1], port));
         let profile = folder.path().join("profile");
         let arguments = json!([
-            "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars",
-            format!("--window-size={width},{height}"), format!("--user-data-dir={}", profile.display()),
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--hide-scrollbars",
+            format!("--window-size={width},{height}"),
+            format!("--user-data-dir={}", profile.display()),
         ]);
         let wanted = json!({ "capabilities": { "alwaysMatch": {
             "goog:chromeOptions": { "args": arguments }, "goog:loggingPrefs": { "browser": "ALL" },
@@ -52,13 +57,16 @@ impl Browser {
         let session = begun["value"]["sessionId"].as_str().expect("a session").to_owned();
         let browser = Self { driver, session, _process: process, _folder: folder };
         // Headless windows have a least width; this holds for the page itself.
-        browser.emulate("Emulation.setDeviceMetricsOverride",
-            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false }));
+        browser.emulate(
+            "Emulation.setDeviceMetricsOverride",
+            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false }),
+        );
         browser
     }
 
     fn ask(&self, method: &str, path: &str, body: Value) -> Value {
-        let mut answer = client::json(self.driver, method, &format!("/session/{}{path}", self.session), &body);
+        let mut answer =
+            client::json(self.driver, method, &format!("/session/{}{path}", self.session), &body);
         answer["value"].take()
     }
 
@@ -82,7 +90,11 @@ impl Browser {
 
     fn press(&self, key: char) {
         let strokes = json!([{ "type": "keyDown", "value": key }, { "type": "keyUp", "value": key }]);
-        self.ask("POST", "/actions", json!({ "actions": [{ "type": "key", "id": "keys", "actions": strokes }] }));
+        self.ask(
+            "POST",
+            "/actions",
+            json!({ "actions": [{ "type": "key", "id": "keys", "actions": strokes }] }),
+        );
     }
 
     fn log_in(&self, trial: &Trial) {
@@ -95,7 +107,11 @@ impl Browser {
         }
         let end = std::time::Instant::now() + crate::gateway::SOON;
         while self.run("return document.querySelector('h1').textContent") != "Overview" {
-            assert!(std::time::Instant::now() < end, "logged in: {}", self.run("return document.body.innerText"));
+            assert!(
+                std::time::Instant::now() < end,
+                "logged in: {}",
+                self.run("return document.body.innerText")
+            );
             std::thread::sleep(std::time::Duration::from_millis(50));
         }
     }
@@ -172,13 +188,15 @@ fn every_page_is_whole_in_a_browser_narrow_and_wide_light_and_dark() {
                 assert_eq!(browser.run(FAINT), json!([]), "{at}");
                 let dark = browser.run("return getComputedStyle(document.body).backgroundColor");
                 assert_eq!(dark == "rgb(17, 23, 28)", theme == "dark", "{at}: {dark}");
-                let broken = browser.run("return [...document.images].filter(one => !one.naturalWidth).length");
+                let broken =
+                    browser.run("return [...document.images].filter(one => !one.naturalWidth).length");
                 assert_eq!(broken, 0, "{at}");
             }
         }
         // What the policy forbids, and what a script throws, would stand here.
         let log = browser.ask("POST", "/se/log", json!({ "type": "browser" }));
-        let severe: Vec<_> = log.as_array().unwrap().iter().filter(|line| line["level"] == "SEVERE").collect();
+        let severe: Vec<_> =
+            log.as_array().unwrap().iter().filter(|line| line["level"] == "SEVERE").collect();
         assert!(severe.is_empty(), "{severe:?}");
     }
 }
@@ -193,7 +211,8 @@ fn the_keyboard_goes_through_a_page_in_its_order_and_shows_where_it_is() {
     let wanted = browser.run(
         "return [...document.querySelectorAll('a[href], button, input:not([type=hidden]), select, [tabindex=\"0\"]')].map(one => one.textContent.trim() || one.name)",
     );
-    let wanted: Vec<String> = wanted.as_array().unwrap().iter().map(|one| one.as_str().unwrap().to_owned()).collect();
+    let wanted: Vec<String> =
+        wanted.as_array().unwrap().iter().map(|one| one.as_str().unwrap().to_owned()).collect();
     assert_eq!(wanted.first().map(String::as_str), Some("Skip to content"));
     assert!(wanted.len() >= 10, "{wanted:?}");
     let mut seen = Vec::new();
@@ -217,7 +236,8 @@ fn the_first_paint_comes_at_once_and_the_overview_lives() {
     let mut paints: Vec<f64> = Vec::new();
     for _ in 0..5 {
         browser.go(&format!("http://{}/", trial.web));
-        let paint = browser.run("return performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? -1");
+        let paint =
+            browser.run("return performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? -1");
         paints.extend(paint.as_f64().filter(|paint| *paint > 0.0));
     }
     paints.sort_by(f64::total_cmp);

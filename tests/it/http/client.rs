@@ -31,7 +31,8 @@ pub(crate) fn ask(to: SocketAddr, method: &str, path: &str, headers: &[(&str, &s
         request += &format!("{name}: {value}\r\n");
     }
     if method == "POST" {
-        request += &format!("content-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n", body.len());
+        request +=
+            &format!("content-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n", body.len());
     }
     request += &format!("\r\n{body}");
     send(to, request.as_bytes()).expect("an answer")

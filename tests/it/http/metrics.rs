@@ -64,7 +64,13 @@ fn the_form_is_the_one_that_is_asked_for() {
     let older = get(web, "/metrics");
     assert!(older.header("content-type").contains("version=0.0.4"), "{older:?}");
     assert!(!older.text().contains("# EOF"));
-    let newer = ask(web, "GET", "/metrics", &[("accept", "application/openmetrics-text;version=1.0.0,text/plain;q=0.5")], "");
+    let newer = ask(
+        web,
+        "GET",
+        "/metrics",
+        &[("accept", "application/openmetrics-text;version=1.0.0,text/plain;q=0.5")],
+        "",
+    );
     assert!(newer.header("content-type").starts_with("application/openmetrics-text"));
     assert!(newer.text().ends_with("# EOF\n"));
 }
@@ -134,8 +140,11 @@ fn status_without_a_gateway_says_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("gateway.toml");
     std::fs::write(&file, format!("[spool]\nfolder = \"{}\"\n", folder.path().display())).unwrap();
-    let output =
-        Command::new(env!("CARGO_BIN_EXE_sealgate")).args(["status", "--config"]).arg(&file).output().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_sealgate"))
+        .args(["status", "--config"])
+        .arg(&file)
+        .output()
+        .unwrap();
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("no gateway runs") && said.contains("sealgate serve"), "{said}");
@@ -146,10 +155,19 @@ fn what_a_trial_did_stands_in_metrics_and_status_alike_and_no_patient_does() {
     let _turn = turn();
     let trial = Trial::start();
     let text = get(trial.web, "/metrics").text().to_owned();
-    assert_eq!(value(&text, "sealgate_store_instances_total{peer=\"modality\",route=\"everything\",outcome=\"new\"}"), 5.0);
+    assert_eq!(
+        value(
+            &text,
+            "sealgate_store_instances_total{peer=\"modality\",route=\"everything\",outcome=\"new\"}"
+        ),
+        5.0
+    );
     assert_eq!(value(&text, "sealgate_seal_instances_total{suite=\"deepkeygen\"}"), 5.0);
     assert_eq!(value(&text, "sealgate_keys_kept_total{outcome=\"kept\"}"), 5.0);
-    assert_eq!(value(&text, "sealgate_forward_instances_total{destination=\"archive\",outcome=\"forwarded\"}"), 5.0);
+    assert_eq!(
+        value(&text, "sealgate_forward_instances_total{destination=\"archive\",outcome=\"forwarded\"}"),
+        5.0
+    );
     assert_eq!(value(&text, "sealgate_open_instances_total{peer=\"viewer\",outcome=\"opened\"}"), 5.0);
     assert_eq!(value(&text, "sealgate_store_duration_seconds_count{route=\"everything\"}"), 5.0);
     assert!(value(&text, "sealgate_store_received_bytes_total{peer=\"modality\"}") > 1e6);
@@ -192,7 +210,8 @@ fn rules_and_dashboard_use_metrics_that_there_are() {
         let unknown: Vec<_> = used.difference(&known).collect();
         assert!(unknown.is_empty(), "{file} uses {unknown:?}");
     }
-    let dashboard: Value = serde_json::from_str(&std::fs::read_to_string(root.join("grafana.json")).unwrap()).unwrap();
+    let dashboard: Value =
+        serde_json::from_str(&std::fs::read_to_string(root.join("grafana.json")).unwrap()).unwrap();
     for panel in dashboard["panels"].as_array().unwrap() {
         let targets = panel["targets"].as_array().unwrap();
         assert!(!targets.is_empty() && targets.iter().all(|target| target["expr"].is_string()), "{panel}");
