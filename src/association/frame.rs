@@ -25,6 +25,8 @@ const ASSOCIATE_BYTES_MAX: u32 = 512 * 1024;
 const HEADER_BYTES: usize = 6;
 /// What is reserved before the first byte of a body has come.
 const FIRST_STEP_BYTES: usize = 4096;
+/// What is reserved at most, and read ahead, while data comes in.
+const STEP_BYTES_MAX: usize = 256 * 1024;
 
 /// What may come now; everything else ends the association.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +101,8 @@ impl Limit {
 pub(super) struct Framed<S> {
     stream: S,
     buffer: BytesMut,
+    /// What is read at once: it grows with what has come.
+    step: usize,
     /// Since when the rest of the frame in hand is waited for. Time that we take ourselves does not count.
     since: Option<Instant>,
     /// Ends every wait, whatever else its limit is.
@@ -122,6 +126,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
         Self {
             stream,
             buffer: BytesMut::new(),
+            step: FIRST_STEP_BYTES,
             since: None,
             whole,
             half_written: false,
@@ -204,8 +209,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         let have = self.buffer.len();
         let due = HEADER_BYTES.saturating_add(length).saturating_sub(have);
-        // Twice what has come, never all that is claimed at once.
-        self.buffer.reserve(due.min(have.max(FIRST_STEP_BYTES)));
+        if due > self.buffer.capacity().saturating_sub(have) {
+            // As much as has come before, never all that is claimed at once.
+            let believed = due.min(have.max(FIRST_STEP_BYTES));
+            self.buffer.reserve(if self.step > FIRST_STEP_BYTES { self.step } else { believed });
+        }
         Ok(Some(length))
     }
 
@@ -218,6 +226,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
             self.buffer = BytesMut::new();
         }
         self.since = None;
+        if kind == kind::P_DATA_TF {
+            self.step = self.step.saturating_add(length).min(STEP_BYTES_MAX);
+        }
         Frame { kind, body }
     }
 

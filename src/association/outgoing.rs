@@ -9,14 +9,16 @@ use super::pdv::{self, PDV_OVERHEAD};
 
 /// Larger PDUs are not sent, whatever the peer takes: they cost memory and gain nothing.
 const SEND_PDU_BYTES_MAX: u32 = 256 * 1024;
+/// From so many bytes on, whole PDUs go out; small ones go out several at a time.
+const SEND_BYTES: usize = 64 * 1024;
 
 /// A message that was begun. If it is dropped before its end, nothing can be sent behind it but an A-ABORT.
 pub struct Outgoing<'a, S> {
     association: &'a mut Association<S>,
     context: u8,
-    /// The command until the first data is there, then the PDU that is being filled.
+    /// The command, and PDUs up to the one that is being filled.
     ready: Vec<u8>,
-    /// Where in it that PDU begins. It goes out when more comes, or as the last one.
+    /// Where in it that PDU begins. It is closed when more comes, or as the last one.
     pdu_at: usize,
     fragment_bytes_max: usize,
     has_data: bool,
@@ -54,7 +56,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Outgoing<'a, S> {
     ) -> Result<Self, Error> {
         let command = command.clone().with_data_set();
         let mut outgoing = Self { has_data: true, ..Self::command_only(association, context, &command)? };
-        outgoing.ready.extend_from_slice(&[0; pdv::HEADER_BYTES]);
+        outgoing.open();
         Ok(outgoing)
     }
 
@@ -62,7 +64,13 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Outgoing<'a, S> {
     pub async fn write(&mut self, mut data: &[u8]) -> Result<(), Error> {
         while !data.is_empty() {
             if self.room() == 0 {
-                self.flush(false).await?;
+                self.close(false);
+                if self.ready.len() >= SEND_BYTES {
+                    self.association.half_sent = true;
+                    self.put().await?;
+                    self.ready.clear();
+                }
+                self.open();
             }
             let (now, later) = data.split_at(self.room().min(data.len()));
             self.ready.extend_from_slice(now);
@@ -74,9 +82,12 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Outgoing<'a, S> {
     /// Sends what is left, as the end of the message.
     pub async fn finish(mut self) -> Result<(), Error> {
         if self.has_data {
-            return self.flush(true).await;
+            self.close(true);
+            self.association.half_sent = true;
         }
-        self.put().await
+        self.put().await?;
+        self.association.half_sent = false;
+        Ok(())
     }
 
     async fn put(&mut self) -> Result<(), Error> {
@@ -92,15 +103,16 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Outgoing<'a, S> {
         self.fragment_bytes_max.saturating_sub(used)
     }
 
-    async fn flush(&mut self, is_last: bool) -> Result<(), Error> {
+    /// Begins a PDU behind those that are ready.
+    fn open(&mut self) {
+        self.pdu_at = self.ready.len();
+        self.ready.extend_from_slice(&[0; pdv::HEADER_BYTES]);
+    }
+
+    /// The PDU in hand is complete.
+    fn close(&mut self, is_last: bool) {
         if let Some(pdu) = self.ready.get_mut(self.pdu_at..) {
             pdv::fill_header(pdu, self.context, false, is_last);
         }
-        self.association.half_sent = true;
-        self.put().await?;
-        self.association.half_sent = !is_last;
-        self.pdu_at = 0;
-        self.ready.truncate(pdv::HEADER_BYTES);
-        Ok(())
     }
 }

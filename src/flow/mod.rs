@@ -12,6 +12,7 @@ mod gateway;
 mod intake;
 mod key_source;
 pub mod migrate;
+mod pieces;
 pub mod procedure;
 mod refusal;
 pub mod release;

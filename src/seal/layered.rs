@@ -6,6 +6,7 @@
 use aws_lc_rs::hkdf::{HKDF_SHA512, KeyType, Prk};
 use zeroize::Zeroizing;
 
+use super::clear::ClearBytes;
 use super::derive::Binding;
 use super::key::ContentKey;
 use super::signature::{SignerKey, context};
@@ -169,7 +170,7 @@ struct Inner {
     context: Vec<u8>,
     layers: Layers,
     /// What the layer makes of the piece in hand; erased when dropped.
-    turned: Zeroizing<Vec<u8>>,
+    turned: ClearBytes,
 }
 
 enum State {
@@ -196,8 +197,7 @@ impl LayeredOpener {
             suite: binding.suite,
             context: context.clone(),
             layers: layers.clone(),
-            // It must not grow: what it leaves behind would not be erased.
-            turned: Zeroizing::new(Vec::with_capacity(CHUNK_BYTES.saturating_add(HELD_BYTES_MAX))),
+            turned: ClearBytes::default(),
         };
         let stream = StreamOpener::new(key, context);
         Self { stream, salt: Vec::with_capacity(SALT_BYTES), inner }
@@ -245,6 +245,7 @@ impl Inner {
             let salt = salt.try_into().expect("the salt stands before all chunks");
             let seed = layer_seed(&self.key, salt, &self.context);
             self.state = State::Layer(self.layers.to_open(kind, parameters, &seed)?);
+            self.turned = ClearBytes::with_capacity(CHUNK_BYTES.saturating_add(HELD_BYTES_MAX));
         }
         let State::Layer(layer) = &mut self.state else { return out(plain) };
         self.turned.clear();

@@ -5,6 +5,7 @@ pub mod element;
 pub mod scan;
 
 mod carrier;
+mod clear;
 mod derive;
 mod digest;
 mod file;
@@ -23,6 +24,7 @@ mod stream;
 mod suite;
 
 pub(crate) use carrier::is_our_creator;
+pub use clear::ClearBytes;
 pub use derive::{Binding, Conditioning, Entropy, KeySource, NoEntropy, SystemEntropy, content_key, random};
 pub use digest::DataDigest;
 pub use file::{FileError, open_file, seal_file, seal_file_signed};

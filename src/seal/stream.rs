@@ -219,6 +219,14 @@ impl StreamOpener {
     ) -> Result<(), E> {
         self.taken = self.taken.saturating_add(sealed.len() as u64);
         loop {
+            if let (true, Some((now, later))) =
+                (self.buffer.is_empty(), sealed.split_first_chunk::<SEALED_CHUNK_BYTES>())
+                && self.chunks.is_some()
+            {
+                self.open_whole(now, out)?;
+                sealed = later;
+                continue;
+            }
             let whole = if self.chunks.is_none() { PREFIX_BYTES } else { SEALED_CHUNK_BYTES };
             let Some((now, later)) = sealed.split_at_checked(whole.saturating_sub(self.buffer.len())) else {
                 self.buffer.extend_from_slice(sealed);
@@ -262,6 +270,24 @@ impl StreamOpener {
         let nonce = chunks.advance()?;
         let plain = chunks.key.open_in_place(nonce, Aad::empty(), &mut self.buffer);
         out(plain.map_err(|_| StreamError::Chunk { chunk })?)
+    }
+
+    /// Opens a chunk that came in one piece from where it is, without a copy of it.
+    fn open_whole<E: From<StreamError>>(
+        &mut self,
+        sealed: &[u8; SEALED_CHUNK_BYTES],
+        out: &mut impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Some(chunks) = self.chunks.as_mut() else { return Err(StreamError::Commitment.into()) };
+        let (chunk, nonce) = (chunks.next, chunks.advance()?);
+        let (ciphertext, tag) = sealed.split_at(CHUNK_BYTES);
+        self.buffer.resize(CHUNK_BYTES, 0);
+        let opened = chunks.key.open_separate_gather(nonce, Aad::empty(), ciphertext, tag, &mut self.buffer);
+        // Nothing of a chunk that is not authentic is given out.
+        opened.map_err(|_| StreamError::Chunk { chunk })?;
+        out(&self.buffer)?;
+        self.buffer.clear();
+        Ok(())
     }
 }
 

@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use dicom_core::{Tag, VR};
-use zeroize::Zeroizing;
 
 use super::error::TranscodeError;
 use super::image::Image;
 use super::{DataSet, Out, PIXEL_DATA, PLANAR, Set, rle};
 use crate::dicom::{Encoding, TransferSyntax};
+use crate::seal::ClearBytes;
 use crate::seal::element::{Layout, Length, write_header};
 
 const ITEM: Tag = Tag(0xFFFE, 0xE000);
@@ -37,8 +37,8 @@ pub fn compress(pieces: VecDeque<Bytes>, bytes_max: u64) -> Result<VecDeque<Byte
     let by_plane = header.iter().any(|one| one.tag == PLANAR && one.value() == [1, 0]);
     let frames =
         value.chunks_exact(image.frame_bytes()).take(usize::try_from(image.frames).unwrap_or(usize::MAX));
-    let frames: Vec<Zeroizing<Vec<u8>>> =
-        frames.map(|frame| Zeroizing::new(rle::encode(frame, &image, by_plane))).collect();
+    let frames: Vec<ClearBytes> =
+        frames.map(|frame| ClearBytes::from(rle::encode(frame, &image, by_plane))).collect();
 
     let mut out = Out::default();
     let mut set = Set::new();
@@ -68,7 +68,7 @@ fn layout() -> Layout {
 }
 
 /// The Basic Offset Table; empty, as it may be, where an offset would not fit.
-fn offsets(frames: &[Zeroizing<Vec<u8>>]) -> Vec<u8> {
+fn offsets(frames: &[ClearBytes]) -> Vec<u8> {
     let (mut table, mut at) = (Vec::with_capacity(frames.len() * 4), 0_u64);
     for frame in frames {
         let Ok(offset) = u32::try_from(at) else { return Vec::new() };

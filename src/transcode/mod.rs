@@ -21,13 +21,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
 use dicom_core::{Tag, VR};
-use zeroize::Zeroizing;
 
 pub use self::compress::{can_compress, compress};
 pub use self::error::TranscodeError;
 use self::frame::Codec;
 use self::image::Image;
 use crate::dicom::{Encoding, TransferSyntax};
+use crate::seal::ClearBytes;
 use crate::seal::element::{Layout, Length, write_header};
 use crate::seal::scan::{Element, Event, Limits, Scanner};
 
@@ -62,13 +62,11 @@ fn run(pieces: VecDeque<Bytes>, codec: Codec, bytes_max: u64) -> Result<VecDeque
     let size = image.size(bytes_max)?;
     let frames = frames::split(&value, &offsets, image.frames, codec)?;
     let mut out = Out::default();
-    let mut pixels = Zeroizing::new(Vec::with_capacity(PIECE_BYTES));
     let (mut native, before) = (VecDeque::new(), image.clone());
     for frame in frames {
         let decoded = frame::decode(codec, &frame, &before, &mut image)?;
         for part in decoded.chunks(PIECE_BYTES) {
-            pixels.extend_from_slice(part);
-            native.push_back(Bytes::from_owner(std::mem::take(&mut pixels)));
+            native.push_back(Bytes::from_owner(ClearBytes::from(part.to_vec())));
         }
     }
     if size % 2 == 1 {
@@ -106,7 +104,7 @@ impl Kept {
 struct DataSet {
     header: Vec<Kept>,
     /// The value of Pixel Data: native, or items and their delimiter.
-    value: Zeroizing<Vec<u8>>,
+    value: ClearBytes,
     /// What stands behind it.
     behind: Vec<u8>,
     /// Extended Offset Table, if there is one.

@@ -2,6 +2,7 @@
 
 use super::error::TranscodeError;
 use super::image::Image;
+use crate::seal::ClearBytes;
 
 /// Segments that the header has room for.
 const SEGMENTS_MAX: usize = 15;
@@ -46,7 +47,7 @@ pub(super) fn encode(frame: &[u8], image: &Image, by_plane: bool) -> Vec<u8> {
     let columns = usize::from(image.columns).max(1);
     let mut header = vec![u32::try_from(samples * width).unwrap_or(u32::MAX)];
     let mut segments: Vec<u8> = Vec::with_capacity(frame.len());
-    let mut plane = zeroize::Zeroizing::new(Vec::with_capacity(image.pixels()));
+    let mut plane = ClearBytes::with_capacity(image.pixels());
     for index in 0..samples * width {
         header.push(u32::try_from(HEADER_BYTES + segments.len()).unwrap_or(u32::MAX));
         let (sample, byte) = (index / width, width - 1 - index % width);

@@ -8,24 +8,22 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tempfile::NamedTempFile;
 use tokio::sync::mpsc;
-use zeroize::Zeroizing;
 
 use super::{Direction, Migration, Target};
 use crate::cipher::Layers;
 use crate::dicom::{Encoding, TransferSyntax, Uid, never_has_pixels};
+use crate::flow::pieces::Pieces;
 use crate::keys::store::{Facts, OriginalAttributes};
 use crate::keys::{Archive, Binding as KeyBinding, KeysError};
 use crate::seal::scan::part10;
 use crate::seal::scan::{Event, Limits, ScanError, Scanner};
 use crate::seal::{
-    Binding, Claim, ContentKey, DataDigest, HeaderMode, KeyId, KeySource, NewSeal, NoEntropy, OpenError,
-    Opened, Opener, Original, SealError, Sealed, Sealer, Sink, Suite, random,
+    Binding, Claim, ClearBytes, ContentKey, DataDigest, HeaderMode, KeyId, KeySource, NewSeal, NoEntropy,
+    OpenError, Opened, Opener, Original, SealError, Sealed, Sealer, Sink, Suite, random,
 };
 
 /// What of an instance may be held until it is clear what it is.
 const HEAD_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Bytes that go out in one piece.
-const PIECE_BYTES: usize = 128 * 1024;
 
 /// Of an instance that comes in; its end is told, so that one that breaks off is not taken for whole.
 pub(super) enum Piece {
@@ -272,7 +270,7 @@ impl Job {
         Ok(Out {
             file,
             held: VecDeque::new(),
-            piece: Zeroizing::default(),
+            gathered: Pieces::default(),
             bytes: 0,
             bytes_max: self.held_bytes_max as u64,
             syntax: None,
@@ -284,7 +282,7 @@ impl Job {
 
 /// The start of an instance while it may still be needed.
 #[derive(Default)]
-struct Head(Zeroizing<Vec<u8>>);
+struct Head(ClearBytes);
 
 impl Head {
     fn keep(&mut self, piece: &[u8]) -> Result<(), Unprepared> {
@@ -297,7 +295,7 @@ impl Head {
 struct Out {
     file: Option<NamedTempFile>,
     held: VecDeque<Bytes>,
-    piece: Zeroizing<Vec<u8>>,
+    gathered: Pieces,
     bytes: u64,
     bytes_max: u64,
     syntax: Option<TransferSyntax>,
@@ -332,7 +330,7 @@ impl Out {
         }
     }
 
-    fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         if let Some(file) = &mut self.file {
             return file.write_all(bytes);
         }
@@ -342,27 +340,15 @@ impl Out {
                 self.bytes_max
             )));
         }
-        while !bytes.is_empty() {
-            if self.piece.capacity() == 0 {
-                // It must not grow: what it leaves behind would not be erased.
-                self.piece.reserve_exact(PIECE_BYTES);
-            }
-            let room = (PIECE_BYTES - self.piece.len()).min(bytes.len());
-            let (now, later) = bytes.split_at(room);
-            self.piece.extend_from_slice(now);
-            bytes = later;
-            if self.piece.len() == PIECE_BYTES {
-                self.held.push_back(Bytes::from_owner(std::mem::take(&mut self.piece)));
-            }
-        }
-        Ok(())
+        self.gathered.write(bytes, |piece| {
+            self.held.push_back(piece);
+            Ok(())
+        })
     }
 
     fn prepared(mut self, job: Job) -> Result<Prepared, Unprepared> {
         let syntax = self.syntax.ok_or(Unprepared::BrokenOff)?;
-        if !self.piece.is_empty() {
-            self.held.push_back(Bytes::from_owner(std::mem::take(&mut self.piece)));
-        }
+        self.held.extend(self.gathered.rest());
         let kind = Kind::Opened(self.digest.finish());
         let body = match self.file {
             Some(file) => Body::File(file),

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use dicom_core::{Tag, VR};
-use zeroize::Zeroizing;
 
 use crate::dicom::{Encoding, TransferSyntax};
+use crate::seal::ClearBytes;
 use crate::seal::element::{
     Conversion, Layout, dictionary_vr, read_u16, swap_bytes, swap_unit, write_header,
 };
@@ -43,13 +43,13 @@ struct Work {
     /// Values that stream through: how many bytes are turned round at once, and what of such a unit has come.
     unit: usize,
     carry: Vec<u8>,
-    out: Zeroizing<Vec<u8>>,
+    out: ClearBytes,
 }
 
 impl Converter {
     pub(super) fn new(from: Encoding, to: Encoding) -> Self {
         let conversion = Conversion { from: Layout::from(from), to: Layout::from(to), signed_pixels: false };
-        let work = Work { conversion, unit: 1, carry: Vec::new(), out: Zeroizing::default() };
+        let work = Work { conversion, unit: 1, carry: Vec::new(), out: ClearBytes::default() };
         Self { scanner: Scanner::new(from, LIMITS, None), work }
     }
 

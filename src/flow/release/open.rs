@@ -10,7 +10,6 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
-use zeroize::Zeroizing;
 
 use super::compressed::Compressed;
 use super::config::Unsealed;
@@ -18,14 +17,13 @@ use super::delivery::{Data, Delivery, Refused};
 use super::facts::{self, Subject};
 use crate::dicom::{Encoding, TransferSyntax, Uid};
 use crate::flow::audit::{self, Begin, Parties};
+use crate::flow::pieces::Pieces;
 use crate::flow::{Gateway, moment};
 use crate::keys::{Binding, KeysError, Source};
 use crate::policy::{Access, Answer, Facts};
 use crate::seal::{Claim, ContentKey, HeaderMode, OpenError, Opened, OpenedInstance, Opener};
 use crate::telemetry::metrics::{ByReason, metrics};
 
-/// Bytes that go out in one piece.
-const PIECE_BYTES: usize = 128 * 1024;
 /// Pieces that wait on either side of the thread.
 pub(super) const PIECES_MAX: usize = 16;
 
@@ -63,7 +61,7 @@ pub(super) fn start(job: Job, reply: Reply) -> mpsc::Sender<Piece> {
             held_bytes: 0,
             limit,
             stream: None,
-            piece: Zeroizing::default(),
+            gathered: Pieces::default(),
             gate: Gate::new(&job),
         };
         let mut search = KeySearch { may_open: job.may_open(), ..KeySearch::default() };
@@ -378,8 +376,8 @@ struct Out {
     held_bytes: usize,
     limit: usize,
     stream: Option<mpsc::Sender<io::Result<Option<Bytes>>>>,
-    /// What is gathered for the next piece; erased when it is sent or dropped.
-    piece: Zeroizing<Vec<u8>>,
+    /// For the next piece.
+    gathered: Pieces,
     gate: Gate,
 }
 
@@ -478,29 +476,15 @@ impl Out {
         }
     }
 
-    fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            if self.piece.capacity() == 0 {
-                // It must not grow: what it leaves behind would not be erased.
-                self.piece.reserve_exact(PIECE_BYTES);
-            }
-            let room = PIECE_BYTES.saturating_sub(self.piece.len()).min(bytes.len());
-            let (now, later) = bytes.split_at(room);
-            self.piece.extend_from_slice(now);
-            bytes = later;
-            if self.piece.len() == PIECE_BYTES {
-                self.flush()?;
-            }
-        }
-        Ok(())
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut gathered = std::mem::take(&mut self.gathered);
+        let written = gathered.write(bytes, |piece| self.put(piece));
+        self.gathered = gathered;
+        written
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        if self.piece.is_empty() {
-            return Ok(());
-        }
-        let piece = std::mem::take(&mut self.piece);
-        self.put(Bytes::from_owner(piece))
+        self.gathered.rest().map_or(Ok(()), |piece| self.put(piece))
     }
 
     /// Hands on a piece that is no secret of ours.
