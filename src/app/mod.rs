@@ -11,6 +11,7 @@ mod harden;
 mod hosts;
 mod house;
 mod live;
+mod look;
 mod notify;
 mod probes;
 mod refusals;
