@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::client::{ask, get, send};
 use super::trial::{Trial, turn};
-use crate::gateway::{ECHO_PEER, Gateway};
+use crate::gateway::{ECHO_PEER, Gateway, SOON};
 
 /// The address of a gateway's web server.
 pub(super) fn web(gateway: &Gateway) -> SocketAddr {
@@ -154,7 +154,18 @@ fn status_without_a_gateway_says_what_to_do() {
 fn what_a_trial_did_stands_in_metrics_and_status_alike_and_no_patient_does() {
     let _turn = turn();
     let trial = Trial::start();
-    let text = get(trial.web, "/metrics").text().to_owned();
+    // The archive has an image a moment before it is durable here that it has; records are synced every second.
+    let forwarded = "sealgate_forward_instances_total{destination=\"archive\",outcome=\"forwarded\"} 5";
+    let is_done = |text: &str| text.contains(forwarded) && value(text, "sealgate_audit_records_total ") > 0.0;
+    let end = Instant::now() + SOON;
+    let text = loop {
+        let text = get(trial.web, "/metrics").text().to_owned();
+        if is_done(&text) {
+            break text;
+        }
+        assert!(Instant::now() < end, "{text}");
+        std::thread::sleep(Duration::from_millis(50));
+    };
     assert_eq!(
         value(
             &text,
@@ -164,17 +175,12 @@ fn what_a_trial_did_stands_in_metrics_and_status_alike_and_no_patient_does() {
     );
     assert_eq!(value(&text, "sealgate_seal_instances_total{suite=\"deepkeygen\"}"), 5.0);
     assert_eq!(value(&text, "sealgate_keys_kept_total{outcome=\"kept\"}"), 5.0);
-    assert_eq!(
-        value(&text, "sealgate_forward_instances_total{destination=\"archive\",outcome=\"forwarded\"}"),
-        5.0
-    );
     assert_eq!(value(&text, "sealgate_open_instances_total{peer=\"viewer\",outcome=\"opened\"}"), 5.0);
     assert_eq!(value(&text, "sealgate_store_duration_seconds_count{route=\"everything\"}"), 5.0);
     assert!(value(&text, "sealgate_store_received_bytes_total{peer=\"modality\"}") > 1e6);
     for count in ["spool_commit", "open", "keys_commit"] {
         assert_eq!(value(&text, &format!("sealgate_{count}_duration_seconds_count ")), 5.0, "{count}");
     }
-    assert!(value(&text, "sealgate_audit_records_total ") > 0.0);
     for patient in ["Phantom", "TRIAL-1", "2.25."] {
         assert!(!text.contains(patient), "{patient} in\n{text}");
     }
