@@ -119,8 +119,8 @@ impl Admin {
 
     fn new() -> Result<Self, DemoError> {
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let password = random::<10>().map_err(io::Error::other)?;
-        let password = password.iter().map(|byte| format!("{byte:02x}")).collect();
+        let password = random::<16>().map_err(io::Error::other)?;
+        let password = format!("{:020x}", u128::from_be_bytes(password) >> 48);
         Ok(Self { address: free.local_addr()?, password })
     }
 

@@ -18,7 +18,7 @@ pub(super) async fn snapshot(house: &Arc<dyn House>) -> Snapshot {
     tokio::task::spawn_blocking(move || house.snapshot()).await.unwrap_or_default()
 }
 
-/// `/metrics`: in OpenMetrics for those who ask for it, else in Prometheus' older form.
+/// `/metrics`: in `OpenMetrics` for those who ask for it, else in Prometheus' older form.
 pub(super) async fn metrics(State(web): State<Web>, headers: HeaderMap) -> Response {
     let form = Form::asked_for(headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default());
     let snapshot = snapshot(&web.house).await;
@@ -38,6 +38,6 @@ pub(super) async fn readyz(State(web): State<Web>) -> Response {
     if snapshot.not_ready.is_empty() {
         return (no_store, "ready\n").into_response();
     }
-    let reasons: String = snapshot.not_ready.iter().map(|reason| format!("{reason}\n")).collect();
+    let reasons = format!("{}\n", snapshot.not_ready.join("\n"));
     (StatusCode::SERVICE_UNAVAILABLE, no_store, reasons).into_response()
 }

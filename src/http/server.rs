@@ -81,9 +81,10 @@ async fn keep(listener: TcpListener, mut door: Door, places: Arc<Semaphore>) {
             _ = door.ended.changed() => break,
             Some(_) = calls.join_next() => {}
             accepted = listener.accept() => match accepted {
-                Ok((stream, from)) => match Arc::clone(&places).try_acquire_owned() {
-                    Ok(place) => _ = calls.spawn(door.clone().take(stream, from, place)),
-                    Err(_) => debug!(%from, "a connection to the web server is closed, there are connections_max"),
+                Ok((stream, from)) => if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
+                    calls.spawn(door.clone().take(stream, from, place));
+                } else {
+                    debug!(%from, "a connection to the web server is closed, there are connections_max");
                 },
                 Err(error) => {
                     error!(%error, "the web server can take no call now; trying again in a second");

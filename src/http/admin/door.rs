@@ -90,7 +90,7 @@ fn show(status: StatusCode, name: &str, problem: Option<&str>) -> Response {
             button type="submit" { (texts::LOG_IN) }
         }
     };
-    (status, page::document(texts::LOG_IN, None, content)).into_response()
+    (status, page::document(texts::LOG_IN, None, &content)).into_response()
 }
 
 #[derive(Deserialize)]

@@ -18,7 +18,7 @@ use axum::extract::{Form, Query, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use maud::html;
 use serde::Deserialize;
 
@@ -92,16 +92,13 @@ pub(super) fn routes() -> Router<Web> {
         .route("/report", get(report))
         .route("/login", get(door::form).post(door::log_in))
         .route("/logout", post(door::log_out))
-        .route("/static/style.css", get(|| asset("text/css; charset=utf-8", include_str!("style.css"))))
-        .route(
-            "/static/script.js",
-            get(|| asset("text/javascript; charset=utf-8", include_str!("script.js"))),
-        )
-        .route("/static/icon.svg", get(|| asset("image/svg+xml", include_str!("icon.svg"))))
+        .route("/static/style.css", asset("text/css; charset=utf-8", include_str!("style.css")))
+        .route("/static/script.js", asset("text/javascript; charset=utf-8", include_str!("script.js")))
+        .route("/static/icon.svg", asset("image/svg+xml", include_str!("icon.svg")))
 }
 
-async fn asset(kind: &'static str, text: &'static str) -> Response {
-    ([(CONTENT_TYPE, kind), (CACHE_CONTROL, "max-age=3600")], text).into_response()
+fn asset(kind: &'static str, text: &'static str) -> MethodRouter<Web> {
+    get(([(CONTENT_TYPE, kind), (CACHE_CONTROL, "max-age=3600")], text))
 }
 
 /// Asks the house on a thread that may wait for a disk.
@@ -118,7 +115,7 @@ async fn overview(State(web): State<Web>, Entered(session): Entered) -> Response
     let snapshot = snapshot(&web.house).await;
     let Some(office) = &web.office else { return StatusCode::NOT_FOUND.into_response() };
     let content = html! { div data-live="/live" { (overview::live(&snapshot, &office.ring)) } };
-    page::page(&session, "/", texts::OVERVIEW, content)
+    page::page(&session, "/", texts::OVERVIEW, &content)
 }
 
 /// The part of the overview that the script fetches again.
@@ -130,7 +127,7 @@ async fn live(State(web): State<Web>, _: Watching) -> Response {
 
 async fn map(State(web): State<Web>, Entered(session): Entered) -> Response {
     let snapshot = snapshot(&web.house).await;
-    page::page(&session, "/routes", texts::ROUTES, map::map(&snapshot))
+    page::page(&session, "/routes", texts::ROUTES, &map::map(&snapshot))
 }
 
 async fn queue(State(web): State<Web>, Entered(session): Entered) -> Response {
@@ -146,7 +143,7 @@ async fn show_queue(web: &Web, session: &Session, done: Option<Result<String, St
             Err(problem) => p.alarm role="alert" { (problem) },
         }
     };
-    page::page(session, "/queue", texts::QUEUE, content)
+    page::page(session, "/queue", texts::QUEUE, &content)
 }
 
 /// What every form has.
@@ -227,7 +224,7 @@ async fn studies(
         (page::notice(problem.as_ref()))
         (lists::studies(&session, &text, found.as_ref().and_then(|found| found.as_ref().ok())))
     };
-    page::page(&session, "/studies", texts::STUDIES, content)
+    page::page(&session, "/studies", texts::STUDIES, &content)
 }
 
 async fn emergencies(State(web): State<Web>, Entered(session): Entered) -> Response {
@@ -243,7 +240,7 @@ async fn show_emergencies(web: &Web, session: &Session, done: Option<Result<Stri
             Err(problem) => p.alarm role="alert" { (problem) },
         }
     };
-    page::page(session, "/emergency", texts::EMERGENCY, content)
+    page::page(session, "/emergency", texts::EMERGENCY, &content)
 }
 
 async fn open_emergency(
@@ -299,11 +296,11 @@ async fn audit(State(web): State<Web>, Entered(session): Entered, Query(asked): 
             Err(problem) => p.alarm role="alert" { (problem) },
         }
     };
-    page::page(&session, "/audit", texts::AUDIT, content)
+    page::page(&session, "/audit", texts::AUDIT, &content)
 }
 
 async fn sample(Entered(session): Entered) -> Response {
-    page::page(&session, "/sample", texts::SAMPLE, lists::sample())
+    page::page(&session, "/sample", texts::SAMPLE, &lists::sample())
 }
 
 async fn before(State(web): State<Web>, Entered(_): Entered) -> Response {
@@ -318,7 +315,7 @@ async fn after(State(web): State<Web>, Entered(_): Entered) -> Response {
 async fn picture(web: &Web, which: fn(&Sample) -> &Vec<u8>) -> Response {
     let Some(office) = &web.office else { return StatusCode::NOT_FOUND.into_response() };
     if office.sample.get().is_none() {
-        match ask(web, |house| house.sample()).await {
+        match ask(web, House::sample).await {
             Ok(made) => _ = office.sample.set(made),
             Err(problem) => return (StatusCode::INTERNAL_SERVER_ERROR, problem).into_response(),
         }
@@ -344,7 +341,7 @@ async fn report(State(web): State<Web>, Entered(session): Entered) -> Response {
             bytes,
         )
             .into_response(),
-        None => page::page(&session, "/report", texts::REPORT, html! { p { (texts::NO_REPORT) } }),
+        None => page::page(&session, "/report", texts::REPORT, &html! { p { (texts::NO_REPORT) } }),
     }
 }
 

@@ -22,7 +22,7 @@ const PAGES: [(&str, &str, &[Role]); 8] = [
 ];
 
 /// A whole page for somebody who is logged in.
-pub(super) fn page(session: &Session, path: &str, title: &str, content: Markup) -> Response {
+pub(super) fn page(session: &Session, path: &str, title: &str, content: &Markup) -> Response {
     let navigation = html! {
         nav aria-label="Pages" {
             ul {
@@ -37,11 +37,11 @@ pub(super) fn page(session: &Session, path: &str, title: &str, content: Markup) 
             button type="submit" { (texts::LOG_OUT) }
         }
     };
-    document(title, Some(navigation), content)
+    document(title, Some(&navigation), content)
 }
 
 /// A whole page for anybody.
-pub(super) fn document(title: &str, navigation: Option<Markup>, content: Markup) -> Response {
+pub(super) fn document(title: &str, navigation: Option<&Markup>, content: &Markup) -> Response {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -83,7 +83,7 @@ pub(super) fn refusal(status: StatusCode, title: &str, words: &str) -> Response 
         p.alarm role="alert" { (words) }
         p { a href="/" { (texts::OVERVIEW) } }
     };
-    (status, document(title, None, content)).into_response()
+    (status, document(title, None, &content)).into_response()
 }
 
 /// What came of a deed, above the content.

@@ -45,10 +45,13 @@ pub(super) struct Sessions {
     idle: Duration,
 }
 
+/// 64 digits that nobody guesses.
 fn secret() -> Option<String> {
     let mut bytes = [0; 32];
     rand::fill(&mut bytes).ok()?;
-    Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    let (high, low) = bytes.split_at(16);
+    let number = |half: &[u8]| half.first_chunk().map(|bytes| u128::from_be_bytes(*bytes));
+    Some(format!("{:032x}{:032x}", number(high)?, number(low)?))
 }
 
 fn key_of(secret: &str) -> [u8; 32] {
@@ -64,7 +67,7 @@ impl Sessions {
 
     /// A new session: the secret for the cookie. Nothing where the system gives no random bytes.
     pub(super) fn begin(&self, admin: Admin, now: Instant) -> Option<String> {
-        let (secret, token) = (secret()?, secret_token()?);
+        let (secret, token) = (secret()?, secret()?);
         let mut open = self.lock();
         open.retain(|_, session| self.is_open(session, now));
         if open.len() >= SESSIONS_MAX {
@@ -103,10 +106,6 @@ impl Sessions {
         // The map is whole between any two statements.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn secret_token() -> Option<String> {
-    secret()
 }
 
 /// Whom wrong passwords are counted for.

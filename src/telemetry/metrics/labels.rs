@@ -143,7 +143,7 @@ impl<S, M: Default> Default for Each<S, M> {
 impl<S: Labels> Each<S, Counter> {
     /// Counts one more.
     pub fn count(&self, labels: &S) {
-        self.with(labels, |counter| counter.inc());
+        self.with(labels, Counter::inc);
     }
 }
 

@@ -1,4 +1,4 @@
-//! The metrics as text: in OpenMetrics for those who ask for it, in Prometheus' own older form for all others.
+//! The metrics as text: in `OpenMetrics` for those who ask for it, in Prometheus' own older form for all others.
 
 use std::fmt::Write;
 
@@ -8,7 +8,7 @@ use crate::telemetry::snapshot::Snapshot;
 /// In which form metrics are given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// OpenMetrics 1.0.
+    /// `OpenMetrics` 1.0.
     OpenMetrics,
     /// Prometheus' text format 0.0.4.
     Prometheus,
@@ -34,9 +34,9 @@ impl Form {
 /// All metrics as they are now, with the gauges as this snapshot has them.
 #[must_use]
 pub fn encode(snapshot: &Snapshot, form: Form) -> String {
-    let metrics = metrics();
     // Two who ask at once would clear each other's gauges.
     static ENCODING: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let metrics = metrics();
     let _one_at_a_time = ENCODING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     metrics.forget_names();
     snapshot.set_gauges(metrics);
