@@ -48,9 +48,21 @@ pub(crate) fn send(to: SocketAddr, request: &[u8]) -> Option<Answer> {
     stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout");
     // It may be refused before it is all sent.
     let _refused = stream.write_all(request);
-    let mut bytes = Vec::new();
-    let _reset = stream.read_to_end(&mut bytes);
+    let (mut bytes, mut piece) = (Vec::new(), [0; 65536]);
+    // Some servers leave the connection open, whatever they are told.
+    while !is_whole(&bytes) {
+        match stream.read(&mut piece) {
+            Ok(count) if count > 0 => bytes.extend_from_slice(&piece[..count]),
+            _ => break,
+        }
+    }
     read(&bytes)
+}
+
+/// Whether all has come that the answer's Content-Length announces.
+fn is_whole(bytes: &[u8]) -> bool {
+    let Some(answer) = read(bytes) else { return false };
+    answer.header("content-length").parse().is_ok_and(|length: usize| answer.body.len() >= length)
 }
 
 fn read(bytes: &[u8]) -> Option<Answer> {
@@ -71,7 +83,8 @@ fn unchunked(mut rest: &[u8]) -> Vec<u8> {
     let mut body = Vec::new();
     while let Some(end) = rest.windows(2).position(|two| two == b"\r\n") {
         let size = usize::from_str_radix(std::str::from_utf8(&rest[..end]).unwrap(), 16).unwrap();
-        body.extend_from_slice(&rest[end + 2..end + 2 + size]);
+        let piece = &rest[end + 2..];
+        body.extend_from_slice(&piece[..size.min(piece.len())]);
         rest = &rest[(end + 4 + size).min(rest.len())..];
     }
     body
