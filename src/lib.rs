@@ -37,6 +37,8 @@ pub mod flow;
 pub mod grants;
 /// Carrying keys to another site: files, QR codes, pictures.
 pub mod handover;
+/// Metrics, health and the admin page.
+pub mod http;
 /// User identities: passwords and tokens, verified.
 pub mod identity;
 /// The generator: its model, the integer-exact engine, and key images made ahead of need.
@@ -57,7 +59,7 @@ pub mod seal;
 pub mod settings;
 /// Bytes that survive a crash, in order; it knows no DICOM.
 pub mod spool;
-/// The log.
+/// The log, the metrics, and how the gateway is at a moment.
 pub mod telemetry;
 /// TLS for every connection: certificates, trust, and what is made of them.
 pub mod tls;

@@ -18,6 +18,7 @@ use super::serve::ServeError;
 use crate::association::{Acceptor, Ending, Slots};
 use crate::flow::Gateway;
 use crate::scp;
+use crate::telemetry::snapshot;
 
 /// Every open listener with what came in through it.
 pub(super) struct Doors {
@@ -60,6 +61,20 @@ impl Doors {
     pub(super) fn status(&self) -> String {
         let addresses: Vec<String> = self.addresses.iter().map(ToString::to_string).collect();
         format!("listening on {}", addresses.join(", "))
+    }
+
+    /// The same, one by one.
+    pub(super) fn listeners(&self, configured: &[Listener]) -> Vec<snapshot::Listener> {
+        let one = |(address, configured): (&SocketAddr, &Listener)| snapshot::Listener {
+            address: address.to_string(),
+            tls: configured.tls.clone(),
+        };
+        self.addresses.iter().zip(configured).map(one).collect()
+    }
+
+    /// Who is there.
+    pub(super) fn slots(&self) -> Slots {
+        self.slots.clone()
     }
 
     /// Associations that are there now.

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::runtime;
@@ -12,11 +12,13 @@ use tracing::{error, info, warn};
 use super::doors::Doors;
 use super::emergencies::{self, Emergencies};
 use super::harden::{self, Programs};
+use super::house::{Hall, now_unix};
 use super::live::{Live, State};
 use super::signals::{Signals, Wish};
-use super::{certificates, hosts, notify, probes, rooms, selfcheck};
+use super::{certificates, hosts, notify, probes, rooms, selfcheck, status, web};
 use crate::audit::{self, Alert, AuditError, What};
 use crate::flow;
+use crate::http::House;
 use crate::identity::IdentityError;
 use crate::keys::{KeysError, UnlockMethod};
 use crate::policy::{HostTable, Rules};
@@ -68,6 +70,16 @@ pub enum ServeError {
     /// A destination that its probe speaks against.
     #[error(transparent)]
     Probe(SettingsError),
+    /// The web server.
+    #[error(
+        "the web server cannot listen on {address}: {error}; choose another http.address, or stop what uses this one"
+    )]
+    Web {
+        /// Where.
+        address: SocketAddr,
+        /// What the system says.
+        error: io::Error,
+    },
     /// Threads or signals.
     #[error("the system refused {what}: {error}")]
     System {
@@ -124,12 +136,15 @@ async fn run(mut gateway: Gateway, rules: Rules) -> Result<Ended, ServeError> {
     let trail = rooms.as_ref().map(|rooms| rooms.trail.clone()).unwrap_or_default();
     let shipper = audit::ship(&trail, &rooms::repositories(&live));
     let doors = Doors::open(&gateway.settings.listeners, &live, rooms.as_ref()).await?;
+    let house = house(&gateway.settings, &live, &doors, rooms.as_ref());
+    let web = web::open(&gateway.settings, &live, &house).await?;
     let forwarder = rooms.as_ref().map(flow::forward);
     let _commitments = rooms.as_ref().map(flow::commitment::work);
     if let Some(rooms) = &rooms {
         tokio::spawn(rooms::verify(Arc::clone(rooms)));
         let mailbox = Mailbox::of(&gateway.settings.spool.folder);
         tokio::spawn(flow::attend(Arc::clone(rooms), mailbox));
+        tokio::spawn(status::tell(gateway.settings.spool.folder.clone(), house));
     }
     notify::ready(&doors.status());
     steer(&mut gateway, &mut signals, &live, &doors, rooms.as_deref()).await;
@@ -142,12 +157,33 @@ async fn run(mut gateway: Gateway, rules: Rules) -> Result<Ended, ServeError> {
         }
     };
     let ended = drain(async { tokio::join!(doors.close(), forwarding) }, patience, &mut signals).await;
+    if let Some(web) = web {
+        web.close().await;
+    }
     let _closed = tokio::task::spawn_blocking(move || trail.close()).await;
     // What is not sent by then waits in the log.
     if ended == Ended::Drained {
         let _sent = timeout(Duration::from_secs(5), shipper.close()).await;
     }
     Ok(ended)
+}
+
+/// The gateway as the web server and `sealgate status` see it.
+fn house(
+    settings: &Settings,
+    live: &Live,
+    doors: &Doors,
+    rooms: Option<&Arc<flow::Gateway>>,
+) -> Arc<dyn House> {
+    Arc::new(Hall {
+        live: live.clone(),
+        slots: doors.slots(),
+        listeners: doors.listeners(&settings.listeners),
+        rooms: rooms.cloned(),
+        settings: settings.clone(),
+        started_unix: now_unix(),
+        searching: Mutex::default(),
+    })
 }
 
 /// Follows signals and clocks until the first wish to end.
@@ -236,6 +272,8 @@ async fn reload(gateway: &mut Gateway, live: &Live) -> Result<(), SettingsError>
         ("audit", fresh.audit == started.audit),
         ("commitment", fresh.commitment == started.commitment),
         ("grants", fresh.grants == started.grants),
+        ("http", fresh.http == started.http),
+        ("roles, for the admin page", fresh.roles == started.roles || started.http.users.is_none()),
         ("the first route", fresh.routes.is_empty() == started.routes.is_empty()),
         ("log.format", fresh.log.format == started.log.format),
     ];

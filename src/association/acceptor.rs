@@ -19,6 +19,7 @@ use super::frame::{Framed, Limit, Phase, kind, short_pdu};
 use super::items;
 use super::negotiate::{self, Agreement, Gatekeeper, Knock};
 use super::slots::{Full, PeerPlace, Slots};
+use crate::telemetry::metrics::{ByPeer, ByReason, metrics};
 use crate::tls::{Connection, HandshakeError, Refused, Server};
 
 /// Connections over a limit that are still listened to, so that they hear a refusal instead of a reset.
@@ -96,6 +97,7 @@ impl Acceptor {
             Ok(Some(body)) => Box::pin(self.answer(knocking, body, config, Box::new(place))).await,
             Ok(None) => None,
             Err(error) => {
+                refused("protocol");
                 knocking.end(&error).await;
                 None
             }
@@ -133,6 +135,7 @@ impl Acceptor {
             info!(address = %from.ip(), %error, "no association");
             return None;
         };
+        refused("tls");
         let limit = Limit::from_now(REFUSED_SECONDS, "to hear why it was refused");
         let told =
             Knocking::new(Connection::Plain(stream), from, config, limit, REFUSED_SECONDS, &self.ending);
@@ -172,6 +175,7 @@ impl Acceptor {
                 return None;
             }
             Err(Refusal::Abort(error)) => {
+                refused("protocol");
                 knocking.end(&error).await;
                 return None;
             }
@@ -181,6 +185,7 @@ impl Acceptor {
             return None;
         }
         let Entry { peer, agreement, place: peer_place, .. } = entry;
+        metrics().association.accepted.count(&ByPeer::of(&peer));
         debug!(%peer, contexts = agreement.contexts.len(), "association accepted");
         let places = Box::new((place, peer_place));
         let ending = self.ending.clone();
@@ -288,6 +293,11 @@ fn erase(body: Bytes) {
     }
 }
 
+/// Counts one that came to nothing.
+fn refused(reason: &'static str) {
+    metrics().association.refused.count(&ByReason { reason });
+}
+
 fn rejection(rejection: Rejection) -> [u8; 10] {
     let codes = rejection.codes();
     short_pdu(kind::ASSOCIATE_RJ, [0, codes.result, codes.source, codes.reason])
@@ -326,6 +336,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Knocking<S> {
     }
 
     async fn reject(mut self, reason: Rejection) {
+        refused(reason.word());
         if self.framed.write(&rejection(reason)).await.is_ok() {
             self.close().await;
         }

@@ -22,6 +22,19 @@ pub enum Rejection {
 }
 
 impl Rejection {
+    /// The word for it in metrics.
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::CallingAeTitle => "calling-ae-title",
+            Self::CalledAeTitle => "called-ae-title",
+            Self::Identity => "identity",
+            Self::ApplicationContext => "application-context",
+            Self::ProtocolVersion => "protocol-version",
+            Self::Congestion => "congestion",
+            Self::LocalLimit => "local-limit",
+        }
+    }
+
     /// The codes on the wire.
     #[must_use]
     pub const fn codes(self) -> Rejected {

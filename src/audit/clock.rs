@@ -9,7 +9,8 @@ pub(super) fn now_unix_millis() -> u64 {
 }
 
 /// As `2026-01-31T06:30:00.000Z`. A time that is no four-digit year becomes the last of year 9999.
-pub(super) fn rfc3339(unix_millis: u64) -> String {
+#[must_use]
+pub fn rfc3339(unix_millis: u64) -> String {
     const LAST: u64 = 253_402_300_799_999;
     let millis = unix_millis.min(LAST);
     let (days, of_day) = (millis / 86_400_000, millis % 86_400_000);

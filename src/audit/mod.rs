@@ -27,6 +27,7 @@ mod writer;
 mod xml;
 
 pub use alert::{Alert, What};
+pub use clock::rfc3339;
 pub use config::{Config, Repository, Transport, WhenFull};
 pub use error::AuditError;
 pub use event::{Event, Instance, Kind, LogUse, Login, Party, Query, Transfer};

@@ -18,6 +18,8 @@ use super::file::read_sent;
 use super::log::Log;
 use super::message::Source;
 use super::writer::{Order, Reply, Writer};
+use crate::telemetry::metrics::metrics;
+use crate::telemetry::snapshot;
 
 /// The audit trail; a cheap handle. One that is off takes everything and keeps nothing.
 #[derive(Clone, Default)]
@@ -188,6 +190,21 @@ impl Trail {
         self.0.as_ref().map(|handle| handle.shared.durable.subscribe())
     }
 
+    /// How it is; nothing where it is off.
+    #[must_use]
+    pub fn status(&self) -> Option<snapshot::Audit> {
+        let shared = &self.0.as_ref()?.shared;
+        let durable = *shared.durable.borrow();
+        let behind = |(name, sent): (&String, &u64)| (name.clone(), durable.saturating_sub(*sent));
+        Some(snapshot::Audit {
+            recording: shared.recording.load(Ordering::Relaxed),
+            waiting: shared.waiting.load(Ordering::Relaxed) as u64,
+            lost: metrics().audit.lost.get(),
+            durable,
+            behind: shared.sent().iter().map(behind).collect(),
+        })
+    }
+
     fn send(&self, order: impl FnOnce() -> Order) {
         let Some(handle) = &self.0 else { return };
         let shared = &handle.shared;
@@ -199,6 +216,7 @@ impl Trail {
         shared.waiting.fetch_sub(1, Ordering::Relaxed);
         // The thread tells it, loudly, when it comes to it.
         shared.lost.fetch_add(1, Ordering::Relaxed);
+        metrics().audit.lost.inc();
     }
 }
 

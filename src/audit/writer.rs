@@ -18,6 +18,7 @@ use super::inbox;
 use super::log::Log;
 use super::message::message;
 use super::trail::Shared;
+use crate::telemetry::metrics::metrics;
 
 /// Orders that are taken before the disk is asked again.
 const BATCH: usize = 512;
@@ -57,6 +58,8 @@ pub(super) struct Writer {
     failed_at: Option<Instant>,
     complained: Option<Instant>,
     stopping: bool,
+    /// Durable records that the metrics know of.
+    counted: u64,
     /// When it was looked for what commands have noted, and the files that are taken in and not durable yet.
     looked: Instant,
     noted: Vec<PathBuf>,
@@ -65,6 +68,7 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn new(log: Log, config: Config, shared: Arc<Shared>) -> Self {
         Self {
+            counted: log.durable(),
             log,
             config,
             shared,
@@ -163,6 +167,7 @@ impl Writer {
             }
             Err(problem) => {
                 self.shared.lost.fetch_add(1, Ordering::Relaxed);
+                metrics().audit.lost.inc();
                 self.complain(&problem.to_string());
             }
         }
@@ -197,10 +202,14 @@ impl Writer {
         if self.replies.is_empty() && !signs && !is_time {
             return;
         }
+        let begun = Instant::now();
         let done = if self.stopping { self.log.seal() } else { self.log.commit() };
         let result = done.map_err(|error| error.to_string());
         match &result {
-            Ok(()) => self.committed(signs),
+            Ok(()) => {
+                metrics().audit.commit_seconds.observe(begun.elapsed().as_secs_f64());
+                self.committed(signs);
+            }
             Err(problem) => {
                 self.failed_at = Some(now);
                 self.shared.recording.store(false, Ordering::Relaxed);
@@ -217,6 +226,9 @@ impl Writer {
 
     fn committed(&mut self, signed: bool) {
         self.dirty = None;
+        let durable = self.log.durable();
+        metrics().audit.records.inc_by(durable.saturating_sub(self.counted));
+        self.counted = durable;
         self.shared.recording.store(true, Ordering::Relaxed);
         self.shared.tell_durable(self.log.durable());
         if self.failed_at.take().is_some() {

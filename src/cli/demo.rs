@@ -78,7 +78,7 @@ fn as_json(trial: &Trial) -> serde_json::Value {
     let is_good = trial.shown.iter().all(Shown::is_good);
     json!({
         "ok": is_good, "images": trial.shown, "folder": trial.folder(), "gateway": format!("SEALGATE@{}", trial.gateway()),
-        "archive": trial.archive(),
+        "archive": trial.archive(), "admin_page": trial.admin_page(), "admin": trial.admin(),
     })
 }
 
@@ -104,14 +104,17 @@ fn print(trial: &Trial) {
 
 /// Until Ctrl-C, or until the gateway is gone.
 async fn stay(trial: &mut Trial) {
+    let (name, password) = trial.admin();
     let (host, port) = (trial.gateway().ip(), trial.gateway().port());
     eprintln!(
         "\nIt goes on until Ctrl-C. With DCMTK, from another terminal:\n  \
         storescu -aet MODALITY -aec SEALGATE {host} {port} image.dcm\n  \
         findscu -S -aet VIEWER -aec SEALGATE {host} {port} -k 0008,0052=STUDY -k PatientName -k StudyInstanceUID\n  \
         getscu -S -aet VIEWER -aec SEALGATE {host} {port} -k 0008,0052=PATIENT -k PatientID=TRIAL-1\n\
-        What the archive holds, past the gateway: {}. It plays the PACS for this trial, and is good for nothing else.",
-        trial.archive()
+        What the archive holds, past the gateway: {}. It plays the PACS for this trial, and is good for nothing else.\n\n\
+        The admin page: {}  name {name}  password {password}",
+        trial.archive(),
+        trial.admin_page()
     );
     let mut look = interval(Duration::from_secs(1));
     loop {

@@ -25,6 +25,7 @@ mod probe;
 mod seal;
 mod serve;
 mod spool;
+mod status;
 mod time;
 mod tls;
 mod users;
@@ -67,6 +68,7 @@ enum Command {
     Open(open::Open),
     Probe(probe::Probe),
     Spool(spool::SpoolCommand),
+    Status(status::Status),
     Users(users::Users),
     Generator(generator::Generator),
     Grant(grant::GrantCommand),
@@ -185,6 +187,7 @@ impl Cli {
             Command::Open(command) => command.run(),
             Command::Probe(command) => command.run(),
             Command::Spool(command) => command.run(),
+            Command::Status(command) => command.run(),
             Command::Generator(command) => command.run(),
             Command::Grant(command) => command.run(),
             Command::Handover(command) => command.run(),

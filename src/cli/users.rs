@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use zeroize::Zeroizing;
 
 use super::{Exit, complain};
+use crate::custody::Role;
 use crate::identity;
 use crate::keys::Passphrase;
 use crate::policy::Right;
@@ -24,12 +25,15 @@ enum UsersCommand {
     Hash(Hash),
 }
 
-/// Print a user's line for the file in identity.users; the password comes from the terminal or from standard input
+/// Print a user's line for the file in identity.users, or in http.users with --role; the password comes from the terminal or from standard input
 #[derive(Debug, Args)]
 #[command(after_help = "Example: sealgate users hash alice --may find,get,open >> /etc/sealgate/users")]
 struct Hash {
     /// The user's name
     name: String,
+    /// Roles on the admin page, for the file in http.users: operator, custodian, auditor
+    #[arg(long, value_name = "ROLES", value_delimiter = ',', conflicts_with = "may")]
+    role: Option<Vec<String>>,
     /// The only rights that the user may use of those its peer has; without it all of them
     #[arg(long, value_name = "RIGHTS", value_delimiter = ',')]
     may: Option<Vec<String>>,
@@ -57,6 +61,11 @@ impl Hash {
         for word in only.iter().flatten() {
             Right::try_from(word.clone())?;
         }
+        let roles: Option<BTreeSet<String>> = self.role.as_ref().map(|words| words.iter().cloned().collect());
+        for word in roles.iter().flatten() {
+            Role::from_word(word)?;
+        }
+        let only = only.or(roles);
         let password = password().map_err(|error| error.to_string())?;
         identity::hash(&self.name, password.expose_secret(), only.as_ref()).map_err(|error| error.to_string())
     }

@@ -17,6 +17,26 @@ pub enum Role {
 }
 
 impl Role {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Operator, Self::Custodian, Self::Auditor];
+
+    /// The word for it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Operator => "operator",
+            Self::Custodian => "custodian",
+            Self::Auditor => "auditor",
+        }
+    }
+
+    /// The role with this word.
+    pub fn from_word(word: &str) -> Result<Self, String> {
+        let known = Self::ALL.map(Self::word).join(", ");
+        let found = Self::ALL.into_iter().find(|role| role.word() == word);
+        found.ok_or_else(|| format!("{word:?} is not one of {known}"))
+    }
+
     /// As it stands in sentences.
     #[must_use]
     pub const fn words(self) -> &'static str {

@@ -23,10 +23,14 @@ use serde::Serialize;
 use self::archive::{Archive, Kept};
 use self::picture::Picture;
 use self::samples::Sample;
-use self::site::Site;
+use self::site::{Admin, Site};
 use self::viewer::Viewed;
-use crate::dicom::{AeAddress, TransferSyntax};
+use crate::cipher::Layers;
+use crate::dicom::{AeAddress, TransferSyntax, Uid};
 use crate::scu::Failure;
+use crate::seal::{
+    Binding, Claim, KeyId, KeySource, NewSeal, Original, SealError, Sealer, Suite, SystemEntropy, random,
+};
 
 /// How long the archive may take to get what was stored.
 const FORWARDED_MAX: Duration = Duration::from_secs(30);
@@ -92,6 +96,18 @@ impl Trial {
     #[must_use]
     pub fn gateway(&self) -> SocketAddr {
         self.site.address
+    }
+
+    /// Where its admin page is.
+    #[must_use]
+    pub fn admin_page(&self) -> String {
+        format!("http://{}/", self.site.admin.address)
+    }
+
+    /// Who may log in there, with the password.
+    #[must_use]
+    pub fn admin(&self) -> (&str, &str) {
+        (Admin::USER, &self.site.admin.password)
     }
 
     /// Where the archive behind it listens.
@@ -197,6 +213,39 @@ fn shares_pixels(original: &[u8], other: &[u8]) -> bool {
     let is_telling = |run: &&[u8]| run.iter().collect::<HashSet<_>>().len() > 4;
     let runs: HashSet<&[u8]> = pixels.chunks_exact(RUN_BYTES).filter(is_telling).collect();
     other.windows(RUN_BYTES).any(|window| runs.contains(window))
+}
+
+/// A head phantom and what sealing makes of it, each as a PNG: sealed on the spot, under a key that nobody keeps.
+pub fn before_and_after() -> Result<(Vec<u8>, Vec<u8>), DemoError> {
+    let sample = samples::small().map_err(io::Error::other)?;
+    let syntax = sample.instance.transfer_syntax;
+    let sealed = seal(&sample).map_err(io::Error::other)?;
+    let carrier =
+        TransferSyntax::by_uid(sealed.1).ok_or_else(|| io::Error::other("an unknown transfer syntax"))?;
+    let picture = |data_set: &[u8], syntax| {
+        Picture::of(data_set, syntax).ok_or_else(|| io::Error::other("it has no picture"))
+    };
+    Ok((picture(&sample.data_set, syntax)?.png()?, picture(&sealed.0, carrier)?.png()?))
+}
+
+/// The sealed data set, and its transfer syntax.
+fn seal(sample: &Sample) -> Result<(Vec<u8>, &'static str), SealError> {
+    let Sample { instance, data_set, .. } = sample;
+    let transfer_syntax = Uid::parse(instance.transfer_syntax.uid).expect("a UID of the standard's registry");
+    let original = Original { transfer_syntax, front_bytes: 0 };
+    let binding = Binding {
+        suite: Suite::DeepKeyGen,
+        key_id: KeyId::new(random()?),
+        sop_class: instance.class.clone(),
+        sop_instance: instance.instance.clone(),
+    };
+    let key = SystemEntropy.draw(&binding)?;
+    let new = NewSeal { binding, key, key_record: None };
+    let layers = Layers::none();
+    let mut sealer = Sealer::signed(&original, new, &layers, None, Vec::new(), |_: &Claim| None, None)?;
+    sealer.push(data_set)?;
+    let (sealed, bytes) = sealer.finish()?;
+    Ok((bytes, sealed.transfer_syntax))
 }
 
 /// A new folder for a trial, under the system's folder for temporary files, that stays when the trial is over.

@@ -97,6 +97,21 @@ pub(super) fn samples() -> Result<Vec<Sample>, NoEntropy> {
     KINDS.iter().map(sample).collect()
 }
 
+/// A small head, for a page to show.
+pub(super) fn small() -> Result<Sample, NoEntropy> {
+    sample(&Kind {
+        name: "CT, small",
+        modality: "CT",
+        class: uids::CT_IMAGE_STORAGE,
+        syntax: TransferSyntax::EXPLICIT_LITTLE,
+        body: Body::Head,
+        rows: 192,
+        columns: 192,
+        bits_stored: 16,
+        frames: 1,
+    })
+}
+
 /// PS3.5 B.2: 2.25 and a random number.
 fn new_uid() -> Result<Uid, NoEntropy> {
     let number = u128::from_be_bytes(random()?);

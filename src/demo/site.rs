@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use super::DemoError;
 use crate::association::{Config, Transport};
+use crate::custody::Role;
 use crate::dicom::{AeAddress, AeTitle};
+use crate::identity;
 use crate::scu;
 use crate::seal::random;
 
@@ -24,6 +26,8 @@ const BETWEEN: Duration = Duration::from_millis(50);
 pub(super) struct Site {
     pub(super) folder: PathBuf,
     pub(super) address: SocketAddr,
+    /// Where its admin page is, and the password of its user.
+    pub(super) admin: Admin,
     child: Child,
 }
 
@@ -32,8 +36,10 @@ impl Site {
     pub(super) async fn start(folder: &Path, archive: &AeAddress) -> Result<Self, DemoError> {
         let folder = folder.canonicalize()?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
-        fs::write(folder.join("gateway.toml"), configuration(&folder, address, archive))?;
+        let admin = Admin::new()?;
+        fs::write(folder.join("gateway.toml"), configuration(&folder, address, archive, &admin))?;
         private_folder(&folder.join("credentials"))?;
+        admin.write(&folder.join("credentials/admins"))?;
         let secret = random::<32>().map_err(io::Error::other)?;
         let mut options = fs::OpenOptions::new();
         options.write(true).create_new(true).mode(0o600);
@@ -45,7 +51,7 @@ impl Site {
         }
         let log = fs::File::create(folder.join("gateway.log"))?;
         let child = command(&folder, &["serve"])?.stdout(Stdio::null()).stderr(log).spawn()?;
-        let mut site = Self { folder, address, child };
+        let mut site = Self { folder, address, admin, child };
         site.wait().await?;
         Ok(site)
     }
@@ -102,6 +108,31 @@ fn command(folder: &Path, arguments: &[&str]) -> io::Result<Command> {
     Ok(command)
 }
 
+/// The admin page of a trial: its address, and its one user.
+pub(super) struct Admin {
+    pub(super) address: SocketAddr,
+    pub(super) password: String,
+}
+
+impl Admin {
+    pub(super) const USER: &str = "admin";
+
+    fn new() -> Result<Self, DemoError> {
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let password = random::<16>().map_err(io::Error::other)?;
+        let password = format!("{:020x}", u128::from_be_bytes(password) >> 48);
+        Ok(Self { address: free.local_addr()?, password })
+    }
+
+    fn write(&self, path: &Path) -> Result<(), DemoError> {
+        let roles = Role::ALL.map(|role| role.word().to_owned()).into();
+        let line = identity::hash(Self::USER, &self.password, Some(&roles)).map_err(io::Error::other)?;
+        let mut options = fs::OpenOptions::new();
+        let mut file = options.write(true).create_new(true).mode(0o600).open(path)?;
+        Ok(writeln!(file, "{line}")?)
+    }
+}
+
 fn private_folder(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().mode(0o700).create(path)
 }
@@ -111,9 +142,11 @@ fn free_port() -> io::Result<u16> {
     taken.or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?.local_addr().map(|address| address.port())
 }
 
-fn configuration(folder: &Path, address: SocketAddr, archive: &AeAddress) -> String {
+fn configuration(folder: &Path, address: SocketAddr, archive: &AeAddress, admin: &Admin) -> String {
     let path = |name: &str| toml_text(&folder.join(name).display().to_string());
     let (keys, generators, spool, audit) = (path("keys"), path("generators"), path("spool"), path("audit"));
+    let (admin, admins) = (admin.address, path("credentials/admins"));
+    let grants = path("grants.json");
     format!(
         r#"# The configuration of a trial. Start it again by hand with
 #   CREDENTIALS_DIRECTORY={credentials} sealgate serve --config {config}
@@ -122,8 +155,15 @@ titles = ["SEALGATE"]
 [[listeners]]
 address = "{address}"
 
+[http]
+address = "{admin}"
+users = {admins}
+
 [keys]
 folder = {keys}
+
+[grants]
+file = {grants}
 
 [audit]
 folder = {audit}

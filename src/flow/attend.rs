@@ -31,11 +31,17 @@ pub async fn attend(gateway: Arc<Gateway>, mailbox: Mailbox) {
 
 fn attend_once(gateway: &Gateway, mailbox: &Mailbox) -> Result<(), SpoolError> {
     for (id, request) in mailbox.requests()? {
-        let reply = carry_out(gateway, &request);
-        audit::decided(&gateway.trail, &request, reply.changed, reply.problems.len());
+        let reply = decide(gateway, &request);
         mailbox.reply(id, &reply)?;
     }
     Ok(())
+}
+
+/// Does what somebody asks for, and records it.
+pub fn decide(gateway: &Gateway, request: &Request) -> Reply {
+    let reply = carry_out(gateway, request);
+    audit::decided(&gateway.trail, request, reply.changed, reply.problems.len());
+    reply
 }
 
 fn carry_out(gateway: &Gateway, request: &Request) -> Reply {
@@ -45,7 +51,7 @@ fn carry_out(gateway: &Gateway, request: &Request) -> Reply {
         (_, entries) => entries.to_vec(),
     };
     for entry in entries {
-        match decide(gateway, request, entry) {
+        match decide_one(gateway, request, entry) {
             Ok(changed) => reply.changed += changed,
             // Among all of them are some that do not go there.
             Err(SpoolError::UnknownDestination { .. }) if request.entries.is_empty() => {}
@@ -55,7 +61,7 @@ fn carry_out(gateway: &Gateway, request: &Request) -> Reply {
     reply
 }
 
-fn decide(gateway: &Gateway, request: &Request, entry: EntryId) -> Result<usize, SpoolError> {
+fn decide_one(gateway: &Gateway, request: &Request, entry: EntryId) -> Result<usize, SpoolError> {
     let (spool, destination, now) = (&gateway.spool, request.destination.as_deref(), now_unix_millis());
     let instance = spool.show(entry).map(|summary| String::from_utf8_lossy(&summary.key).into_owned());
     match request.wish {

@@ -18,6 +18,7 @@ use crate::keys::Source;
 use crate::policy::{Grant, Refusal, Right};
 use crate::seal::{OpenError, OpenedInstance};
 use crate::spool::{EntryId, Request, Wish};
+use crate::telemetry::metrics::{PeerOperation, PeerOutcome, PeerRoute, metrics};
 
 /// The target of these events in the log.
 pub(crate) const AUDIT: &str = "sealgate::audit";
@@ -97,6 +98,7 @@ pub(super) fn opened(
     grant: Option<&str>,
 ) {
     let Parties { caller, receiver, pacs, .. } = parties;
+    metrics().open.instances.count(&PeerOutcome::of(caller, "opened"));
     let (binding, changes) = (&opened.binding, &opened.changes);
     info!(
         target: AUDIT, %caller, %receiver, %pacs,
@@ -121,6 +123,8 @@ pub(super) fn passed(
     (sealed, grant): (bool, Option<&str>),
 ) {
     let Parties { caller, receiver, pacs, .. } = parties;
+    let outcome = if sealed { "passed-sealed" } else { "passed-clear" };
+    metrics().open.instances.count(&PeerOutcome::of(caller, outcome));
     info!(target: AUDIT, %caller, %receiver, %pacs, %instance, sealed, grant, "instance passed on as the archive has it");
     trail.moved(|| Transfer {
         grant: grant.map(ToOwned::to_owned),
@@ -131,6 +135,7 @@ pub(super) fn passed(
 /// An instance does not go out.
 pub(super) fn failed(trail: &Trail, parties: &Parties, instance: &Uid, refused: &Refused) {
     let Parties { caller, receiver, pacs, .. } = parties;
+    metrics().open.instances.count(&PeerOutcome::of(caller, "failed"));
     trail.alert(parties.alert(instance, refused));
     match refused {
         // Altered, truncated or mixed up, or a key that is gone: somebody has to look.
@@ -210,8 +215,21 @@ pub(crate) fn forbidden(trail: &Trail, visitor: &Visitor, operation: &'static st
     refused(trail, visitor, caller, operation, &format!("{caller} may not {right}"));
 }
 
+/// Counts an operation by its final status.
+fn ended(caller: &str, operation: &'static str, status: Status) {
+    let outcome = match status {
+        Status::SUCCESS => "success",
+        Status::CANCEL => "cancelled",
+        // PS3.7 C: warnings of the services have the form BxxxH.
+        Status(0xB000..=0xBFFF) => "warning",
+        _ => "failure",
+    };
+    metrics().retrieve.requests.count(&PeerOperation::of(caller, operation, outcome));
+}
+
 /// A query has ended.
 pub(crate) fn query_ended(caller: &str, matches: u64, status: Status) {
+    ended(caller, "C-FIND", status);
     info!(target: AUDIT, caller, operation = "C-FIND", matches, %status, "query ended");
 }
 
@@ -224,6 +242,13 @@ pub(crate) fn retrieval_ended(
     status: Status,
 ) {
     let (completed, failed, warning) = counts;
+    ended(caller, operation, status);
+    for (outcome, count) in [("completed", completed), ("failed", failed), ("warning", warning)] {
+        metrics()
+            .retrieve
+            .instances
+            .with(&PeerOutcome::of(caller, outcome), |counter| counter.inc_by(u64::from(count)));
+    }
     info!(target: AUDIT, %caller, %receiver, operation, completed, failed, warning, %status, "retrieval ended");
 }
 
@@ -268,6 +293,8 @@ pub(crate) fn not_taken_in(
 ) {
     trail.moved(|| Transfer { failure: Some(refused.to_string()), ..received(visitor, class, instance) });
     let peer = &visitor.permit.peer().name;
+    // Which route it would have taken is often not known.
+    metrics().store.instances.count(&PeerRoute::of(peer, "", refused.word()));
     let status = refused.status();
     if refused.is_ours() {
         error!(target: AUDIT, peer, %instance, %status, reason = %refused, alarm = true, "instance not taken in");

@@ -1,7 +1,7 @@
 //! The commit: an instance that is all there goes into the spool, once, and its sender hears when it cannot be lost.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -18,7 +18,9 @@ use crate::audit::Transfer;
 use crate::dicom::Uid;
 use crate::keys::KeysError;
 use crate::policy::{Acknowledge, Route};
+use crate::seal::Suite;
 use crate::spool::{Draft, EntryId, Meta, Summary};
+use crate::telemetry::metrics::{ByPeer, ByRoute, BySuite, PeerRoute, metrics};
 
 /// Tells when a wrapped key is durable, and how many keys its instance has by then.
 pub(super) type KeyKept = oneshot::Receiver<Result<u32, KeysError>>;
@@ -35,6 +37,8 @@ pub(super) struct Taken {
     /// For the audit trail alone.
     pub(super) patient: Option<String>,
     pub(super) protection: Protection,
+    /// The suite it was sealed with here, and how long that took.
+    pub(super) sealing: Option<(Suite, Duration)>,
     pub(super) digest: [u8; 32],
     /// Resolves when the wrapped key is durable; none where there is no key.
     pub(super) key: Option<KeyKept>,
@@ -46,6 +50,8 @@ pub(super) struct End {
     pub(super) visitor: Arc<Visitor>,
     pub(super) offered: Offered,
     pub(super) route: Route,
+    /// When the first byte was there to be taken.
+    pub(super) begun: Instant,
 }
 
 impl End {
@@ -56,6 +62,7 @@ impl End {
         if let Some((entry, waits)) = self.same_that_waits(&taken.digest) {
             drop(turn);
             let instance = &self.offered.sop_instance;
+            self.count("repeated");
             info!(%instance, %entry, "the same instance waits already, it is kept once");
             self.acknowledge(entry, waits).await?;
             return Ok(Stored::Repeated);
@@ -68,7 +75,8 @@ impl End {
             Acknowledge::Spooled => Vec::new(),
             Acknowledge::Forwarded => self.wait_at(entry, self.route.destinations.iter()),
         };
-        let Taken { draft, key, protection, study, patient, .. } = taken;
+        let Taken { draft, key, protection, sealing, study, patient, .. } = taken;
+        let committing = Instant::now();
         let committed = tokio::task::spawn_blocking(move || {
             let mut keys = 0;
             // The key comes first: what is in the spool can be opened.
@@ -83,6 +91,7 @@ impl End {
         let committed = committed.await;
         drop(turn);
         let (receipt, came_before) = committed.map_err(|_| Refused::Task)??;
+        self.count_new(bytes, sealing, committing);
         let (peer, instance) = (&self.visitor.permit.peer().name, &self.offered.sop_instance);
         info!(
             peer, %instance, %entry, bytes, route = self.route.name, %protection,
@@ -99,6 +108,26 @@ impl End {
         }
         self.acknowledge(entry, waits).await?;
         Ok(Stored::New(receipt))
+    }
+
+    /// Counts what is durable now.
+    fn count_new(&self, bytes: u64, sealing: Option<(Suite, Duration)>, committing: Instant) {
+        let metrics = metrics();
+        metrics.spool.commit_seconds.observe(committing.elapsed().as_secs_f64());
+        if let Some((suite, spent)) = sealing {
+            let labels = BySuite { suite: suite.name() };
+            metrics.seal.instances.count(&labels);
+            metrics.seal.seconds.took(&labels, spent);
+        }
+        let peer = ByPeer::of(&self.visitor.permit.peer().name);
+        metrics.store.bytes.with(&peer, |counter| counter.inc_by(bytes));
+        self.count("new");
+    }
+
+    fn count(&self, outcome: &'static str) {
+        let (peer, route) = (&self.visitor.permit.peer().name, &self.route.name);
+        metrics().store.instances.count(&PeerRoute::of(peer, route, outcome));
+        metrics().store.seconds.took(&ByRoute::of(route), self.begun.elapsed());
     }
 
     /// What the spool keeps beside the content.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::commitment::Commitments;
 use super::config::Config;
 use super::forward::Ways;
-use super::key_source::Generators;
+use super::key_source::{Generated, Generators};
 use super::release::Release;
 use super::waiting::Waiting;
 use crate::audit::{Party, Trail};
@@ -58,6 +58,8 @@ pub struct Gateway {
     pub archive: Arc<Archive>,
     /// Where content keys come from.
     pub key_source: Arc<dyn KeySource>,
+    /// The generator at work behind them.
+    pub generated: Option<Arc<Generated>>,
     /// The inner layers of suites that have one.
     pub layers: Layers,
     /// What waits for the PACS.
@@ -94,10 +96,11 @@ impl Gateway {
         release: Release,
     ) -> Self {
         let (waiting, ways, committing) = (Waiting::default(), Ways::default(), Committing::default());
-        let Generators { key_source, layers } = generators;
+        let Generators { key_source, generated, layers } = generators;
         Self {
             archive,
             key_source,
+            generated,
             layers,
             spool,
             pool,

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use dicom_core::Tag;
 use tokio::runtime::{Handle, RuntimeFlavor};
@@ -27,6 +28,7 @@ use crate::seal::{
     Sink, Suite, random,
 };
 use crate::spool::{Draft, Receipt};
+use crate::telemetry::metrics::{ByOutcome, metrics};
 
 /// What of an instance may be held until it is clear what it is: as much as a header may have.
 const HEAD_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -68,6 +70,7 @@ pub struct Intake {
     head: Vec<u8>,
     phase: Phase,
     route: Option<Route>,
+    begun: Instant,
 }
 
 enum Phase {
@@ -84,6 +87,8 @@ struct Sealing {
     record: Option<Vec<u8>>,
     /// Resolves when the wrapped key is durable.
     kept: Option<KeyKept>,
+    /// How long sealing itself took so far.
+    spent: Duration,
 }
 
 /// An instance that goes on as it came: already sealed, or without pixels.
@@ -118,7 +123,8 @@ impl Intake {
         let encoding = offered.transfer_syntax.encoding;
         let wants_study = gateway.archive.wants_study();
         let peek = Box::new(if wants_study { Peek::up_to_study(encoding) } else { Peek::new(encoding) });
-        Self { gateway, visitor, offered, head: Vec::new(), phase: Phase::Peeking(peek), route: None }
+        let (phase, begun) = (Phase::Peeking(peek), Instant::now());
+        Self { gateway, visitor, offered, head: Vec::new(), phase, route: None, begun }
     }
 
     /// Takes the next bytes of the data set. After an error only dropping is left.
@@ -202,7 +208,7 @@ impl Intake {
         let signer = archive.signer();
         let begin = || Sealer::signed(&original, new, layers, None, draft, find_key, signer);
         let sealer = if is_slow(suite) { aside(begin) } else { begin() }?;
-        Ok(Sealing { sealer, binding, record: Some(record), kept: None })
+        Ok(Sealing { sealer, binding, record: Some(record), kept: None, spent: Duration::ZERO })
     }
 
     fn seal(&mut self, bytes: &[u8]) -> Result<(), Refused> {
@@ -224,7 +230,11 @@ impl Intake {
             self.head = Vec::new();
             let facts = facts(&described, &self.visitor, &self.offered);
             let (sender, receiver) = oneshot::channel();
-            let done = Box::new(move |result| {
+            let begun = Instant::now();
+            let done = Box::new(move |result: Result<u32, KeysError>| {
+                let outcome = if result.is_ok() { "kept" } else { "failed" };
+                metrics().keys.kept.count(&ByOutcome { outcome });
+                metrics().keys.commit_seconds.observe(begun.elapsed().as_secs_f64());
                 let _gone = sender.send(result);
             });
             let record = sealing.record.take().unwrap_or_default();
@@ -252,9 +262,9 @@ impl Intake {
             peek.finish()?;
             self.choose()?;
         }
-        let Self { gateway, visitor, offered, head, phase, route } = self;
+        let Self { gateway, visitor, offered, head, phase, route, begun } = self;
         let route = route.ok_or(Refused::Task)?;
-        let end = End { gateway, visitor, offered, route };
+        let end = End { gateway, visitor, offered, route, begun };
         match phase {
             Phase::Sealing(sealing) => Box::pin(end.finish_sealing(*sealing, head)).await,
             Phase::Passing(passing) => Box::pin(end.finish_passing(*passing)).await,
@@ -265,8 +275,11 @@ impl Intake {
 
 impl Sealing {
     fn push(&mut self, bytes: &[u8]) -> Result<(), SealError> {
-        let Self { sealer, binding, .. } = self;
-        if is_slow(binding.suite) { aside(|| sealer.push(bytes)) } else { sealer.push(bytes) }
+        let Self { sealer, binding, spent, .. } = self;
+        let begun = Instant::now();
+        let pushed = if is_slow(binding.suite) { aside(|| sealer.push(bytes)) } else { sealer.push(bytes) };
+        *spent += begun.elapsed();
+        pushed
     }
 }
 
@@ -334,7 +347,8 @@ impl Passing {
 
 impl End {
     async fn finish_sealing(self, sealing: Sealing, head: Vec<u8>) -> Result<Stored, Refused> {
-        let Sealing { sealer, binding, kept, .. } = sealing;
+        let Sealing { sealer, binding, kept, spent, .. } = sealing;
+        let begun = Instant::now();
         let finished = if is_slow(binding.suite) { aside(|| sealer.finish()) } else { sealer.finish() };
         let (sealed, sink) = match finished {
             Ok(sealed) => sealed,
@@ -348,6 +362,7 @@ impl End {
             series: sealed.series,
             patient: sealed.patient,
             protection: Protection::Sealed(binding.key_id.to_string()),
+            sealing: Some((binding.suite, spent + begun.elapsed())),
             digest: sealed.digest,
             key: Some(kept.ok_or(Refused::Task)?),
         })
@@ -373,8 +388,19 @@ impl End {
         let transfer_syntax =
             Uid::parse(self.offered.transfer_syntax.uid).expect("a UID of the standard's registry");
         let digest = digest.finish();
-        self.commit(Taken { draft, transfer_syntax, study, series, patient, protection, digest, key: None })
-            .await
+        let (key, sealing) = (None, None);
+        self.commit(Taken {
+            draft,
+            transfer_syntax,
+            study,
+            series,
+            patient,
+            protection,
+            sealing,
+            digest,
+            key,
+        })
+        .await
     }
 }
 

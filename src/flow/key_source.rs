@@ -6,15 +6,20 @@ use tracing::{error, info};
 
 use crate::cipher::{DualKeys, Layers};
 use crate::keygen::{
-    self, Engine, Engines, GeneratorId, GeneratorStore, KeyImage, KeygenError, Pool, PoolConfig, PoolStatus,
-    Seed,
+    self, Alarm, Engine, Engines, GeneratorId, GeneratorStore, KeyImage, KeygenError, Pool, PoolConfig,
+    PoolStatus, Seed,
 };
 use crate::keys::Keyring;
-use crate::seal::{Conditioning, KeySource, SystemEntropy};
+use crate::seal::{Conditioning, KeySource};
+use crate::telemetry::metrics::{ByReason, metrics};
+use crate::telemetry::snapshot;
 
 /// Key images made ahead, each reduced to the digest that conditions one content key.
 pub struct Generated {
     pool: Pool<Conditioning>,
+    generator: GeneratorId,
+    engine: String,
+    ready_max: usize,
 }
 
 impl Generated {
@@ -31,7 +36,8 @@ impl Generated {
         let reduce = |id: &GeneratorId, seed: &Seed, image: &KeyImage| {
             Conditioning::of(id.as_bytes(), seed.expose_secret(), image.expose_secret())
         };
-        Ok(Self { pool: Pool::start(engine, pool, reduce)? })
+        let (generator, name, ready_max) = (engine.id(), engine.name(), pool.ready_max);
+        Ok(Self { pool: Pool::start(engine, pool, reduce)?, generator, engine: name, ready_max })
     }
 
     /// What the pool has done, for metrics.
@@ -39,11 +45,44 @@ impl Generated {
     pub fn status(&self) -> PoolStatus {
         self.pool.status()
     }
+
+    /// The same, with what it is that does it.
+    #[must_use]
+    pub fn snapshot(&self) -> snapshot::Generator {
+        let status = self.status();
+        let alarm = status.alarm.map(|alarm| match alarm {
+            Alarm::Failing => "failing",
+            Alarm::Stuck => "stuck",
+        });
+        snapshot::Generator {
+            generator: self.generator.to_string(),
+            engine: self.engine.clone(),
+            ready: status.ready as u64,
+            ready_max: self.ready_max as u64,
+            made: status.made,
+            missed: status.missed,
+            failures: status.failures,
+            alarm: alarm.map(ToOwned::to_owned),
+        }
+    }
+}
+
+/// The operating system alone, counted.
+struct SystemAlone;
+
+impl KeySource for SystemAlone {
+    fn conditioning(&self) -> Option<Conditioning> {
+        metrics().keys.drawn.count(&ByReason { reason: "system" });
+        None
+    }
 }
 
 impl KeySource for Generated {
     fn conditioning(&self) -> Option<Conditioning> {
-        self.pool.take().map(|conditioning| *conditioning)
+        let taken = self.pool.take();
+        let reason = if taken.is_some() { "generator" } else { "system" };
+        metrics().keys.drawn.count(&ByReason { reason });
+        taken.map(|conditioning| *conditioning)
     }
 }
 
@@ -51,6 +90,8 @@ impl KeySource for Generated {
 pub struct Generators {
     /// Where content keys come from.
     pub key_source: Arc<dyn KeySource>,
+    /// The generator at work behind them; none where it could not start.
+    pub generated: Option<Arc<Generated>>,
     /// The inner layers.
     pub layers: Layers,
 }
@@ -61,7 +102,8 @@ impl Generators {
     #[must_use]
     pub fn start(config: &keygen::Config, keyring: &Keyring) -> Self {
         let layers = Layers::new(Arc::new(Engines::new(config))).with_dual(dual_keys(keyring));
-        Self { key_source: key_source(config), layers }
+        let (key_source, generated) = key_source(config);
+        Self { key_source, generated, layers }
     }
 }
 
@@ -75,13 +117,15 @@ fn dual_keys(keyring: &Keyring) -> DualKeys {
 
 /// The source that is configured. A generator that cannot start never stops the gateway: keys rest on the operating
 /// system in any case, and then on it alone.
-#[must_use]
-fn key_source(config: &keygen::Config) -> Arc<dyn KeySource> {
+fn key_source(config: &keygen::Config) -> (Arc<dyn KeySource>, Option<Arc<Generated>>) {
     match Generated::start(config) {
-        Ok(generated) => Arc::new(generated),
+        Ok(generated) => {
+            let generated = Arc::new(generated);
+            (Arc::clone(&generated) as Arc<dyn KeySource>, Some(generated))
+        }
         Err(problem) => {
             error!(error = %problem, "the key generator does not start; keys rest on the operating system alone");
-            Arc::new(SystemEntropy)
+            (Arc::new(SystemAlone), None)
         }
     }
 }
@@ -155,7 +199,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let generator = "00".repeat(32).parse().expect("an id");
         let config = keygen::Config { generator, folder: folder.path().into(), ..keygen::Config::default() };
-        let source = key_source(&config);
+        let (source, generated) = key_source(&config);
+        assert!(generated.is_none());
         assert!(source.conditioning().is_none());
         let (one, two) = (source.draw(&binding()).expect("drawn"), source.draw(&binding()).expect("drawn"));
         assert_ne!(one.expose_secret(), two.expose_secret());

@@ -16,10 +16,11 @@ mod pieces;
 pub mod procedure;
 mod refusal;
 pub mod release;
+pub mod snapshot;
 mod ticket;
 mod waiting;
 
-pub use attend::attend;
+pub use attend::{attend, decide};
 pub use config::{Config, ConfigError};
 pub use forward::{Forwarder, forward};
 pub use gateway::{Gateway, Visitor};

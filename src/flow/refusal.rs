@@ -90,6 +90,23 @@ impl Refused {
         }
     }
 
+    /// The word for it in metrics.
+    pub(crate) const fn word(&self) -> &'static str {
+        match self {
+            Self::Seal(SealError::Scan(_) | SealError::Uid { .. } | SealError::NoUid(_)) | Self::Scan(_) => {
+                "damaged"
+            }
+            Self::Seal(SealError::Sink(_)) | Self::Spool(_) => "spool",
+            Self::Seal(_) => "not-sealed",
+            Self::Keys(_) => "keys",
+            Self::NoRoute { .. } => "no-route",
+            Self::NoPixels(_) | Self::Pixels(_) | Self::Undecided(_) => "pixels",
+            Self::Destination { .. } => "destination",
+            Self::NotInTime(_) => "not-in-time",
+            Self::Task => "internal",
+        }
+    }
+
     /// Whether the fault is on our side: worth an error in the log and not a line about a peer.
     #[must_use]
     pub fn is_ours(&self) -> bool {

@@ -19,6 +19,7 @@ use super::id::GeneratorId;
 use super::image::KeyImage;
 use super::pace::Pace;
 use super::seed::Seed;
+use crate::telemetry::metrics::metrics;
 
 /// The first wait after a failure; it doubles up to `retry_seconds_max`.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
@@ -174,6 +175,7 @@ impl<T: Send> Shared<T> {
             match self.batch(engine, reduce, count) {
                 Ok(made) => {
                     retry = RETRY_FIRST;
+                    metrics().engine.batch_seconds.observe(begun.elapsed().as_secs_f64());
                     self.put(made);
                     let share = f64::from(u32::try_from(count).unwrap_or(u32::MAX));
                     let least = Duration::from_secs_f64(share / f64::from(self.config.images_per_second_max));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::dicom::Uid;
+use crate::dicom::{AeTitle, Uid};
 use crate::keys::algorithm::Algorithm;
 use crate::keys::config::{ArchiveMode, Config};
 use crate::keys::destroy::Tombstones;
@@ -15,7 +15,7 @@ use crate::keys::record::{KeyRecord, RecordError};
 use crate::keys::shred::{ShredKey, ShredKeys, is_shred_key};
 use crate::keys::store::{Done, Facts, Filter, KeyStore, NewKey, OriginalAttributes, StoredKey, Write};
 use crate::keys::wrap::Binding;
-use crate::seal::{Claim, ContentKey, KeyId, Signer, SignerKey};
+use crate::seal::{Claim, ContentKey, KeyId, Signer, SignerKey, Suite};
 
 /// Versions of one instance that are looked at for what its original was.
 const ORIGINALS_MAX: usize = 256;
@@ -76,6 +76,43 @@ pub struct Opens {
     pub algorithm: Option<Algorithm>,
     /// The key of this site's keyring that it is.
     pub ours: Option<KekInfo>,
+}
+
+/// That an instance was sealed, and when: everything but the key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Seal {
+    /// SOP Instance UID.
+    pub instance: Uid,
+    /// SOP Class UID.
+    pub class: Uid,
+    /// Study Instance UID.
+    pub study: Option<Uid>,
+    /// The suite.
+    pub suite: String,
+    /// The key's id.
+    pub key_id: String,
+    /// Who sent it.
+    pub calling: Option<AeTitle>,
+    /// When it was sealed, in milliseconds since 1970.
+    pub sealed_unix_millis: i64,
+    /// How often its key has been wrapped anew.
+    pub version: u32,
+}
+
+impl Seal {
+    fn of(key: StoredKey) -> Self {
+        let suite = Suite::from_id(key.binding.suite);
+        Self {
+            instance: key.binding.sop_instance,
+            class: key.binding.sop_class,
+            study: key.facts.study,
+            suite: suite.map_or_else(|unknown| unknown.to_string(), |suite| suite.name().to_owned()),
+            key_id: key.binding.key_id.to_string(),
+            calling: key.facts.calling,
+            sealed_unix_millis: key.facts.sealed_unix_millis,
+            version: key.version,
+        }
+    }
 }
 
 /// A content key that is wrapped and, where the mode says so, stored.
@@ -157,6 +194,24 @@ impl Archive {
     #[must_use]
     pub fn keyring(&self) -> &Arc<Keyring> {
         &self.keyring
+    }
+
+    /// Why the key store writes nothing any more, if so: an alarm.
+    #[must_use]
+    pub fn stopped(&self) -> Option<&str> {
+        self.store.as_ref()?.stopped()
+    }
+
+    /// The seals of a study, or of one instance, as the store keeps them: newest versions of the first `limit` keys.
+    pub fn seals(&self, study_or_instance: &Uid, limit: usize) -> Result<Vec<Seal>, KeysError> {
+        let Some(store) = &self.store else { return Ok(Vec::new()) };
+        let of_study = Filter { study: Some(study_or_instance.clone()), ..Filter::default() };
+        let mut found = store.list(&of_study, 0, limit)?;
+        if found.is_empty() {
+            let of_instance = Filter { sop_instance: Some(study_or_instance.clone()), ..Filter::default() };
+            found = store.list(&of_instance, 0, limit)?;
+        }
+        Ok(found.into_iter().map(Seal::of).collect())
     }
 
     /// Wraps a content key for the current recipients: the record that `keep` and the private block take.

@@ -29,7 +29,7 @@ mod tests;
 mod wrap;
 
 pub use algorithm::Algorithm;
-pub use archive::{Archive, Archived, Found, Opens, Source};
+pub use archive::{Archive, Archived, Found, Opens, Seal, Source};
 pub use config::{ArchiveMode, Config, Pkcs11Config, StoreConfig, UnlockMethod};
 pub use dual::{DualKeyInfo, DualKeyRoot};
 pub use error::KeysError;

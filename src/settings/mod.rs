@@ -17,7 +17,8 @@ use crate::policy::{
 use crate::seal::Suite;
 use crate::tls::{self, LoadError, Profile, Profiles};
 use crate::{
-    app, association, audit, custody, flow, grants, identity, keygen, keys, probe, scu, spool, telemetry,
+    app, association, audit, custody, flow, grants, http, identity, keygen, keys, probe, scu, spool,
+    telemetry,
 };
 
 pub use error::SettingsError;
@@ -66,6 +67,8 @@ pub struct Settings {
     pub probe: probe::Config,
     /// Who may run which command.
     pub roles: custody::Config,
+    /// The web server.
+    pub http: http::Config,
     /// Who may call.
     pub peers: Vec<Peer>,
     /// The PACS.
@@ -98,6 +101,7 @@ impl Default for Settings {
             keygen: keygen::Config::default(),
             probe: probe::Config::default(),
             roles: custody::Config::default(),
+            http: http::Config::default(),
             peers: Vec::new(),
             destinations: Vec::new(),
             routes: Vec::new(),
@@ -126,6 +130,7 @@ impl Settings {
         self.keygen.check().map_err(SettingsError::value)?;
         self.probe.check().map_err(SettingsError::value)?;
         self.roles.check().map_err(SettingsError::value)?;
+        self.http.check().map_err(SettingsError::value)?;
         for route in &self.routes {
             if Suite::from_name(&route.suite).is_none() {
                 return Err(SettingsError::Value(format!(
@@ -148,6 +153,10 @@ impl Settings {
                 let user = listener.words();
                 Profile::find(&self.tls, name, &user)?.check_for_listener(&user, listener.asks())?;
             }
+        }
+        if let Some(name) = &self.http.tls {
+            Profile::find(&self.tls, name, "http")?
+                .check_for_listener("http", tls::ClientCertificates::None)?;
         }
         for peer in &self.peers {
             if let Some(name) = &peer.receives_tls {

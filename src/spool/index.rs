@@ -139,6 +139,12 @@ impl Index {
         entries.filter(|entry| !entry.leaving)
     }
 
+    /// When the oldest that a destination still has to get was committed.
+    pub(crate) fn oldest_unix_millis(&self, destination: &str) -> Option<u64> {
+        let sequence = self.queues.get(destination)?.oldest()?;
+        self.entries.get(&sequence).map(|entry| entry.committed_unix_millis)
+    }
+
     /// Every entry, the newest first.
     pub(crate) fn newest_first(&self) -> impl Iterator<Item = &Entry> {
         self.entries.values().rev()

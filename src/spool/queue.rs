@@ -50,6 +50,12 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
+    /// The oldest that is waiting, put off or in hand.
+    pub(crate) fn oldest(&self) -> Option<u64> {
+        let later = self.later.iter().map(|(_, sequence)| *sequence).min();
+        [self.due.first().copied(), self.in_hand.first().copied(), later].into_iter().flatten().min()
+    }
+
     /// Adds a delivery in its state.
     pub(crate) fn put(&mut self, sequence: u64, group: &Arc<[u8]>, delivery: &Delivery) {
         *self.count(delivery.state) += 1;

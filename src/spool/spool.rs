@@ -138,6 +138,24 @@ impl Spool {
         index.queues.iter().map(|(name, queue)| (Arc::clone(name), queue.counts())).collect()
     }
 
+    /// When the oldest instance was committed that a destination still has to get; none where it has all.
+    #[must_use]
+    pub fn oldest_unix_millis(&self, destination: &str) -> Option<u64> {
+        locked(&self.shared.index).oldest_unix_millis(destination)
+    }
+
+    /// Bytes that its file system has free; none where that cannot be told.
+    #[must_use]
+    pub fn free_bytes(&self) -> Option<u64> {
+        self.shared.free_bytes().ok()
+    }
+
+    /// Its limits.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
     /// Entries that have been set aside as damaged, now or ever before.
     pub fn damaged(&self) -> Result<Vec<Damaged>, SpoolError> {
         damage::list(&*self.shared.disk, &self.shared.paths)

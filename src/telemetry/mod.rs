@@ -1,5 +1,7 @@
-//! What the gateway says of itself: the log for now; its types carry no patient data.
+//! What the gateway says of itself: the log, the metrics and how it is at a moment; its types carry no patient data.
 
 mod log;
+pub mod metrics;
+pub mod snapshot;
 
 pub use log::{Config, Format, LevelError, LogHandle, init};

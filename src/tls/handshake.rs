@@ -12,6 +12,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 use super::buffered::Buffered;
 use super::connection::{Connection, TlsConnection};
 use super::error::HandshakeError;
+use crate::telemetry::metrics::{ProfileOutcome, metrics};
 
 /// RFC 8446 5.1: the record type that a TLS handshake begins with.
 const HANDSHAKE_RECORD: u8 = 0x16;
@@ -48,6 +49,16 @@ impl Server {
 
     /// Takes a caller in. It has no limit of its own: the caller of this function sets one.
     pub async fn accept<S>(&self, stream: S) -> Result<Connection<S>, Refused<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let taken = self.take_in(stream).await;
+        let outcome = if taken.is_ok() { "done" } else { "failed" };
+        metrics().tls.handshakes.count(&ProfileOutcome::of(&self.profile, outcome));
+        taken
+    }
+
+    async fn take_in<S>(&self, stream: S) -> Result<Connection<S>, Refused<S>>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {

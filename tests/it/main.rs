@@ -30,6 +30,7 @@ mod harden;
 mod help;
 mod hostile;
 mod hostile_data;
+mod http;
 mod identity;
 mod inspect;
 mod keys;

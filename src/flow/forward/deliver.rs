@@ -20,6 +20,7 @@ use crate::policy::Destination;
 use crate::scu::{Answer, Failure, Instance, Meaning, Source};
 use crate::seal::{Peek, random};
 use crate::spool::{Content, EntryId, Job, SpoolError};
+use crate::telemetry::metrics::{ByDestination, DestinationOutcome, metrics};
 
 /// How often a destination has refused which instance since the start. Failures of the way to it do not count.
 #[derive(Default)]
@@ -62,6 +63,7 @@ enum Undelivered {
 pub(super) async fn deliver(gateway: &Gateway, destination: &Destination, job: Job, refusals: &Refusals) {
     let (entry, name) = (job.id(), destination.name.as_str());
     let instance = String::from_utf8_lossy(job.key()).into_owned();
+    let begun = Instant::now();
     let sent = send(gateway, destination, &job).await;
     let settled = match &sent {
         Ok(_) => Settled::Taken,
@@ -70,8 +72,9 @@ pub(super) async fn deliver(gateway: &Gateway, destination: &Destination, job: J
         }
         Err(_) => Settled::Failed,
     };
-    let verdict = match sent {
+    let (outcome, verdict) = match sent {
         Ok((answer, ticket, patient)) => {
+            metrics().forward.seconds.took(&ByDestination::of(name), begun.elapsed());
             gateway.trail.moved(|| forwarded(destination, ticket, patient));
             gateway.ways.change(name, Way::worked);
             refusals.forget(entry);
@@ -81,12 +84,15 @@ pub(super) async fn deliver(gateway: &Gateway, destination: &Destination, job: J
             } else {
                 warn!(%entry, instance, destination = name, status = %answer.status, "forwarded with a warning");
             }
-            done
+            ("forwarded", done)
         }
         Err(undelivered) => put_off(gateway, name, job, undelivered, refusals),
     };
     // When the verdict is durable: who waited for it may be told.
     gateway.waiting.settle(entry, name, &settled);
+    if verdict.is_ok() {
+        metrics().forward.instances.count(&DestinationOutcome::of(name, outcome));
+    }
     if let Err(problem) = verdict {
         error!(%entry, destination = name, error = %problem, "the spool does not take what became of a delivery");
     }
@@ -110,23 +116,23 @@ fn forwarded(destination: &Destination, ticket: Ticket, patient: Option<String>)
     }
 }
 
-/// What becomes of a delivery that failed.
+/// What becomes of a delivery that failed, in a word and as the spool took it.
 fn put_off(
     gateway: &Gateway,
     name: &str,
     job: Job,
     undelivered: Undelivered,
     refusals: &Refusals,
-) -> Result<(), SpoolError> {
+) -> (&'static str, Result<(), SpoolError>) {
     let (entry, now) = (job.id(), now_unix_millis());
     let random = random().map_or(0, u16::from_be_bytes);
     let own = backoff::millis(&gateway.config, job.attempts().saturating_add(1), random);
     let (why, advice, wait) = match undelivered {
         // The job is dropped, and waits as before.
-        Undelivered::Ending => return Ok(()),
+        Undelivered::Ending => return ("ending", Ok(())),
         Undelivered::Damaged(problem) => {
             error!(%entry, destination = name, error = problem, "what is in the spool cannot be read");
-            return job.aside(&problem, now);
+            return ("aside", job.aside(&problem, now));
         }
         Undelivered::Unread(problem) => {
             error!(%entry, destination = name, error = problem, "the disk does not give what is in the spool");
@@ -142,7 +148,7 @@ fn put_off(
                 %entry, destination = name, error = %failure, advice = failure.advice(),
                 "set aside: the destination refuses this instance; see `sealgate spool list`"
             );
-            return set_aside;
+            return ("aside", set_aside);
         }
         Undelivered::Refused(failure) => (failure.to_string(), failure.advice(), own),
         Undelivered::Down(failure) => {
@@ -158,7 +164,7 @@ fn put_off(
         }
     };
     info!(%entry, destination = name, error = why, advice, seconds = wait / 1000, "not forwarded, trying again");
-    job.later(now.saturating_add(wait), &why, now)
+    ("later", job.later(now.saturating_add(wait), &why, now))
 }
 
 /// The answer of a destination that has the instance now, and the patient that it says it is of.

@@ -59,6 +59,12 @@ impl Ways {
         self.lock().get(destination).copied().unwrap_or_default()
     }
 
+    /// Seconds for which nothing has got through to a destination; none while it works.
+    pub(in crate::flow) fn down_seconds(&self, destination: &str, now: Instant) -> Option<u64> {
+        let way = self.of(destination);
+        way.is_down().then(|| way.down_for(now).as_secs())
+    }
+
     pub(super) fn change(&self, destination: &str, change: impl FnOnce(&mut Way)) {
         change(self.lock().entry(destination.to_owned()).or_default());
     }

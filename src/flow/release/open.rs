@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
@@ -21,6 +22,7 @@ use crate::flow::{Gateway, moment};
 use crate::keys::{KeysError, Source};
 use crate::policy::{Access, Answer, Facts};
 use crate::seal::{Claim, ContentKey, HeaderMode, OpenError, Opened, OpenedInstance, Opener};
+use crate::telemetry::metrics::{ByReason, metrics};
 
 /// Pieces that wait on either side of the thread.
 pub(super) const PIECES_MAX: usize = 16;
@@ -48,6 +50,7 @@ type Reply = oneshot::Sender<Result<Delivery, Refused>>;
 pub(super) fn start(job: Job, reply: Reply) -> mpsc::Sender<Piece> {
     let (sender, pieces) = mpsc::channel(PIECES_MAX);
     tokio::task::spawn_blocking(move || {
+        let begun = Instant::now();
         let limit = job.gateway.release.config.held_bytes_max;
         let mut out = Out {
             reply: Some(reply),
@@ -63,8 +66,14 @@ pub(super) fn start(job: Job, reply: Reply) -> mpsc::Sender<Piece> {
         };
         let mut search = KeySearch { may_open: job.may_open(), ..KeySearch::default() };
         match run(&job, pieces, &mut out, &mut search) {
-            Ok(()) => out.finish(),
+            Ok(()) => {
+                if search.found.is_some() {
+                    metrics().open.seconds.observe(begun.elapsed().as_secs_f64());
+                }
+                out.finish();
+            }
             Err(refused) => {
+                search.count();
                 let refused = search.explain(refused);
                 audit::failed(&job.gateway.trail, &job.parties, &job.instance, &refused);
                 out.fail(refused);
@@ -98,6 +107,14 @@ struct KeySearch {
 }
 
 impl KeySearch {
+    /// Counts a key that could not be had.
+    fn count(&self) {
+        if self.problem.is_some() && self.found.is_none() {
+            let reason = if self.is_destroyed { "destroyed" } else { "not-found" };
+            metrics().keys.missing.count(&ByReason { reason });
+        }
+    }
+
     /// The same refusal, told as what it is where the key was destroyed.
     fn explain(&self, refused: Refused) -> Refused {
         match refused {

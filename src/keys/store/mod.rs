@@ -202,6 +202,11 @@ pub trait KeyStore: Send + Sync {
     /// The latest versions of the keys that fit, in the order they were stored, behind `after` (0 for the start).
     fn list(&self, filter: &Filter, after: i64, limit: usize) -> Result<Vec<StoredKey>, KeysError>;
 
+    /// Why it writes nothing any more, if so.
+    fn stopped(&self) -> Option<&str> {
+        None
+    }
+
     /// How much is stored.
     fn counts(&self) -> Result<Counts, KeysError>;
 

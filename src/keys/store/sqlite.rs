@@ -62,6 +62,10 @@ impl KeyStore for SqliteStore {
         self.writer.submit(write, done);
     }
 
+    fn stopped(&self) -> Option<&str> {
+        Self::stopped(self)
+    }
+
     fn find(&self, key_id: KeyId) -> Result<Option<StoredKey>, KeysError> {
         let latest = format!(
             "SELECT {COLUMNS} FROM keys k JOIN records r ON r.key = k.id WHERE k.key_id = ?1 \

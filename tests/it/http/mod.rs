@@ -1,0 +1,12 @@
+//! The web server: metrics, health, status, and the admin page as a browser and as an attacker would use it.
+
+mod access;
+mod admin;
+mod client;
+mod metrics;
+mod trial;
+
+#[cfg(feature = "peers")]
+mod chromium;
+#[cfg(feature = "peers")]
+mod promtool;
