@@ -48,6 +48,7 @@ struct Common {
 #[derive(Debug, Subcommand)]
 enum Other {
     /// Show the emergency accesses that are open
+    #[command(after_help = "Example: sealgate grant list --all")]
     List {
         /// Those that are over too
         #[arg(long)]
@@ -56,6 +57,7 @@ enum Other {
         common: Common,
     },
     /// End an emergency access before its time
+    #[command(after_help = "Example: sealgate grant end er-viewer")]
     End {
         /// Its number, or the peer's name for all of that peer
         name: String,
@@ -108,9 +110,8 @@ impl Common {
             return Ok(None);
         }
         let (peer, reason, seconds) = (peer.to_owned(), reason.to_owned(), time.as_secs());
-        let asked = office.requests.ask(Action::Grant { peer, seconds, reason }, &office.person, now());
-        let asked = asked.map_err(|error| self.fail(&error.to_string()))?;
-        let (mut fields, text) = super::approve::asked(&asked);
+        let asked = super::approve::ask(&office, Action::Grant { peer, seconds, reason });
+        let (mut fields, text) = asked.map_err(|error| self.fail(&error.to_string()))?;
         fields["ok"] = json!(true);
         if self.json {
             println!("{fields:#}");

@@ -6,7 +6,9 @@ mod history;
 mod keystream;
 mod migrate;
 mod rules;
+mod shred;
 pub(crate) mod site;
+mod soak;
 mod suites;
 mod transcode;
 
