@@ -226,6 +226,22 @@ fn the_command_writes_a_page_and_its_numbers() {
 }
 
 #[test]
+fn the_command_writes_the_same_numbers_again() {
+    let folder = tempfile::tempdir().unwrap();
+    for out in ["one", "two"] {
+        let output = evaluate(
+            &["--sequences", "2", "--bits", "40000", "--generator", "repeated", "--seed", "9", "--out", out],
+            folder.path(),
+        );
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let read = |out: &str, name: &str| std::fs::read(folder.path().join(out).join(name)).unwrap();
+    for name in ["figures.json", "figures.csv"] {
+        assert!(read("one", name) == read("two", name), "{name}");
+    }
+}
+
+#[test]
 fn the_command_says_what_is_wrong_with_what_it_was_given() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("note.txt"), "no DICOM").unwrap();

@@ -188,7 +188,7 @@ mod tests {
             let (before, after) = pictures(images, 5);
             let changed: Vec<usize> = (0..before.len()).filter(|i| before[*i] != after[*i]).collect();
             assert_eq!((before.len(), changed.len()), (SIDE * SIDE * 3, 3));
-            assert!(changed[0] % 3 == 0 && changed[2] == changed[0] + 2);
+            assert!(changed[0].is_multiple_of(3) && changed[2] == changed[0] + 2);
         }
     }
 
