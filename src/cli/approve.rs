@@ -14,7 +14,8 @@ use crate::settings::{self, Settings};
 
 /// Approve what somebody else has asked for, which is done at once; or see what waits
 #[derive(Debug, Args)]
-#[command(after_help = "Example: sealgate approve --list; sealgate approve 1f0c23aa94b0d6e7812c")]
+#[command(after_help = "Examples: sealgate approve --list\n          \
+    sealgate approve 1f0c23aa94b0d6e7812c")]
 pub(super) struct Approve {
     /// The request, by the name it was given
     #[arg(required_unless_present = "list")]

@@ -14,6 +14,7 @@ use crate::settings;
 
 /// Verify the audit trail, or see what is in it
 #[derive(Debug, Args)]
+#[command(after_help = "Example: sealgate audit show --failed")]
 pub(super) struct AuditCommand {
     #[command(subcommand)]
     action: Action,

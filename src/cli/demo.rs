@@ -110,7 +110,7 @@ async fn stay(trial: &mut Trial) {
         storescu -aet MODALITY -aec SEALGATE {host} {port} image.dcm\n  \
         findscu -S -aet VIEWER -aec SEALGATE {host} {port} -k 0008,0052=STUDY -k PatientName -k StudyInstanceUID\n  \
         getscu -S -aet VIEWER -aec SEALGATE {host} {port} -k 0008,0052=PATIENT -k PatientID=TRIAL-1\n\
-        What the archive holds, past the gateway: {}",
+        What the archive holds, past the gateway: {}. It plays the PACS for this trial, and is good for nothing else.",
         trial.archive()
     );
     let mut look = interval(Duration::from_secs(1));

@@ -18,6 +18,7 @@ use crate::settings;
 
 /// List, bring in, check and time generators of key images
 #[derive(Debug, Args)]
+#[command(after_help = "Example: sealgate generator list")]
 pub(super) struct Generator {
     #[command(subcommand)]
     deed: Deed,
@@ -33,19 +34,25 @@ enum Deed {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// List the generators there are
+    #[command(after_help = "Example: sealgate generator list")]
     List(Common),
     /// Take model files into the folder of generators
+    #[command(after_help = "Example: sealgate generator import site.sgg")]
     Import(Import),
     /// Copy a generator to a new file, for another site or a backup
+    #[command(after_help = "Example: sealgate generator export lite lite.sgg")]
     Export(Export),
     /// Check generators: the files, and whether every set of instructions of this processor gives the same bytes
+    #[command(after_help = "Example: sealgate generator verify full lite")]
     Verify(Verify),
     /// Turn a trained checkpoint into a model file
     #[command(after_help = "Example: sealgate generator quantise site.safetensors --out site.sgg")]
     Quantise(Quantise),
     /// Time key images, side by side
+    #[command(after_help = "Example: sealgate generator bench lite --rounds 20")]
     Bench(Bench),
     /// Write a key image as PNG, to look at
+    #[command(after_help = "Example: sealgate generator image key-image.png")]
     Image(Image),
 }
 

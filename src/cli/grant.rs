@@ -48,6 +48,7 @@ struct Common {
 #[derive(Debug, Subcommand)]
 enum Other {
     /// Show the emergency accesses that are open
+    #[command(after_help = "Example: sealgate grant list --all")]
     List {
         /// Those that are over too
         #[arg(long)]
@@ -56,6 +57,7 @@ enum Other {
         common: Common,
     },
     /// End an emergency access before its time
+    #[command(after_help = "Example: sealgate grant end er-viewer")]
     End {
         /// Its number, or the peer's name for all of that peer
         name: String,

@@ -14,7 +14,7 @@ use crate::dicom::Uid;
 use crate::flow::audit::AUDIT;
 use crate::flow::audit_custody::Ledger;
 use crate::handover::{
-    self, Contents, Handover, HandoverError, Picture, find, hide, read_codes, write_codes,
+    self, Contents, Handover, HandoverError, Picture, WithDual, find, hide, read_codes, write_codes,
 };
 use crate::keys::store::KeyStore;
 use crate::keys::{
@@ -49,12 +49,20 @@ struct Common {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Seal the keys of a study for another site: as a file, as QR codes, or hidden in a picture
+    #[command(
+        after_help = "Example: sealgate handover export --study 1.2.840.113619.2.5 --to north.kek --out keys.handover"
+    )]
     Export(Export),
     /// Take in the keys that another site sealed for this one: from its file, pictures of its codes, or its cover
+    #[command(after_help = "Example: sealgate handover import keys.handover")]
     Import(Import),
     /// Embed a small text in an image, so that the image can be had back bit for bit
+    #[command(
+        after_help = "Example: sealgate handover embed image.dcm --text patient.txt --to north.kek --out carrier.dcm"
+    )]
     Embed(Embed),
     /// Take the text out of an image, and put the image back as it was
+    #[command(after_help = "Example: sealgate handover extract carrier.dcm --out image.dcm")]
     Extract(Extract),
 }
 
@@ -74,6 +82,9 @@ struct Export {
     /// Hidden in the lowest bits of this PNG or DICOM Secondary Capture, which is not changed itself
     #[arg(long, value_name = "FILE")]
     cover: Option<PathBuf>,
+    /// Hand over this site's dual keys too, if images of the study need them: they are those of all images of the site
+    #[arg(long)]
+    with_dual_keys: bool,
     /// File with a password in its first line, mode 0600, that the other site has to know too
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
@@ -226,8 +237,9 @@ impl Export {
             password.check_strength()?;
         }
         let (keyring, store) = (config.open_keyring()?, config.open_store()?);
-        let gathered = Handover::gather(&self.study, &keyring, &store)?;
-        let count = gathered.keys.len();
+        let with_dual = if self.with_dual_keys { WithDual::Yes } else { WithDual::No };
+        let gathered = Handover::gather(&self.study, &keyring, &store, with_dual)?;
+        let (count, dual) = (gathered.keys.len(), gathered.dual.len());
         let (package, kek) = self.to.with(&keyring, |kek| {
             let password = password.as_ref().map(|password| (password, Argon2Cost::default()));
             let package = handover::seal(Contents::Keys, &gathered.to_bytes()?, kek, password)?;
@@ -237,13 +249,14 @@ impl Export {
         ledger.uses_about(&text, self.study.as_str()).map_err(KeysError::from)?;
         let (files, carrier) = self.write(&package)?;
         info!(
-            target: AUDIT, study = %self.study, keys = count, kek, carrier, with_password = password.is_some(),
+            target: AUDIT, study = %self.study, keys = count, dual_keys = dual, kek, carrier, with_password = password.is_some(),
             "keys handed over to another site"
         );
         let names: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
-        let sentence = format!("Handed over {count} keys for key {kek}, in {}.", names.join(", "));
+        let and = if dual == 0 { String::new() } else { format!(" and {dual} dual keys") };
+        let sentence = format!("Handed over {count} keys{and} for key {kek}, in {}.", names.join(", "));
         Ok((
-            json!({ "study": self.study, "keys": count, "kek": kek, "bytes": package.len(), "files": names }),
+            json!({ "study": self.study, "keys": count, "dual_keys": dual, "kek": kek, "bytes": package.len(), "files": names }),
             sentence,
         ))
     }
@@ -282,11 +295,11 @@ impl Import {
         let store = config.open_store()?;
         let plain = handover::open(Contents::Keys, &package, archive.keyring(), password.as_ref())?;
         let taken = Handover::parse(&plain)?;
-        let (study, count) = (taken.study.clone(), taken.keys.len());
+        let (study, count, dual) = (taken.study.clone(), taken.keys.len(), taken.dual.len());
         let text = format!("handover import: {count} keys");
         ledger.uses_about(&text, study.as_str()).map_err(KeysError::from)?;
         let new = taken.keep(&archive, &store as &dyn KeyStore)?;
-        info!(target: AUDIT, study = %study, keys = count, new, carrier, "keys taken in from another site");
+        info!(target: AUDIT, study = %study, keys = count, new, dual_keys = dual, carrier, "keys taken in from another site");
         let sentence = format!("Took in {count} keys of study {study}, {new} of them new.");
         Ok((json!({ "study": study, "keys": count, "new": new, "carrier": carrier }), sentence))
     }

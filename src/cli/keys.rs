@@ -18,12 +18,13 @@ use crate::keys::store::{Filter, KeyStore, StoredKey, restore, verify_backup};
 use crate::keys::write_new_file;
 use crate::keys::{
     Algorithm, Config, DualKeyInfo, KekInfo, Keyring, KeysError, NewCustody, RecipientName, destroy, dual,
-    rotation, selftest,
+    rotation, selftest, signer,
 };
 use crate::settings::{self, Settings};
 
 /// Make, list, rotate, back up and verify keys
 #[derive(Debug, Args)]
+#[command(after_help = "Example: sealgate keys init")]
 pub(super) struct Keys {
     #[command(subcommand)]
     action: Action,
@@ -36,35 +37,58 @@ enum Action {
         sealgate keys init --recipient escrow --public escrow.kek")]
     Init(NewKey),
     /// List key encryption keys, or with a condition the sealed instances in the key store
+    #[command(after_help = "Example: sealgate keys list --study 1.2.840.113619.2.5 --json")]
     List(List),
     /// Make a new key the current one of a recipient; the old one stays for opening
+    #[command(after_help = "Example: sealgate keys rotate")]
     Rotate(NewKey),
     /// Make the site's key for the suite `dual`; again makes the next, and the older ones stay for opening
+    #[command(after_help = "Example: sealgate keys dual")]
     Dual(Common),
     /// Make the key that this gateway signs with, export its public half, or take in that of another gateway
+    #[command(after_help = "Example: sealgate keys signer --export north.signer")]
     Signer(SignerArgs),
     /// Wrap every stored key for the current recipients; images are not touched
+    #[command(after_help = "Example: sealgate keys rewrap")]
     Rewrap(Common),
     /// Copy the key store to a new file while the service runs
+    #[command(after_help = "Example: sealgate keys backup /mnt/backup/keys-2026-01-31.db")]
     Backup(Backup),
     /// Put a backup in the place of the key store; the service has to be stopped
+    #[command(after_help = "Example: sealgate keys restore /mnt/backup/keys-2026-01-31.db")]
     Restore(Backup),
     /// Check the store and whether every stored key opens with the present keyring
+    #[command(after_help = "Example: sealgate keys verify --sample 1000")]
     Verify(Verify),
     /// Write the public half of a recipient's current key, for another site to wrap for
+    #[command(after_help = "Example: sealgate keys export-public --out north.kek")]
     ExportPublic(ExportPublic),
     /// Keep an escrow key in shares that so many persons have to put together
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Example: sealgate keys escrow split --shares 5 --needed 3 --out escrow/"
+    )]
     Escrow(Escrow),
     /// Put studies or keys on legal hold: nobody destroys them
+    #[command(
+        after_help = "Example: sealgate keys hold --study 1.2.840.113619.2.5 --reason \"court order 17/26\""
+    )]
     Hold(Meant),
     /// Show the legal holds
+    #[command(after_help = "Example: sealgate keys holds")]
     Holds(Common),
     /// Ask for a legal hold to be lifted; a second custodian approves
+    #[command(
+        after_help = "Example: sealgate keys lift 5c1d09ee7ab2 --reason \"court order 17/26 is closed\""
+    )]
     Lift(Lift),
     /// Ask for keys to be destroyed for good, so that their images never open again; a second custodian approves
+    #[command(
+        after_help = "Example: sealgate keys shred --study 1.2.840.113619.2.5 --reason \"retention time is over\""
+    )]
     Shred(Meant),
     /// Show what was destroyed, with its certificates
+    #[command(after_help = "Example: sealgate keys destroyed --json")]
     Destroyed(Destroyed),
 }
 
@@ -527,20 +551,22 @@ impl Backup {
         let (_, checked) = verify_backup(&self.file, &mut bar_updates(&bar))?;
         bar.finish_and_clear();
         let dual = dual::back_up(&config.keyring_path(), &self.file)?;
+        let signers = signer::back_up(&config.keyring_path(), &self.file)?;
         let text = format!(
-            "Backed up {} keys in {} records to {}, {} dual keys beside it.\nKeep the key files of {} apart from it: without them it opens \
+            "Backed up {} keys in {} records to {}, {} dual keys and {} signing keys beside it.\nKeep the key files of {} apart from it: without them it opens \
              nothing.{}",
             manifest.counts.keys,
             manifest.counts.records,
             self.file.display(),
             dual.len(),
+            signers.len(),
             config.keyring_path().display(),
             lines(&checked.problems)
         );
         let good = checked.problems.is_empty();
         Ok(Answer {
             good,
-            fields: json!({ "manifest": manifest, "dual_keys": dual, "problems": checked.problems }),
+            fields: json!({ "manifest": manifest, "dual_keys": dual, "signers": signers, "problems": checked.problems }),
             text,
         })
     }
@@ -552,6 +578,7 @@ impl Backup {
         // An older backup has what was destroyed since; the tombstones lie outside of it.
         let again = destroy::reapply(config, &config.open_store()?)?;
         let dual = dual::restore(&config.keyring_path(), &self.file)?;
+        let signers = signer::restore(&config.keyring_path(), &self.file)?;
         let before = restored.replaced.as_ref();
         let before =
             before.map_or(String::new(), |path| format!("\nThe store before it is {}.", path.display()));
@@ -560,12 +587,15 @@ impl Backup {
             _ => format!("\n{again} of them were destroyed before, and are destroyed again."),
         };
         let text = format!(
-            "Restored {} keys to {}, and {} dual keys.{before}{destroyed}\n`sealgate keys verify` tries whether they open.",
+            "Restored {} keys to {}, {} dual keys and {} signing keys.{before}{destroyed}\n`sealgate keys verify` tries whether they open.",
             restored.manifest.counts.keys,
             config.store_path().display(),
-            dual.len()
+            dual.len(),
+            signers.len()
         );
-        Ok(Answer::good(json!({ "restored": restored, "destroyed_again": again, "dual_keys": dual }), text))
+        let fields =
+            json!({ "restored": restored, "destroyed_again": again, "dual_keys": dual, "signers": signers });
+        Ok(Answer::good(fields, text))
     }
 }
 

@@ -60,8 +60,12 @@ pub(super) struct Destroyed {
 #[derive(Debug, Subcommand)]
 pub(super) enum Escrow {
     /// Make an escrow key whose private half exists in shares only
+    #[command(after_help = "Example: sealgate keys escrow split --shares 5 --needed 3 --out escrow/")]
     Split(Split),
     /// Put the shares together: for trying them out, or to open images with the escrow key
+    #[command(
+        after_help = "Example: sealgate keys escrow combine --drill --package escrow/package.json share-1.json share-2.json share-3.json"
+    )]
     Combine(Combine),
 }
 

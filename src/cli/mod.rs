@@ -18,6 +18,7 @@ mod inspect;
 mod keys;
 mod keys_custody;
 mod keys_patient;
+mod manual;
 mod migrate;
 mod open;
 mod probe;
@@ -47,7 +48,8 @@ pub struct Cli {
     command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done; 1 it failed, the last line says why; 2 the command line is wrong; \
+const EXIT_CODES: &str = "Example: sealgate demo\n\n\
+    Exit codes: 0 done; 1 it failed, the last line says why; 2 the command line is wrong; \
     3 the configuration is wrong; 4 the peer refused or did not answer; 5 ended before all work in hand was finished; \
     6 the security self-check found something (`check --fail-on`).";
 
@@ -71,6 +73,8 @@ enum Command {
     Handover(handover::HandoverCommand),
     Approve(approve::Approve),
     Migrate(migrate::Migrate),
+    Completions(manual::Completions),
+    Manual(manual::Manual),
 }
 
 /// How a command ended, as the process's exit code says it.
@@ -186,6 +190,8 @@ impl Cli {
             Command::Handover(command) => command.run(),
             Command::Approve(command) => command.run(),
             Command::Migrate(command) => command.run(),
+            Command::Completions(command) => command.run(),
+            Command::Manual(command) => command.run(),
         }
     }
 }

@@ -24,6 +24,7 @@ const REPLY_PATIENCE: Duration = Duration::from_secs(20);
 
 /// See and decide about what waits for the PACS
 #[derive(Debug, Args)]
+#[command(after_help = "Example: sealgate spool list")]
 pub(super) struct SpoolCommand {
     #[command(subcommand)]
     action: Action,
@@ -35,8 +36,10 @@ enum Action {
     #[command(after_help = "Example: sealgate spool list --aside --json")]
     List(List),
     /// Show one entry
+    #[command(after_help = "Example: sealgate spool show 00112233445566778899aabbccddeeff")]
     Show(Show),
     /// Try deliveries again that were put off or set aside
+    #[command(after_help = "Example: sealgate spool retry --destination archive")]
     Retry(Decide),
     /// Give deliveries up, for good
     #[command(
@@ -44,8 +47,10 @@ enum Action {
     )]
     Drop(Drop),
     /// Wait until nothing is on its way any more
+    #[command(after_help = "Example: sealgate spool drain --timeout 600")]
     Drain(Drain),
     /// List the storage commitments that modalities wait for
+    #[command(after_help = "Example: sealgate spool commitments --json")]
     Commitments(Commitments),
 }
 

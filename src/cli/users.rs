@@ -13,6 +13,7 @@ use crate::policy::Right;
 
 /// Users who identify themselves with a password
 #[derive(Debug, Args)]
+#[command(after_help = "Example: sealgate users hash alice")]
 pub(super) struct Users {
     #[command(subcommand)]
     command: UsersCommand,

@@ -15,7 +15,7 @@ use crate::keys::record::{KeyRecord, RecordError};
 use crate::keys::shred::{ShredKey, ShredKeys, is_shred_key};
 use crate::keys::store::{Done, Facts, Filter, KeyStore, NewKey, OriginalAttributes, StoredKey, Write};
 use crate::keys::wrap::Binding;
-use crate::seal::{ContentKey, KeyId, Signer};
+use crate::seal::{Claim, ContentKey, KeyId, Signer, SignerKey};
 
 /// Versions of one instance that are looked at for what its original was.
 const ORIGINALS_MAX: usize = 256;
@@ -30,6 +30,8 @@ pub struct Archive {
     tombstones: Option<Tombstones>,
     signer: Option<Signer>,
     shred_keys: Option<ShredKeys>,
+    /// Whose signature opening asks for; none where it asks for none.
+    trusted: Option<Vec<SignerKey>>,
 }
 
 /// Where a content key was found.
@@ -96,7 +98,7 @@ impl Archive {
             return Err(KeysError::Config("the archive mode needs a key store, and none is open".into()));
         }
         keyring.current()?;
-        Ok(Self { mode, keyring, store, tombstones: None, signer: None, shred_keys: None })
+        Ok(Self { mode, keyring, store, tombstones: None, signer: None, shred_keys: None, trusted: None })
     }
 
     /// The same, giving out no key that was destroyed, wherever a copy of it is.
@@ -125,6 +127,12 @@ impl Archive {
         self.shred_keys.is_some() && self.mode.has_tag()
     }
 
+    /// The same, giving out no key of an instance that none of these gateways signed.
+    #[must_use]
+    pub fn with_trusted(self, signers: Vec<SignerKey>) -> Self {
+        Self { trusted: Some(signers), ..self }
+    }
+
     /// What new seals are signed with, if they are.
     #[must_use]
     pub fn signer(&self) -> Option<Signer> {
@@ -141,6 +149,7 @@ impl Archive {
             tombstones: None,
             signer: None,
             shred_keys: None,
+            trusted: None,
         }
     }
 
@@ -250,6 +259,19 @@ impl Archive {
         let mut found = store.list(filter, 0, limit)?;
         found.retain(|stored| !is_shred_key(stored));
         Ok(found)
+    }
+
+    /// The content key of an instance that is to be opened: like [`Archive::find`], where its signer does.
+    ///
+    /// The signer is part of what the stream's keys follow from, and the opener verifies its signature.
+    pub fn find_to_open(&self, claim: &Claim) -> Result<Found, KeysError> {
+        match (&self.trusted, claim.signer) {
+            (None, _) => {}
+            (Some(_), None) => return Err(KeysError::Unsigned),
+            (Some(trusted), Some(signer)) if trusted.contains(&signer) => {}
+            (Some(_), Some(signer)) => return Err(KeysError::Signer(signer)),
+        }
+        self.find(claim.binding.key_id, claim.key_record.as_deref(), &Binding::from(&claim.binding))
     }
 
     /// What the original of an instance was, as the store keeps it; of several originals with one UID, the one that was

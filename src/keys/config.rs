@@ -72,6 +72,10 @@ pub struct Config {
     pub recipients: Vec<RecipientName>,
     /// Whether what is sealed is signed by this gateway, with the key that `sealgate keys signer` makes. Default false.
     pub sign: bool,
+    /// Whether only what a known gateway signed is opened: images that nobody signed, or somebody else, are refused. Default false.
+    pub require_signature: bool,
+    /// The names of the signing keys that are meant, as `sealgate inspect` gives them; none for all that are known. Default `[]`.
+    pub signers: Vec<RecipientName>,
     /// What opens the private keys: `credential`, `passphrase-credential`, `passphrase-file`, `prompt`, `token` or
     /// `locked`. Default `credential`.
     pub unlock: UnlockMethod,
@@ -96,6 +100,8 @@ impl Default for Config {
             shred_key: false,
             recipients: vec![RecipientName::site()],
             sign: false,
+            require_signature: false,
+            signers: Vec::new(),
             unlock: UnlockMethod::default(),
             credential: "sealgate-kek".into(),
             passphrase_file: None,
@@ -181,6 +187,11 @@ impl Config {
         if self.recipients.iter().collect::<HashSet<_>>().len() < self.recipients.len() {
             return refuse("`recipients` has the same name twice");
         }
+        if !self.signers.is_empty() && !self.require_signature {
+            return refuse(
+                "`signers` has names, and `require_signature` is false: nobody would look at them",
+            );
+        }
         if self.unlock == UnlockMethod::PassphraseFile && self.passphrase_file.is_none() {
             return refuse("`unlock` is `passphrase-file`, and `passphrase_file` is not set");
         }
@@ -206,12 +217,13 @@ mod tests {
 
     #[test]
     fn refuses_settings_that_contradict_each_other() {
-        let cases: [fn(&mut Config); 8] = [
+        let cases: [fn(&mut Config); 9] = [
             |c| c.recipients.clear(),
             |c| c.recipients.push(RecipientName::site()),
             |c| c.recipients = (0..9).map(|n| format!("n{n}").parse().unwrap()).collect(),
             |c| c.unlock = UnlockMethod::PassphraseFile,
             |c| c.unlock = UnlockMethod::Token,
+            |c| c.signers.push(RecipientName::site()),
             |c| c.store.commit_records_max = 0,
             |c| c.pkcs11.sessions_max = 0,
             |c| c.argon2.memory_mebibytes = 1,

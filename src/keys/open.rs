@@ -49,8 +49,11 @@ impl Config {
         }
         let store = store.map(|store| Arc::new(store) as Arc<dyn KeyStore>);
         let signer = if self.sign { Some(keyring.signer()?) } else { None };
+        let trusted =
+            if self.require_signature { keyring.trusted_signers(&self.signers)? } else { Vec::new() };
         let archive = Archive::new(self.archive, keyring, store)?.with_tombstones(Tombstones::of(self));
         let archive = if shred_key { archive.with_shred_keys()? } else { archive };
+        let archive = if self.require_signature { archive.with_trusted(trusted) } else { archive };
         Ok(match signer {
             Some(signer) => archive.with_signer(signer),
             None => archive,

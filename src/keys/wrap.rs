@@ -31,6 +31,15 @@ pub struct Binding {
     pub sop_instance: Uid,
 }
 
+impl Binding {
+    /// What a wrap of something that belongs to no instance is bound to: its own id.
+    #[must_use]
+    pub fn of_no_instance(id: KeyId, suite: u16) -> Self {
+        let nowhere = Uid::parse("2.25.0").expect("a valid UID");
+        Self { key_id: id, suite, sop_class: nowhere.clone(), sop_instance: nowhere }
+    }
+}
+
 impl From<&crate::seal::Binding> for Binding {
     fn from(binding: &crate::seal::Binding) -> Self {
         Self {

@@ -1,9 +1,10 @@
-//! The store path beside others that store: 400 CT slices with one sender to Sealgate, dicom-rs `storescp` and Orthanc.
+//! The store path beside others that store: CT slices with one sender to Sealgate, dicom-rs and DCMTK `storescp`, Orthanc
+//! and pynetdicom.
 //!
-//! `cargo bench --bench path [-- FOLDER]` runs all in turns and prints one table of ratios. Sealgate seals, and what it
-//! acknowledges is fsynced on the disk of FOLDER, which should be a real one; the others neither seal nor sync. Orthanc has to
-//! be installed, and `dicom-storescp` (cargo install dicom-storescp) in PATH or named by `DICOM_STORESCP`; what is missing is left
-//! out. Everything shares this machine's cores.
+//! `cargo bench --bench path [-- FOLDER [SLICES [TURNS]]]` runs all in turns and prints one table of ratios, and how long a
+//! single store takes. Sealgate seals, and what it acknowledges is fsynced on the disk of FOLDER, which should be a real one;
+//! the others neither seal nor sync. `dicom-storescp` (cargo install dicom-storescp) is in PATH or named by `DICOM_STORESCP`, a
+//! Python with pynetdicom by `SEALGATE_PYTHON`; what is missing is left out. Everything shares this machine's cores.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -19,15 +20,24 @@ use sealgate::scu::{Caller, Config, Destination, Instance, Tcp, for_storing, sto
 use tokio::runtime::Runtime;
 
 const CT: &str = "1.2.840.10008.5.1.4.1.1.2";
-const INSTANCES: u32 = 400;
-const TURNS: u32 = 5;
-const ASSOCIATIONS: [u32; 2] = [1, 4];
+const INSTANCES: usize = 400;
+const TURNS: usize = 5;
+const ASSOCIATIONS: [usize; 4] = [1, 4, 16, 64];
+
+/// How much is sent, and how often.
+#[derive(Clone, Copy)]
+struct Size {
+    instances: usize,
+    turns: usize,
+}
 
 /// Ended by its id when it is dropped.
 struct Peer {
     name: &'static str,
     title: &'static str,
     port: u16,
+    /// Associations that it serves at once.
+    most: usize,
     child: Child,
 }
 
@@ -50,7 +60,7 @@ impl Peer {
             println!("{name} is not installed, and left out");
             return None;
         };
-        let peer = Self { name, title, port, child };
+        let peer = Self { name, title, port, most: usize::MAX, child };
         let end = Instant::now() + Duration::from_secs(30);
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
             assert!(Instant::now() < end, "{name} listens");
@@ -69,6 +79,24 @@ impl Peer {
         Self::start("dicom-rs storescp -n", "STORE-SCP", port, &mut command)
     }
 
+    /// At its best: without Nagle, each association a process.
+    fn dcmtk(folder: &Path) -> Option<Self> {
+        let (out, port) = (folder.join("dcmtk"), free_port());
+        fs::create_dir_all(&out).expect("a folder");
+        let mut command = Command::new("storescp");
+        command.env("TCP_NODELAY", "1").args(["-q", "--fork", "-pdu", "131072", "-od"]).arg(out);
+        Self::start("DCMTK storescp --fork", "ANY", port, command.arg(port.to_string()))
+    }
+
+    fn pynetdicom(folder: &Path) -> Option<Self> {
+        let (out, port) = (folder.join("pynetdicom"), free_port());
+        fs::create_dir_all(&out).expect("a folder");
+        let mut command = Command::new(std::env::var_os("SEALGATE_PYTHON")?);
+        command.args(["-m", "pynetdicom", "storescp", &port.to_string(), "-od"]).arg(out);
+        let peer = Self::start("pynetdicom storescp", "ANY-SCP", port, &mut command)?;
+        Some(Self { most: 4, ..peer })
+    }
+
     fn orthanc(folder: &Path) -> Option<Self> {
         let (port, store) = (free_port(), folder.join("orthanc"));
         let file = folder.join("orthanc.json");
@@ -78,7 +106,9 @@ impl Peer {
             "OverwriteInstances": true, "SyncStorageArea": false, "DicomThreadsCount": 4,
         });
         fs::write(&file, config.to_string()).expect("written");
-        Self::start("Orthanc", "ORTHANC", port, Command::new("Orthanc").arg(file).current_dir(folder))
+        let peer =
+            Self::start("Orthanc", "ORTHANC", port, Command::new("Orthanc").arg(file).current_dir(folder))?;
+        Some(Self { most: 4, ..peer })
     }
 
     /// Sealgate in front of a PACS at this address; nothing listens on port 9.
@@ -137,7 +167,7 @@ fn padded(uid: &str) -> Vec<u8> {
 }
 
 /// A CT slice of 512 by 512 pixels.
-fn slice(turn: u32, number: u32) -> (Instance, Bytes) {
+fn slice(turn: usize, number: u32) -> (Instance, Bytes) {
     let uid = format!("1.2.826.0.1.3680043.9.{}.{number}", 1000 + turn);
     let mut out = Vec::with_capacity(512 * 1024 + 1024);
     element(&mut out, 0x08, 0x16, *b"UI", &padded(CT));
@@ -162,30 +192,53 @@ fn slice(turn: u32, number: u32) -> (Instance, Bytes) {
     )
 }
 
-/// Stores everything over so many associations; instances a second.
-async fn send(peer: (&str, u16), slices: Arc<Vec<(Instance, Bytes)>>, associations: u32) -> f64 {
-    let address = AeAddress::parse(&format!("{}@127.0.0.1:{}", peer.0, peer.1)).expect("an address");
+/// Stores everything over so many associations; instances a second, and milliseconds of each.
+async fn send(peer: &Peer, slices: Arc<Vec<(Instance, Bytes)>>, associations: usize) -> (f64, Vec<f64>) {
+    let address = AeAddress::parse(&format!("{}@127.0.0.1:{}", peer.title, peer.port)).expect("an address");
     let to = Destination { address, calling: AeTitle::parse("BENCH").expect("a title") };
     let start = Instant::now();
     let senders: Vec<_> = (0..associations)
-        .map(|part| {
-            let (to, slices) = (to.clone(), Arc::clone(&slices));
-            tokio::spawn(async move {
-                let (door, config) = (association::Config::default(), Arc::new(Config::default()));
-                let needs = for_storing(&[slices[0].0.need()]);
-                let mut caller =
-                    Caller::associate(&Tcp, &to, &needs, &door, &config).await.expect("associated");
-                for (instance, bytes) in slices.iter().skip(part as usize).step_by(associations as usize) {
-                    store(&mut caller, instance, &mut bytes.clone()).await.expect("stored");
-                }
-                caller.release().await;
-            })
-        })
+        .map(|part| tokio::spawn(send_part(to.clone(), Arc::clone(&slices), part, associations)))
         .collect();
+    let mut times = Vec::new();
     for sender in senders {
-        sender.await.expect("no panic");
+        times.extend(sender.await.expect("no panic"));
     }
-    f64::from(INSTANCES) / start.elapsed().as_secs_f64()
+    (rate(slices.len(), start.elapsed()), times)
+}
+
+/// Every so many-th slice, over one association; milliseconds of each.
+async fn send_part(
+    to: Destination,
+    slices: Arc<Vec<(Instance, Bytes)>>,
+    part: usize,
+    parts: usize,
+) -> Vec<f64> {
+    let (door, config) = (association::Config::default(), Arc::new(Config::default()));
+    let needs = for_storing(&[slices[0].0.need()]);
+    let mut caller = Caller::associate(&Tcp, &to, &needs, &door, &config).await.expect("associated");
+    let mut times = Vec::new();
+    for (instance, bytes) in slices.iter().skip(part).step_by(parts) {
+        let start = Instant::now();
+        store(&mut caller, instance, &mut bytes.clone()).await.expect("stored");
+        times.push(start.elapsed().as_secs_f64() * 1000.0);
+    }
+    caller.release().await;
+    times
+}
+
+fn rate(count: usize, time: Duration) -> f64 {
+    u32::try_from(count).map_or(f64::NAN, f64::from) / time.as_secs_f64()
+}
+
+/// What so many of a hundred values are below.
+fn percentile(values: &[f64], percent: usize) -> f64 {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    values
+        .get((values.len() * percent / 100).min(values.len().saturating_sub(1)))
+        .copied()
+        .unwrap_or(f64::NAN)
 }
 
 fn median(values: &[f64]) -> f64 {
@@ -200,66 +253,80 @@ fn files(folder: &Path) -> usize {
     entries.flatten().map(|entry| if entry.path().is_dir() { files(&entry.path()) } else { 1 }).sum()
 }
 
-fn slices(turn: u32) -> Arc<Vec<(Instance, Bytes)>> {
-    Arc::new((0..INSTANCES).map(|number| slice(turn, number)).collect())
+fn slices(turn: usize, count: usize) -> Arc<Vec<(Instance, Bytes)>> {
+    Arc::new((0..count).map(|number| slice(turn, u32::try_from(number).expect("a few"))).collect())
 }
 
 /// Storing: Sealgate beside each other peer, in turns.
-fn storing(runtime: &Runtime, folder: &Path) {
+fn storing(runtime: &Runtime, folder: &Path, size: Size) {
     let sealgate = Peer::sealgate(folder, "AWAY@127.0.0.1:9");
-    let others: Vec<Peer> = [Peer::storescp(&folder.join("storescp"), free_port()), Peer::orthanc(folder)]
-        .into_iter()
-        .flatten()
-        .collect();
+    let others = [
+        Peer::storescp(&folder.join("storescp"), free_port()),
+        Peer::dcmtk(folder),
+        Peer::orthanc(folder),
+        Peer::pynetdicom(folder),
+    ];
+    let others: Vec<Peer> = others.into_iter().flatten().collect();
     println!(
-        "storing                 associations   peer/s  sealgate/s   ratio   bar   (medians of {TURNS} turns)"
+        "storing                 associations   peer/s  sealgate/s   ratio   (medians of {} turns, {} instances)",
+        size.turns, size.instances
     );
-    let mut turn = 0;
-    for associations in ASSOCIATIONS {
-        let mut ours = Vec::new();
+    let mut latencies = Vec::new();
+    for (round, associations) in ASSOCIATIONS.into_iter().enumerate() {
+        let others: Vec<_> = others.iter().filter(|peer| peer.most >= associations).collect();
+        let (mut ours, mut times) = (Vec::new(), Vec::new());
         let mut theirs = vec![Vec::new(); others.len()];
-        for _ in 0..TURNS {
-            turn += 1;
-            let slices = slices(turn);
-            ours.push(runtime.block_on(send(
-                (sealgate.title, sealgate.port),
-                Arc::clone(&slices),
-                associations,
-            )));
+        for turn in 0..size.turns {
+            let slices = slices(round * size.turns + turn, size.instances);
+            let (rate, each) = runtime.block_on(send(&sealgate, Arc::clone(&slices), associations));
+            ours.push(rate);
+            times.extend(each);
             for (peer, rates) in others.iter().zip(&mut theirs) {
-                rates.push(runtime.block_on(send(
-                    (peer.title, peer.port),
-                    Arc::clone(&slices),
-                    associations,
-                )));
+                rates.push(runtime.block_on(send(peer, Arc::clone(&slices), associations)).0);
             }
         }
+        let rate = median(&ours);
         for (peer, rates) in others.iter().zip(&theirs) {
-            let bar = if peer.name == "Orthanc" { 5.0 } else { 1.0 };
-            let (peer_rate, rate) = (median(rates), median(&ours));
+            let peer_rate = median(rates);
             println!(
-                "{:<24}{associations:>12}{peer_rate:>9.0}{rate:>12.0}{:>8.2}{bar:>6.1}",
+                "{:<24}{associations:>12}{peer_rate:>9.0}{rate:>12.0}{:>8.2}",
                 peer.name,
                 rate / peer_rate
             );
         }
+        latencies.push((associations, rate, times));
     }
+    told(&latencies);
     println!("resident memory of Sealgate: {} MiB at most (bar 128)", sealgate.resident_max());
 }
 
+/// What a single store costs as associations grow.
+fn told(latencies: &[(usize, f64, Vec<f64>)]) {
+    let alone = latencies.first().map_or(f64::NAN, |(_, rate, _)| *rate);
+    println!("Sealgate                associations        /s   times one   ms: half  95 of 100  99 of 100");
+    for (associations, rate, times) in latencies {
+        let [half, most, nearly_all] = [50, 95, 99].map(|percent| percentile(times, percent));
+        println!(
+            "{:<24}{associations:>12}{rate:>10.0}{:>12.2}{half:>11.1}{most:>11.1}{nearly_all:>11.1}",
+            "a store",
+            rate / alone
+        );
+    }
+}
+
 /// Forwarding: what waits goes to a PACS that has come back, beside storing to one like it directly.
-fn forwarding(runtime: &Runtime, folder: &Path) {
+fn forwarding(runtime: &Runtime, folder: &Path, size: Size) {
     let Some(direct) = Peer::storescp(&folder.join("direct"), free_port()) else { return };
     let (mut rates, mut direct_rates) = (Vec::new(), Vec::new());
-    for turn in 100..100 + TURNS {
-        let slices = slices(turn);
+    for turn in 100..100 + size.turns {
+        let slices = slices(turn, size.instances);
         // As many associations as Sealgate has by default to one destination.
-        direct_rates.push(runtime.block_on(send((direct.title, direct.port), Arc::clone(&slices), 4)));
+        direct_rates.push(runtime.block_on(send(&direct, Arc::clone(&slices), 4)).0);
         let (behind_folder, port) = (folder.join(format!("behind-{turn}")), free_port());
         let sealgate = Peer::sealgate(folder, &format!("STORE-SCP@127.0.0.1:{port}"));
-        runtime.block_on(send((sealgate.title, sealgate.port), slices, 4));
+        runtime.block_on(send(&sealgate, slices, 4));
         let behind = Peer::storescp(&behind_folder, port).expect("it started before");
-        rates.push(arrival_rate(&behind_folder));
+        rates.push(arrival_rate(&behind_folder, size.instances));
         drop(behind);
     }
     let (rate, direct_rate) = (median(&rates), median(&direct_rates));
@@ -270,7 +337,7 @@ fn forwarding(runtime: &Runtime, folder: &Path) {
 }
 
 /// Files a second in a folder, from the first one to the last.
-fn arrival_rate(folder: &Path) -> f64 {
+fn arrival_rate(folder: &Path, all: usize) -> f64 {
     let (start, mut first) = (Instant::now(), None);
     loop {
         assert!(start.elapsed() < Duration::from_secs(300), "the PACS gets everything");
@@ -278,21 +345,20 @@ fn arrival_rate(folder: &Path) -> f64 {
         if found > 0 && first.is_none() {
             first = Some((found, now));
         }
-        if let (Some((before, since)), true) = (first, found >= INSTANCES as usize) {
-            let files = u32::try_from(found - before).map_or(f64::NAN, f64::from);
-            return files / (now - since).as_secs_f64();
+        if let (Some((before, since)), true) = (first, found >= all) {
+            return rate(found - before, now - since);
         }
         std::thread::sleep(Duration::from_millis(2));
     }
 }
 
 fn main() {
-    let place = std::env::args()
-        .skip(1)
-        .find(|word| !word.starts_with('-'))
-        .map_or_else(std::env::temp_dir, PathBuf::from);
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let place = words.first().map_or_else(std::env::temp_dir, PathBuf::from);
+    let number = |at: usize, usual| words.get(at).map_or(usual, |word| word.parse().expect("a number"));
+    let size = Size { instances: number(1, INSTANCES).max(64), turns: number(2, TURNS).max(1) };
     let folder = tempfile::tempdir_in(place).expect("a temporary folder");
     let runtime = Runtime::new().expect("a runtime");
-    storing(&runtime, folder.path());
-    forwarding(&runtime, folder.path());
+    storing(&runtime, folder.path(), size);
+    forwarding(&runtime, folder.path(), size);
 }

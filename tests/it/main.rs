@@ -13,11 +13,13 @@
     reason = "tests make their data up, and know how large it is"
 )]
 
+mod alarms;
 mod architecture;
 mod association;
 mod audit;
 mod custody;
 mod demo;
+mod errors;
 mod evaluate;
 mod faults;
 mod gateway;
@@ -25,6 +27,7 @@ mod generator;
 mod generator_shipped;
 mod handover;
 mod harden;
+mod help;
 mod hostile;
 mod hostile_data;
 mod identity;
@@ -37,12 +40,15 @@ mod scu_pool;
 mod seal;
 mod seal_chaos;
 mod seal_dual;
+mod seal_frames;
 mod seal_golden;
 mod seal_kinds;
+mod seal_layers;
 mod seal_signed;
 mod seal_xor;
 mod services;
 mod settings;
+mod settings_document;
 mod spool;
 mod taker;
 mod tls;

@@ -194,7 +194,10 @@ impl Job {
         }
         let transfer_syntax = Uid::parse(self.syntax.uid).expect("the table has good UIDs");
         let mut problem = None;
-        let finder = |claim: &Claim| find(&self.archive, claim).map_err(|error| problem = Some(error)).ok();
+        let finder = |claim: &Claim| {
+            let found = self.archive.find_to_open(claim).map(|found| found.content_key);
+            found.map_err(|error| problem = Some(error)).ok()
+        };
         let mut opener = Opener::new(&transfer_syntax, HeaderMode::Current, &self.layers, None, finder)?;
         let mut out = self.out()?;
         let mut head = Head::default();

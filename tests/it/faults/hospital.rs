@@ -28,6 +28,14 @@ pub(crate) struct Hospital {
 impl Hospital {
     /// One with this text of destinations and routes, and more of the configuration.
     pub(crate) fn new(rest: &str) -> Self {
+        let hospital = Self::without_keys(rest);
+        let made = hospital.sealgate(&["keys", "init"]);
+        assert!(made.status.success(), "{made:?}");
+        hospital
+    }
+
+    /// The same, with keys still to come.
+    pub(crate) fn without_keys(rest: &str) -> Self {
         let folder = crate::keys::folder();
         let address =
             TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
@@ -50,8 +58,6 @@ impl Hospital {
         );
         let hospital = Self { folder, address, config };
         fs::write(hospital.path("gateway.toml"), &hospital.config).unwrap();
-        let made = hospital.sealgate(&["keys", "init"]);
-        assert!(made.status.success(), "{made:?}");
         hospital
     }
 

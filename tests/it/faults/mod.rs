@@ -9,3 +9,4 @@ mod many;
 mod outage;
 mod pacs;
 mod repeated;
+mod upgrade;

@@ -8,6 +8,7 @@ mod migrate;
 mod rules;
 mod shred;
 pub(crate) mod site;
+mod soak;
 mod suites;
 mod transcode;
 
