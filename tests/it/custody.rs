@@ -335,7 +335,7 @@ fn what_people_do_with_keys_stands_in_the_audit_trail_of_the_service() {
     let said: Vec<(bool, &str)> = requests
         .iter()
         .map(|one| {
-            assert_eq!(one.objects, [about.clone()]);
+            assert_eq!(one.objects, std::slice::from_ref(&about));
             (one.ok, one.text.split(&[':', ','][..]).next().unwrap())
         })
         .collect();
