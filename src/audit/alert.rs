@@ -44,6 +44,16 @@ pub enum What {
     Reconfigured,
     /// Keys were exported, shredded or otherwise handled by a person.
     KeyUsed,
+    /// Keys were destroyed for good.
+    KeysDestroyed,
+    /// A legal hold was set.
+    LegalHold,
+    /// What takes two persons was asked for, approved, done or taken back.
+    CustodyRequest,
+    /// An escrow key was made in shares, or shares of one were put together.
+    EscrowUsed,
+    /// Somebody ran a command that is not their work.
+    CommandRefused,
     /// The trail itself: damaged, cut, or with events lost.
     TrailDamaged,
 }
@@ -73,7 +83,7 @@ impl Code {
 
 impl What {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 18] = [
         Self::AssociationRefused,
         Self::RequestRefused,
         Self::NotReleased,
@@ -86,6 +96,11 @@ impl What {
         Self::CameAgain,
         Self::Reconfigured,
         Self::KeyUsed,
+        Self::KeysDestroyed,
+        Self::LegalHold,
+        Self::CustodyRequest,
+        Self::EscrowUsed,
+        Self::CommandRefused,
         Self::TrailDamaged,
     ];
 
@@ -105,6 +120,11 @@ impl What {
             Self::CameAgain => "came-again",
             Self::Reconfigured => "reconfigured",
             Self::KeyUsed => "key-used",
+            Self::KeysDestroyed => "keys-destroyed",
+            Self::LegalHold => "legal-hold",
+            Self::CustodyRequest => "custody-request",
+            Self::EscrowUsed => "escrow-used",
+            Self::CommandRefused => "command-refused",
             Self::TrailDamaged => "trail-damaged",
         }
     }
@@ -116,7 +136,14 @@ impl What {
             Self::EmergencyBegan => Code::dcm("110127", "Emergency Override Started"),
             Self::EmergencyEnded => Code::dcm("110138", "Emergency Override Stopped"),
             Self::Reconfigured => Code::dcm("110129", "Security Configuration"),
-            Self::RequestRefused | Self::KeyUsed => Code::dcm("110132", "Use of Restricted Function"),
+            Self::RequestRefused
+            | Self::KeyUsed
+            | Self::CustodyRequest
+            | Self::EscrowUsed
+            | Self::CommandRefused => Code::dcm("110132", "Use of Restricted Function"),
+            Self::KeysDestroyed | Self::LegalHold => {
+                Code::dcm("110135", "Object Security Attributes Changed")
+            }
             Self::TrailDamaged => Code::dcm("110133", "Audit Recording Stopped"),
             Self::NotReleased
             | Self::DeliveriesDropped

@@ -4,6 +4,9 @@ use crate::dicom::Uid;
 
 use super::alert::Alert;
 
+/// What the event is called that tells of the trail being read.
+pub(super) const LOG_USED: &str = "audit-log-used";
+
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
@@ -21,6 +24,8 @@ pub enum Event {
     Login(Box<Login>),
     /// Security Alert.
     Alert(Box<Alert>),
+    /// Audit Log Used.
+    LogUsed(Box<LogUse>),
 }
 
 impl Event {
@@ -35,6 +40,7 @@ impl Event {
             Self::Query(_) => "query",
             Self::Login(_) => "login",
             Self::Alert(alert) => alert.what.name(),
+            Self::LogUsed(_) => LOG_USED,
         }
     }
 }
@@ -157,4 +163,15 @@ pub struct Login {
     pub node: Party,
     /// Why it was not believed.
     pub failure: Option<String>,
+}
+
+/// Somebody read the audit trail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogUse {
+    /// Who.
+    pub by: Party,
+    /// The trail: a URI.
+    pub log: String,
+    /// How: shown, or verified.
+    pub how: String,
 }

@@ -1,4 +1,4 @@
-//! What commands record beside the running service: a file for each alert, taken into the log by who writes it.
+//! What commands record beside the running service: a file for each event, taken into the log by who writes it.
 //!
 //! A command makes `inbox/NAME.alert` durable before it does what it records. The service takes it in within seconds, or at its
 //! next start, and removes it when the record is durable: after a crash one may stand in the log twice, and none is lost.
@@ -7,6 +7,7 @@ use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, chown};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde::{Deserialize, Serialize};
 use tracing::error;
@@ -14,7 +15,7 @@ use tracing::error;
 use super::alert::{Alert, What};
 use super::clock::now_unix_millis;
 use super::error::AuditError;
-use super::event::{Event, Party};
+use super::event::{Event, LOG_USED, LogUse, Party};
 use super::file::sync_folder;
 
 /// Bytes of a file, and files that are taken at once.
@@ -39,23 +40,33 @@ fn folder_of(folder: &Path) -> PathBuf {
 
 /// Records an alert from a command; it is durable when this returns. Nothing is recorded where the trail was never begun.
 pub fn note(folder: &Path, alert: &Alert) -> Result<(), AuditError> {
-    let inbox = folder_of(folder);
-    if !inbox.is_dir() {
-        return Ok(());
-    }
     let Alert { what, failed, by, subjects, text } = alert;
+    let by = by.as_ref().map(|party| party.name.clone()).unwrap_or_default();
+    let (what, unix_millis) = (what.name().to_owned(), now_unix_millis());
+    let (failed, subjects, text) = (*failed, subjects.clone(), text.clone());
+    leave(folder, &Note { unix_millis, what, failed, by, subjects, text })
+}
+
+/// Records that somebody reads the trail in this folder, and how.
+pub fn note_use(folder: &Path, by: &str, how: &str) -> Result<(), AuditError> {
+    let log = format!("file://{}", folder.display());
+    let (by, text, what) = (by.to_owned(), how.to_owned(), LOG_USED.to_owned());
     let unix_millis = now_unix_millis();
-    let note = Note {
-        unix_millis,
-        what: what.name().to_owned(),
-        failed: *failed,
-        by: by.as_ref().map(|party| party.name.clone()).unwrap_or_default(),
-        subjects: subjects.clone(),
-        text: text.clone(),
+    leave(folder, &Note { unix_millis, what, failed: false, by, subjects: vec![log], text })
+}
+
+fn leave(folder: &Path, note: &Note) -> Result<(), AuditError> {
+    // Two notes of one process in one millisecond.
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let inbox = folder_of(folder);
+    match fs::metadata(&inbox) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        found => found.map_err(AuditError::disk("looking for", &inbox))?,
     };
-    let name = format!("{unix_millis:015}-{}", std::process::id());
+    let (process, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let name = format!("{:015}-{process}-{count:06}", note.unix_millis);
     let (part, path) = (inbox.join(format!("{name}.new")), inbox.join(format!("{name}.alert")));
-    write(&inbox, &part, &note).map_err(AuditError::disk("writing", &part))?;
+    write(&inbox, &part, note).map_err(AuditError::disk("writing", &part))?;
     fs::rename(&part, &path).map_err(AuditError::disk("renaming", &part))?;
     sync_folder(&inbox)
 }
@@ -76,7 +87,7 @@ pub(super) fn open(folder: &Path) -> Result<(), AuditError> {
     made.map_err(AuditError::disk("making", &inbox))
 }
 
-/// The alerts that wait, the oldest first, each with its file. What is none is told, and put out of the way.
+/// What waits, the oldest first, each with its file. What is none is told, and put out of the way.
 pub(super) fn waiting(folder: &Path) -> Vec<(PathBuf, u64, Event)> {
     let entries = fs::read_dir(folder_of(folder)).into_iter().flatten().flatten();
     let mut paths: Vec<PathBuf> = entries
@@ -88,7 +99,7 @@ pub(super) fn waiting(folder: &Path) -> Vec<(PathBuf, u64, Event)> {
     let mut found = Vec::new();
     for path in paths {
         match read(&path) {
-            Ok((unix_millis, alert)) => found.push((path, unix_millis, Event::Alert(Box::new(alert)))),
+            Ok((unix_millis, event)) => found.push((path, unix_millis, event)),
             Err(problem) => {
                 error!(file = %path.display(), %problem, alarm = true, "a command's audit record cannot be read");
                 let _ = fs::rename(&path, path.with_extension("bad"));
@@ -98,14 +109,19 @@ pub(super) fn waiting(folder: &Path) -> Vec<(PathBuf, u64, Event)> {
     found
 }
 
-fn read(path: &Path) -> io::Result<(u64, Alert)> {
+fn read(path: &Path) -> io::Result<(u64, Event)> {
     let mut bytes = Vec::new();
     fs::File::open(path)?.take(BYTES_MAX).read_to_end(&mut bytes)?;
     let Note { unix_millis, what, failed, by, subjects, text } = serde_json::from_slice(&bytes)?;
+    if what == LOG_USED {
+        let log = subjects.into_iter().next().unwrap_or_default();
+        let used = LogUse { by: Party::named(&by), log, how: text };
+        return Ok((unix_millis, Event::LogUsed(Box::new(used))));
+    }
     let known = What::ALL.into_iter().find(|known| known.name() == what);
     let what = known.ok_or_else(|| io::Error::other(format!("{what:?} is no event")))?;
     let by = (!by.is_empty()).then(|| Party::named(&by));
-    Ok((unix_millis, Alert { what, failed, by, subjects, text }))
+    Ok((unix_millis, Event::Alert(Box::new(Alert { what, failed, by, subjects, text }))))
 }
 
 #[cfg(test)]
@@ -120,10 +136,12 @@ mod tests {
         assert!(waiting(folder.path()).is_empty(), "there is no trail");
         open(folder.path()).unwrap();
         note(folder.path(), &alert).unwrap();
+        note_use(folder.path(), "root", "shown").unwrap();
         fs::write(folder_of(folder.path()).join("1.alert"), "{}").unwrap();
         let found = waiting(folder.path());
-        assert_eq!(found.len(), 1);
+        assert_eq!(found.len(), 2);
         assert_eq!(found[0].2, Event::Alert(Box::new(alert)));
+        assert!(matches!(&found[1].2, Event::LogUsed(used) if used.by.name == "root" && used.how == "shown"));
         assert!(folder_of(folder.path()).join("1.bad").exists());
     }
 }

@@ -4,7 +4,7 @@ use aws_lc_rs::digest;
 
 use super::alert::{Alert, Code};
 use super::clock::rfc3339;
-use super::event::{Event, Kind, Login, Party, Query, Transfer};
+use super::event::{Event, Kind, LogUse, Login, Party, Query, Transfer};
 use super::xml::Xml;
 
 /// What stands in every message of this gateway.
@@ -57,6 +57,7 @@ pub fn message(event: &Event, unix_millis: u64, source: &Source) -> String {
         Event::Query(query) => page.query(query),
         Event::Login(login) => page.login(login),
         Event::Alert(alert) => page.alert(alert),
+        Event::LogUsed(used) => page.log_used(used),
     }
     page.xml.finish()
 }
@@ -81,6 +82,18 @@ impl Page<'_> {
         self.event(id, Action::Execute, Some(what), None);
         self.ourselves(&[APPLICATION], false);
         self.audit_source();
+    }
+
+    /// A.5.3.2.
+    fn log_used(&mut self, used: &LogUse) {
+        self.event(Code::dcm("110101", "Audit Log Used"), Action::Read, None, None);
+        self.participant(&used.by, &[], true);
+        self.audit_source();
+        self.object(&used.log, "2", "13");
+        self.code("ParticipantObjectIDTypeCode", URI);
+        self.xml.begin("ParticipantObjectName").text("Security Audit Log").end();
+        self.detail("Alert Description", &used.how);
+        self.xml.end();
     }
 
     /// A.5.3.3.
@@ -320,6 +333,32 @@ pub(super) fn base64(bytes: &[u8]) -> String {
     text
 }
 
+/// The way back, of what [`base64`] made; none for anything else.
+pub(super) fn unbase64(text: &str) -> Option<Vec<u8>> {
+    let (fours, rest) = text.as_bytes().as_chunks::<4>();
+    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
+    for four in fours {
+        let length = 3 - four.iter().rev().take_while(|&&letter| letter == b'=').count().min(2);
+        let word = four.iter().take(length + 1).enumerate().try_fold(0, |word, (place, letter)| {
+            let sextet = u32::from(sextet_of(*letter)?);
+            Some(word | sextet << (18 - 6 * place))
+        })?;
+        bytes.extend_from_slice(&word.to_be_bytes()[1..=length]);
+    }
+    rest.is_empty().then_some(bytes)
+}
+
+fn sextet_of(letter: u8) -> Option<u8> {
+    Some(match letter {
+        b'A'..=b'Z' => letter - b'A',
+        b'a'..=b'z' => letter - b'a' + 26,
+        b'0'..=b'9' => letter - b'0' + 52,
+        b'+' => 62,
+        b'/' => 63,
+        _ => return None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -389,6 +428,17 @@ mod tests {
         let name = base64(b"PATIENT^NAME");
         assert!(message(&event, 0, &source(true)).contains(&name));
         assert!(!message(&event, 0, &source(false)).contains(&name));
+    }
+
+    #[test]
+    fn base64_comes_back_and_nothing_else_is_taken_for_it() {
+        for length in 0..20_u8 {
+            let bytes: Vec<u8> = (0..length).map(|byte| byte.wrapping_mul(89)).collect();
+            assert_eq!(unbase64(&base64(&bytes)), Some(bytes));
+        }
+        for text in ["A", "AAA", "A===", "AA=A", "AA\u{e4}", "AAA*"] {
+            assert_eq!(unbase64(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::alert::OWN_SCHEME;
 use super::clock::rfc3339;
 use super::error::AuditError;
 use super::file::list;
+use super::message::unbase64;
 use super::read::{Line, Lines};
 use super::record::{Record, RecordKind};
 use super::xml::unescaped;
@@ -78,7 +79,7 @@ impl Entry {
             parties: parties.flatten().filter(|text| !text.is_empty()).collect(),
             objects: objects.filter_map(|tag| value(tag, "ParticipantObjectID")).collect(),
             instances: elements(xml, "Instance").filter_map(|tag| value(tag, "UID")).collect(),
-            text: content(xml, "EventOutcomeDescription").unwrap_or_default(),
+            text: content(xml, "EventOutcomeDescription").or_else(|| described(xml)).unwrap_or_default(),
         })
     }
 
@@ -94,6 +95,13 @@ impl Entry {
             && event.as_ref().is_none_or(|event| self.event == *event)
             && !(*failed && self.ok)
     }
+}
+
+/// What an alert about something that went well says.
+fn described(xml: &str) -> Option<String> {
+    let is_wanted = |tag: &&str| value(tag, "type").as_deref() == Some("Alert Description");
+    let tag = elements(xml, "ParticipantObjectDetail").find(is_wanted)?;
+    String::from_utf8(unbase64(&value(tag, "value")?)?).ok()
 }
 
 /// Gives every entry that is wanted, the oldest first, until it is told to stop. Says how many lines are no records.

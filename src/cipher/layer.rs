@@ -9,7 +9,7 @@ use super::chaos::{BLOCK_BYTES, Chaos, Direction, Map, PARAMETER_BYTES, Paramete
 use super::dual::{self, DualKeys, DualOpener, DualSealer};
 use super::error::CipherError;
 use super::neural::NeuralStream;
-use crate::keygen::{Engines, GeneratorId, Network, Topology};
+use crate::keygen::{Engines, GeneratorId, KeyImage, Network, Topology};
 
 /// Bytes that a layer holds back at most: what comes out of one push is no longer than what went in and these.
 pub const HELD_BYTES_MAX: usize = BLOCK_BYTES;
@@ -21,6 +21,37 @@ pub trait Layer: Send {
 
     /// The stream is over: puts what was held back behind what `out` has.
     fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), CipherError>;
+}
+
+/// An opener of an inner layer that takes units out of the middle, each by itself.
+pub trait Units: Send {
+    /// Opens unit `number`, which is the `last` of the stream or not, and puts what it was behind what `out` has. `before` are
+    /// the bytes that stand before it, [`Kind::lead_bytes`] of them; none for unit 0.
+    fn open(
+        &mut self,
+        number: u64,
+        before: &[u8],
+        unit: Unit<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), CipherError>;
+}
+
+/// One unit of a stream under an inner layer.
+#[derive(Debug, Clone, Copy)]
+pub enum Unit<'a> {
+    /// As long as [`Kind::unit_bytes`] says, with others behind it.
+    Whole(&'a [u8]),
+    /// The end of the stream.
+    Last(&'a [u8]),
+}
+
+impl<'a> Unit<'a> {
+    /// Its bytes.
+    pub(super) const fn bytes(self) -> &'a [u8] {
+        match self {
+            Self::Whole(bytes) | Self::Last(bytes) => bytes,
+        }
+    }
 }
 
 /// The inner layers there are.
@@ -49,6 +80,25 @@ impl Kind {
             Self::NeuralStream => 32,
             Self::Chaos(..) => PARAMETER_BYTES,
             Self::Dual => dual::PARAMETER_BYTES,
+        }
+    }
+
+    /// Bytes of a unit: what can be opened by itself, without what stands before it.
+    #[must_use]
+    pub const fn unit_bytes(self) -> usize {
+        match self {
+            Self::NeuralStream => KeyImage::LENGTH,
+            Self::Chaos(..) => BLOCK_BYTES,
+            Self::Dual => dual::UNIT_BYTES,
+        }
+    }
+
+    /// Bytes before a unit that it takes to open it.
+    #[must_use]
+    pub const fn lead_bytes(self) -> usize {
+        match self {
+            Self::NeuralStream | Self::Chaos(..) => 0,
+            Self::Dual => dual::LEAD_BYTES,
         }
     }
 }
@@ -139,19 +189,36 @@ impl Layers {
         seed: &LayerSeed,
     ) -> Result<Box<dyn Layer>, CipherError> {
         match kind {
-            Kind::Chaos(map, _) => {
-                let parameters = Parameters::parse(map, parameters)?;
-                Ok(Box::new(Chaos::new(parameters, seed, Direction::Open)))
-            }
-            Kind::NeuralStream => {
-                let wrong =
-                    |_| CipherError::Parameters { found: parameters.len(), expected: kind.parameter_bytes() };
-                let id = GeneratorId::new(parameters.try_into().map_err(wrong)?);
-                let engines = self.engines()?;
-                Ok(Box::new(NeuralStream::new(engines.of(id)?, seed, engines.batch_max())))
-            }
+            Kind::Chaos(map, _) => Ok(Box::new(chaos_opener(map, parameters, seed)?)),
+            Kind::NeuralStream => Ok(Box::new(self.neural_opener(kind, parameters, seed)?)),
             Kind::Dual => Ok(Box::new(DualOpener::new(&self.dual, seed, parameters)?)),
         }
+    }
+
+    /// The same, for units out of the middle.
+    pub fn to_open_units(
+        &self,
+        kind: Kind,
+        parameters: &[u8],
+        seed: &LayerSeed,
+    ) -> Result<Box<dyn Units>, CipherError> {
+        match kind {
+            Kind::Chaos(map, _) => Ok(Box::new(chaos_opener(map, parameters, seed)?)),
+            Kind::NeuralStream => Ok(Box::new(self.neural_opener(kind, parameters, seed)?)),
+            Kind::Dual => Ok(Box::new(DualOpener::new(&self.dual, seed, parameters)?)),
+        }
+    }
+
+    fn neural_opener(
+        &self,
+        kind: Kind,
+        parameters: &[u8],
+        seed: &LayerSeed,
+    ) -> Result<NeuralStream, CipherError> {
+        let wrong = |_| CipherError::Parameters { found: parameters.len(), expected: kind.parameter_bytes() };
+        let id = GeneratorId::new(parameters.try_into().map_err(wrong)?);
+        let engines = self.engines()?;
+        Ok(NeuralStream::new(engines.of(id)?, seed, engines.batch_max()))
     }
 
     /// Starts what sealing with such a layer needs, so that what is missing is told before an image comes.
@@ -177,6 +244,10 @@ impl Layers {
     fn engines(&self) -> Result<&Engines, CipherError> {
         self.engines.as_deref().ok_or(CipherError::NoGenerators)
     }
+}
+
+fn chaos_opener(map: Map, parameters: &[u8], seed: &LayerSeed) -> Result<Chaos, CipherError> {
+    Ok(Chaos::new(Parameters::parse(map, parameters)?, seed, Direction::Open))
 }
 
 impl fmt::Debug for Layers {

@@ -12,7 +12,7 @@ mod neural;
 pub use chaos::{Map, PARAMETER_BYTES};
 pub use dual::{DualKey, DualKeyId, DualKeys};
 pub use error::CipherError;
-pub use layer::{HELD_BYTES_MAX, Kind, Layer, LayerSeed, Layers};
+pub use layer::{HELD_BYTES_MAX, Kind, Layer, LayerSeed, Layers, Unit, Units};
 
 /// Which network reads the parameters of a chaotic layer.
 pub use crate::keygen::Topology;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::error::CipherError;
-use super::layer::{Layer, LayerSeed};
+use super::layer::{Layer, LayerSeed, Unit, Units};
 use crate::keygen::{Engine, KeyImage, Seed};
 
 /// XOR is its own inverse: the same for sealing and for opening. Holds `batch_max` key images at most.
@@ -67,6 +67,14 @@ impl Layer for NeuralStream {
 
     fn finish(&mut self, _: &mut Vec<u8>) -> Result<(), CipherError> {
         Ok(())
+    }
+}
+
+impl Units for NeuralStream {
+    fn open(&mut self, number: u64, _: &[u8], unit: Unit<'_>, out: &mut Vec<u8>) -> Result<(), CipherError> {
+        self.images.clear();
+        (self.next, self.used, self.batch) = (number, 0, 1);
+        self.push(unit.bytes(), out)
     }
 }
 

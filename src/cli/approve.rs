@@ -7,7 +7,6 @@ use super::custody::Office;
 use super::time::{now_unix_millis, utc};
 use super::{ConfigArgs, Exit, complain};
 use crate::custody::{Action, Request};
-use crate::flow::audit_custody;
 use crate::grants::GrantFile;
 use crate::keys::KeysError;
 use crate::keys::destroy::{Holds, Order, destroy, parse_key_id};
@@ -95,30 +94,36 @@ fn list(office: &Office, settings: &Settings) -> Said {
 
 fn withdraw(office: &Office, id: &str) -> Said {
     let request = office.requests.withdraw(id, &office.person).map_err(|error| error.to_string())?;
-    audit_custody::withdrawn(id, &office.person.name, &request.action.words());
+    office.ledger.withdrawn(id, &request.action.words()).map_err(|error| error.to_string())?;
     Ok((json!({ "withdrawn": id }), format!("Withdrew {id}: {}.", request.action.words())))
 }
 
-/// Says that something was asked for, the same way for every action.
-pub(super) fn asked(request: &Request) -> (Value, String) {
+/// Asks for something that takes two persons, the same way for every action. What cannot be recorded is not asked for.
+pub(super) fn ask(office: &Office, action: Action) -> Result<(Value, String), KeysError> {
+    let request = office.requests.ask(action, &office.person, now())?;
     let (id, what) = (request.id(), request.action.words());
-    audit_custody::requested(&id, &request.by, request.uid, &what);
+    if let Err(problem) = office.ledger.requested(&id, &what) {
+        office.requests.close(&id)?;
+        return Err(problem.into());
+    }
     let text = format!("{what}.\nThis needs a second person: `sealgate approve {id}`.");
-    (json!({ "request": id, "waits_for": "a second person" }), text)
+    Ok((json!({ "request": id, "waits_for": "a second person" }), text))
 }
 
 fn approve(office: &Office, settings: &Settings, id: &str) -> Said {
-    let (person, at) = (&office.person, now());
-    let request = office.requests.approve(id, person, at).map_err(|problem| {
-        audit_custody::approval_refused(id, &person.name, person.uid, &problem.to_string());
+    let (ledger, at) = (&office.ledger, now());
+    let request = office.requests.approve(id, &office.person, at).map_err(|problem| {
+        ledger.approval_refused(id, &problem.to_string()).unwrap_or_else(complain);
         problem.to_string()
     })?;
-    let done = carry_out(settings, &request, &person.name, at);
     let what = request.action.words();
-    match &done {
-        Ok(_) => audit_custody::approved(id, &request.by, &person.name, &what),
-        Err(problem) => audit_custody::approved_in_vain(id, &person.name, &what, &problem.to_string()),
-    }
+    ledger.approves(id, &request.by, &what).map_err(|problem| KeysError::from(problem).to_string())?;
+    let done = carry_out(settings, &request, office, at);
+    let noted = match &done {
+        Ok(_) => ledger.carried_out(id, &what),
+        Err(problem) => ledger.approved_in_vain(id, &what, &problem.to_string()),
+    };
+    noted.unwrap_or_else(complain);
     let said = done.map_err(|problem| format!("{problem}\n{}", problem.advice()))?;
     office.requests.close(id).map_err(|error| error.to_string())?;
     Ok(said)
@@ -127,9 +132,10 @@ fn approve(office: &Office, settings: &Settings, id: &str) -> Said {
 fn carry_out(
     settings: &Settings,
     request: &Request,
-    approver: &str,
+    office: &Office,
     now: u64,
 ) -> Result<(Value, String), KeysError> {
+    let approver = &office.person.name;
     match &request.action {
         Action::Shred { studies, keys, reason } => {
             let wrong = |key: &String| KeysError::Destruction(format!("{key:?} is not the id of a key"));
@@ -141,12 +147,13 @@ fn carry_out(
                     .collect::<Result<_, _>>()?,
                 reason: reason.clone(),
                 requested_by: request.by.clone(),
-                approved_by: approver.to_owned(),
+                approved_by: approver.clone(),
                 request: request.id(),
             };
             let certificate = destroy(&settings.keys, &order, now)?;
             let statement = &certificate.statement;
-            audit_custody::destroyed(&certificate);
+            // It is done, and the certificate lies there: a record that fails is told, and undoes nothing.
+            office.ledger.destroyed(&certificate).unwrap_or_else(complain);
             let text = format!(
                 "Destroyed {} keys of {} studies for good.\nWhat that cannot reach:\n  {}\n\
                  The certificate: `sealgate keys destroyed {} --json`.",

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use super::custody::{self, Office};
 use super::time::unix_millis;
 use super::{ConfigArgs, Exit, complain};
-use crate::audit::{AuditError, Entry, Filter, Record, Report, entries, verify};
+use crate::audit::{AuditError, Entry, Filter, Record, Report, entries, note_use, verify};
+use crate::custody::{Person, Role};
 use crate::settings;
 
 /// Verify the audit trail, or see what is in it
@@ -91,14 +93,21 @@ impl AuditCommand {
 }
 
 impl Common {
-    fn folder(&self) -> Result<PathBuf, Exit> {
+    /// The folder to read, once it is recorded that somebody reads it (PS3.15 A.5.3.2).
+    fn folder(&self, how: &str) -> Result<PathBuf, Exit> {
         if let Some(folder) = &self.folder {
+            // A copy at an auditor's desk has no service, and needs no record; the trail itself gets one by any name.
+            let _ = note_use(folder, &Person::here(None).name, how);
             return Ok(folder.clone());
         }
         let settings = settings::load(&self.config.source()).map_err(|error| {
             complain(error);
             Exit::Configuration
         })?;
+        custody::require(&settings, &[Role::Auditor, Role::Custodian])?;
+        // A trail that takes no records is the one that has to be looked at: said, and not refused.
+        let noted = Office::of(&settings).ledger.reads_the_trail(how);
+        noted.unwrap_or_else(|problem| complain(format_args!("this reading is not recorded: {problem}")));
         Ok(settings.audit.folder)
     }
 
@@ -113,7 +122,7 @@ impl Common {
 
 impl Verify {
     fn run(self) -> Exit {
-        let folder = match self.common.folder() {
+        let folder = match self.common.folder("audit verify") {
             Ok(folder) => folder,
             Err(exit) => return exit,
         };
@@ -160,7 +169,7 @@ fn in_words(report: &Report, has_own_key: bool) -> String {
 
 impl Show {
     fn run(self) -> Exit {
-        let folder = match self.common.folder() {
+        let folder = match self.common.folder("audit show") {
             Ok(folder) => folder,
             Err(exit) => return exit,
         };

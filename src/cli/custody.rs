@@ -3,16 +3,18 @@
 use std::os::unix::fs::MetadataExt;
 
 use super::{Exit, complain};
+use crate::audit::AuditError;
 use crate::custody::{Person, Requests, Role};
-use crate::flow::audit_custody;
+use crate::flow::audit_custody::Ledger;
 use crate::keys::KeysError;
 use crate::settings::Settings;
 use crate::telemetry;
 
-/// Who runs the command, and where requests are.
+/// Who runs the command, where requests are, and where it is recorded.
 pub(super) struct Office {
     pub(super) person: Person,
     pub(super) requests: Requests,
+    pub(super) ledger: Ledger,
 }
 
 impl Office {
@@ -22,7 +24,9 @@ impl Office {
         let _ = telemetry::init(&settings.log);
         let owner = settings.keys.folder.metadata().ok().map(|metadata| metadata.uid());
         let requests = Requests::new(settings.keys.folder.join("requests"), settings.roles.clone());
-        Self { person: Person::here(owner), requests }
+        let person = Person::here(owner);
+        let ledger = Ledger::new(&settings.audit, &person.name, person.uid);
+        Self { person, requests, ledger }
     }
 }
 
@@ -33,10 +37,18 @@ pub(super) fn require(settings: &Settings, wanted: &[Role]) -> Result<(), Exit> 
     }
     let office = Office::of(settings);
     office.person.require(wanted, &settings.roles).map_err(|error| {
-        audit_custody::command_refused(&office.person.name, office.person.uid, &error.to_string());
+        let noted = office.ledger.command_refused(&error.to_string());
         complain(error);
+        noted.unwrap_or_else(complain);
         Exit::Failed
     })
+}
+
+/// No record, no deed.
+impl From<AuditError> for KeysError {
+    fn from(error: AuditError) -> Self {
+        Self::Custody(format!("this cannot be recorded in the audit trail: {error}"))
+    }
 }
 
 impl From<crate::custody::CustodyError> for KeysError {

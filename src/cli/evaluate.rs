@@ -11,15 +11,19 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::batch::collect;
 use super::{Exit, complain};
-use crate::cipher::Layers;
-use crate::evaluate::pixels::first_frame;
+use crate::cipher::{DualKey, DualKeyId, DualKeys, Layers};
+use crate::evaluate::pixels::{FirstFrame, PixelsError, first_frame};
 use crate::evaluate::report::{
-    Generator, Named, Options, Report, Step, Suite, build, to_csv, to_html, to_json,
+    Generator, Inputs, Named, Options, Report, Step, Suite, build, to_csv, to_html, to_json, to_times,
 };
 use crate::evaluate::source::Comparison;
-use crate::evaluate::{inner_layer, sealed_stream, sealed_zeros};
-use crate::keygen::{Config, Engines};
+use crate::evaluate::trained::{Trained, key_images};
+use crate::evaluate::{inner_layer, layered_suite, sealed_stream, sealed_zeros};
+use crate::keygen::{Choice, Config, Ending, Engines, GeneratorStore, Kind, Model};
 use crate::seal;
+
+/// Memory that all images together may take; what comes after is passed over.
+const IMAGES_BYTES_MAX: usize = 128 << 20;
 
 /// Measure suites and generators by the measures of the field, and write a report
 #[derive(Debug, Args)]
@@ -30,7 +34,7 @@ pub(super) struct Evaluate {
     /// DICOM files, and folders to be searched for them; without any, only generators are measured
     #[arg(value_name = "FILE or FOLDER")]
     paths: Vec<PathBuf>,
-    /// Folder for report.html, figures.json and figures.csv
+    /// Folder for report.html, figures.json, figures.csv and times.csv
     #[arg(short, long, value_name = "FOLDER", default_value = "report")]
     out: PathBuf,
     /// Only suites whose name contains this; may be given several times
@@ -39,6 +43,10 @@ pub(super) struct Evaluate {
     /// Only generators whose name contains this; may be given several times
     #[arg(long, value_name = "NAME")]
     generator: Vec<String>,
+    /// Model files of generators (.sgg) to measure and set against each other, beside those that come with the program; may
+    /// be given several times
+    #[arg(long, value_name = "FILE")]
+    model: Vec<PathBuf>,
     /// Where sampling and keys start: the same seed gives the same figures
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -71,7 +79,15 @@ impl Evaluate {
     }
 
     fn evaluate(&self) -> Result<(), String> {
-        let generators = chosen(all_generators(), &self.generator, |generator| &generator.name, "generator")?;
+        let models = self.models()?;
+        let generators =
+            chosen(all_generators(&models), &self.generator, |generator| &generator.name, "generator")?;
+        // The attacks are on generators that are measured.
+        let is_measured = |model: &Arc<Trained>| {
+            let ends = format!(", {}", model.name());
+            generators.iter().any(|generator| generator.name.ends_with(&ends))
+        };
+        let models: Vec<Arc<Trained>> = models.iter().filter(|model| is_measured(model)).cloned().collect();
         let suites = chosen(all_suites(), &self.suite, |suite| &suite.name, "suite")?;
         let (images, found) = self.images()?;
         let options = Options {
@@ -86,13 +102,39 @@ impl Evaluate {
             Step::Doing(name) => bar.set_message(name),
             Step::Done => bar.inc(1),
         };
-        let facts = self.facts(images.len(), &found);
-        let report = build(facts, &generators, &suites, &images, options, &progress)
-            .map_err(|error| error.to_string())?;
+        let inputs = Inputs {
+            facts: self.facts(images.len(), &found),
+            circumstances: circumstances(),
+            generators: &generators,
+            suites: &suites,
+            models: &models,
+            images: &images,
+            study: None,
+        };
+        let report = build(&inputs, options, &progress).map_err(|error| error.to_string())?;
         bar.finish_and_clear();
         self.write(&report).map_err(|error| format!("{}: {error}", self.out.display()))?;
         self.say(&report);
         Ok(())
+    }
+
+    /// The generators that come with the program, and those that were named.
+    fn models(&self) -> Result<Vec<Arc<Trained>>, String> {
+        let started = |name: String, model: Result<Model, _>| {
+            let trained = model.and_then(|model| Trained::new(name, &model));
+            trained.map(Arc::new)
+        };
+        let store = GeneratorStore::new(Config::default().folder);
+        let shipped = [Kind::Full, Kind::Lite].map(|kind| {
+            started(kind.name().to_owned(), store.get(Choice::Shipped(kind)))
+                .map_err(|error| error.to_string())
+        });
+        let named = self.model.iter().map(|path| {
+            let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+            started(name, Model::load(path))
+                .map_err(|error| format!("{}: {error}\n{}", path.display(), error.advice()))
+        });
+        shipped.into_iter().chain(named).collect()
     }
 
     /// The images to measure, and a sentence on those that were found.
@@ -103,6 +145,7 @@ impl Evaluate {
         }
         let mut images = Vec::new();
         let mut reasons = Vec::new();
+        let mut room = IMAGES_BYTES_MAX;
         // Files that cannot be measured are replaced by their neighbours, as long as there are any.
         let wanted = self.images as usize;
         for at in spread(files.len(), wanted) {
@@ -110,9 +153,12 @@ impl Evaluate {
                 break;
             }
             let name = files[at].relative.display().to_string();
-            match File::open(&files[at].path).map_err(Into::into).and_then(first_frame) {
-                Ok(image) => images.push((at, Named { name, image })),
-                Err(error) => reasons.push(format!("{name}: {error}")),
+            match read(&files[at].path, room) {
+                Ok(FirstFrame { image, modality }) => {
+                    room -= size_of_val(image.samples());
+                    images.push((at, Named { name, modality, image }));
+                }
+                Err(reason) => reasons.push(format!("{name}: {reason}")),
             }
         }
         if images.is_empty() && !files.is_empty() {
@@ -128,7 +174,6 @@ impl Evaluate {
         let fact = |name: &str, value: String| (name.to_owned(), value);
         let mut facts = vec![
             fact("Made by", format!("sealgate {}", env!("CARGO_PKG_VERSION"))),
-            fact("Made on", super::time::utc(super::time::now_unix_millis() / 1000)),
             fact("Seed", self.seed.to_string()),
             fact("SP 800-22", format!("{} sequences of {} bits", self.sequences, self.bits)),
         ];
@@ -141,9 +186,12 @@ impl Evaluate {
     fn write(&self, report: &Report) -> io::Result<()> {
         fs::create_dir_all(&self.out)?;
         let numbers = serde_json::to_string_pretty(&to_json(report))?;
-        for (name, text) in
-            [("report.html", to_html(report)), ("figures.csv", to_csv(report)), ("figures.json", numbers)]
-        {
+        for (name, text) in [
+            ("report.html", to_html(report)),
+            ("figures.csv", to_csv(report)),
+            ("figures.json", numbers),
+            ("times.csv", to_times(report)),
+        ] {
             fs::write(self.out.join(name), text)?;
         }
         Ok(())
@@ -169,24 +217,54 @@ fn page(out: &Path) -> String {
 }
 
 /// Everything that can be measured as a key stream.
-fn all_generators() -> Vec<Generator<'static>> {
+fn all_generators(models: &[Arc<Trained>]) -> Vec<Generator<'static>> {
+    let neural = [Ending::Fold, Ending::Tanh]
+        .into_iter()
+        .flat_map(|ending| models.iter().map(move |model| key_images(model, ending)));
     let compared = Comparison::HONEST.into_iter().chain(Comparison::WEAK).map(Generator::from);
-    std::iter::once(sealed_zeros()).chain(compared).collect()
+    std::iter::once(sealed_zeros()).chain(neural).chain(compared).collect()
 }
 
 /// Everything that can be measured as a suite.
 fn all_suites() -> Vec<Suite<'static>> {
-    let compared = Comparison::HONEST.into_iter().chain(Comparison::WEAK).map(Suite::xor);
+    // What the operating system gives comes once: nobody could open what it encrypts.
+    let streams = Comparison::HONEST.into_iter().filter(|source| *source != Comparison::OperatingSystem);
+    let compared = streams.chain(Comparison::WEAK).map(Suite::xor);
     let reused = Suite::xor_reusing(Comparison::AesCtr);
     std::iter::once(sealed_stream()).chain(layers()).chain(compared).chain([reused]).collect()
 }
 
-/// The inner layers that there are, of what comes with the program.
+/// The suites with an inner layer, of what comes with the program: as sealed, and the layer alone.
 fn layers() -> impl Iterator<Item = Suite<'static>> {
-    let layers = Layers::new(Arc::new(Engines::new(&Config::default())));
+    // A dual key for this report alone: a site's own never leaves the gateway.
+    let mut keys = DualKeys::default();
+    keys.add(DualKey::new(DualKeyId::new([0; 16]), b"sealgate evaluate: no secret key"));
+    let layers = Layers::new(Arc::new(Engines::new(&Config::default()))).with_dual(keys);
     let inner = |suite: &seal::Suite| Some((suite.name(), suite.inner()?));
-    let chaotic = seal::Suite::ALL.iter().filter_map(inner).filter(|(_, kind)| kind.reads_metadata());
-    chaotic.map(move |(name, kind)| inner_layer(name, kind, &layers))
+    seal::Suite::ALL
+        .iter()
+        .filter_map(inner)
+        .flat_map(move |(name, kind)| [layered_suite(name, kind, &layers), inner_layer(name, kind, &layers)])
+}
+
+/// When and where the report is made.
+fn circumstances() -> Vec<(String, String)> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let made = super::time::utc(super::time::now_unix_millis() / 1000);
+    vec![
+        ("Made on".to_owned(), made),
+        ("Machine".to_owned(), format!("{}, {cores} cores", std::env::consts::ARCH)),
+    ]
+}
+
+/// The first frame of a file, if there is room for it.
+fn read(path: &Path, room: usize) -> Result<FirstFrame, String> {
+    let said = |error: PixelsError| error.to_string();
+    let frame = File::open(path).map_err(Into::into).and_then(first_frame).map_err(said)?;
+    if size_of_val(frame.image.samples()) > room {
+        return Err(format!("the images before it fill the {IMAGES_BYTES_MAX} bytes that all may take"));
+    }
+    Ok(frame)
 }
 
 /// Those whose name contains one of `words`, whatever the case; all without words.
@@ -241,15 +319,25 @@ mod tests {
     #[test]
     fn a_word_chooses_and_an_unknown_one_is_refused() {
         let words = |text: &str| vec![text.to_owned()];
-        let found = chosen(all_generators(), &words("TWISTER"), |g| &g.name, "generator").unwrap();
+        let found = chosen(all_generators(&[]), &words("TWISTER"), |g| &g.name, "generator").unwrap();
         assert_eq!(found.len(), 1);
-        let error = chosen(all_generators(), &words("enigma"), |g| &g.name, "generator").err().unwrap();
+        let error = chosen(all_generators(&[]), &words("enigma"), |g| &g.name, "generator").err().unwrap();
         assert!(error.starts_with("there is no generator \"enigma\"; there are "), "{error}");
     }
 
     #[test]
+    fn every_suite_of_the_gateway_can_be_measured() {
+        let names: Vec<String> = all_suites().into_iter().map(|suite| suite.name).collect();
+        for suite in seal::Suite::ALL {
+            assert!(names.contains(&format!("{suite}, as sealed")), "{suite}: {names:?}");
+            let alone = names.contains(&format!("{suite}, inner layer alone"));
+            assert_eq!(alone, suite.inner().is_some(), "{suite}");
+        }
+    }
+
+    #[test]
     fn something_of_this_project_is_always_measured() {
-        assert!(all_generators().iter().any(|generator| generator.role == Role::Ours));
+        assert!(all_generators(&[]).iter().any(|generator| generator.role == Role::Ours));
         assert!(all_suites().iter().any(|suite| suite.role == Role::Ours));
     }
 }

@@ -110,9 +110,8 @@ impl Common {
             return Ok(None);
         }
         let (peer, reason, seconds) = (peer.to_owned(), reason.to_owned(), time.as_secs());
-        let asked = office.requests.ask(Action::Grant { peer, seconds, reason }, &office.person, now());
-        let asked = asked.map_err(|error| self.fail(&error.to_string()))?;
-        let (mut fields, text) = super::approve::asked(&asked);
+        let asked = super::approve::ask(&office, Action::Grant { peer, seconds, reason });
+        let (mut fields, text) = asked.map_err(|error| self.fail(&error.to_string()))?;
         fields["ok"] = json!(true);
         if self.json {
             println!("{fields:#}");

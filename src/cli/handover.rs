@@ -7,17 +7,21 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use tracing::info;
 
+use super::custody::{self, Office};
 use super::{ConfigArgs, Exit, complain};
+use crate::custody::Role;
 use crate::dicom::Uid;
 use crate::flow::audit::AUDIT;
+use crate::flow::audit_custody::Ledger;
 use crate::handover::{
-    self, Contents, Handover, HandoverError, Picture, find, hide, read_codes, write_codes,
+    self, Contents, Handover, HandoverError, Picture, WithDual, find, hide, read_codes, write_codes,
 };
 use crate::keys::store::KeyStore;
 use crate::keys::{
     Argon2Cost, Config, Keyring, KeysError, Passphrase, PublicKek, RecipientName, write_new_file,
 };
-use crate::{settings, telemetry};
+use crate::settings::{self, Settings};
+use crate::telemetry;
 
 /// Longest text that is embedded.
 const TEXT_BYTES_MAX: u64 = 4096;
@@ -78,6 +82,9 @@ struct Export {
     /// Hidden in the lowest bits of this PNG or DICOM Secondary Capture, which is not changed itself
     #[arg(long, value_name = "FILE")]
     cover: Option<PathBuf>,
+    /// Hand over this site's dual keys too, if images of the study need them: they are those of all images of the site
+    #[arg(long)]
+    with_dual_keys: bool,
     /// File with a password in its first line, mode 0600, that the other site has to know too
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
@@ -158,10 +165,13 @@ impl HandoverCommand {
             complain(error);
             return Exit::Configuration;
         }
+        if let Err(exit) = self.permitted(&settings) {
+            return exit;
+        }
         let keys = &settings.keys;
         let said = match &self.action {
-            Action::Export(export) => export.run(keys),
-            Action::Import(import) => import.run(keys),
+            Action::Export(export) => export.run(keys, &Office::of(&settings).ledger),
+            Action::Import(import) => import.run(keys, &Office::of(&settings).ledger),
             Action::Embed(embed) => embed.run(keys),
             Action::Extract(extract) => extract.run(keys),
         };
@@ -189,6 +199,16 @@ impl HandoverCommand {
     }
 }
 
+impl HandoverCommand {
+    /// Keys leave and come through the hands of those who hold them; texts in images are nobody's keys.
+    fn permitted(&self, settings: &Settings) -> Result<(), Exit> {
+        match &self.action {
+            Action::Export(_) | Action::Import(_) => custody::require(settings, &[Role::Custodian]),
+            Action::Embed(_) | Action::Extract(_) => Ok(()),
+        }
+    }
+}
+
 impl To {
     /// Runs `with` the public key that is meant.
     fn with<T>(
@@ -211,28 +231,32 @@ fn password(file: Option<&PathBuf>) -> Result<Option<Passphrase>, HandoverError>
 }
 
 impl Export {
-    fn run(&self, config: &Config) -> Result<Said, HandoverError> {
+    fn run(&self, config: &Config, ledger: &Ledger) -> Result<Said, HandoverError> {
         let password = password(self.password_file.as_ref())?;
         if let Some(password) = &password {
             password.check_strength()?;
         }
         let (keyring, store) = (config.open_keyring()?, config.open_store()?);
-        let gathered = Handover::gather(&self.study, &keyring, &store)?;
-        let count = gathered.keys.len();
+        let with_dual = if self.with_dual_keys { WithDual::Yes } else { WithDual::No };
+        let gathered = Handover::gather(&self.study, &keyring, &store, with_dual)?;
+        let (count, dual) = (gathered.keys.len(), gathered.dual.len());
         let (package, kek) = self.to.with(&keyring, |kek| {
             let password = password.as_ref().map(|password| (password, Argon2Cost::default()));
             let package = handover::seal(Contents::Keys, &gathered.to_bytes()?, kek, password)?;
             Ok((package, kek.id().to_string()))
         })?;
+        let text = format!("handover export: {count} keys for key {kek}");
+        ledger.uses_about(&text, self.study.as_str()).map_err(KeysError::from)?;
         let (files, carrier) = self.write(&package)?;
         info!(
-            target: AUDIT, study = %self.study, keys = count, kek, carrier, with_password = password.is_some(),
+            target: AUDIT, study = %self.study, keys = count, dual_keys = dual, kek, carrier, with_password = password.is_some(),
             "keys handed over to another site"
         );
         let names: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
-        let sentence = format!("Handed over {count} keys for key {kek}, in {}.", names.join(", "));
+        let and = if dual == 0 { String::new() } else { format!(" and {dual} dual keys") };
+        let sentence = format!("Handed over {count} keys{and} for key {kek}, in {}.", names.join(", "));
         Ok((
-            json!({ "study": self.study, "keys": count, "kek": kek, "bytes": package.len(), "files": names }),
+            json!({ "study": self.study, "keys": count, "dual_keys": dual, "kek": kek, "bytes": package.len(), "files": names }),
             sentence,
         ))
     }
@@ -263,7 +287,7 @@ impl Export {
 }
 
 impl Import {
-    fn run(&self, config: &Config) -> Result<Said, HandoverError> {
+    fn run(&self, config: &Config, ledger: &Ledger) -> Result<Said, HandoverError> {
         let password = password(self.password_file.as_ref())?;
         let files = self.files.iter().map(fs::read).collect::<Result<Vec<_>, _>>()?;
         let (package, carrier) = unpacked(files)?;
@@ -271,9 +295,11 @@ impl Import {
         let store = config.open_store()?;
         let plain = handover::open(Contents::Keys, &package, archive.keyring(), password.as_ref())?;
         let taken = Handover::parse(&plain)?;
-        let (study, count) = (taken.study.clone(), taken.keys.len());
+        let (study, count, dual) = (taken.study.clone(), taken.keys.len(), taken.dual.len());
+        let text = format!("handover import: {count} keys");
+        ledger.uses_about(&text, study.as_str()).map_err(KeysError::from)?;
         let new = taken.keep(&archive, &store as &dyn KeyStore)?;
-        info!(target: AUDIT, study = %study, keys = count, new, carrier, "keys taken in from another site");
+        info!(target: AUDIT, study = %study, keys = count, new, dual_keys = dual, carrier, "keys taken in from another site");
         let sentence = format!("Took in {count} keys of study {study}, {new} of them new.");
         Ok((json!({ "study": study, "keys": count, "new": new, "carrier": carrier }), sentence))
     }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::batch::{Inputs, Outcome};
 use super::{ConfigArgs, Exit, complain};
-use crate::keys::{Archive, Keyring, Opens};
+use crate::keys::{Archive, Config, Keyring, Opens};
 use crate::seal::{self, InspectError, Inspection, Seal, SignatureProblem, SignerKey};
 use crate::settings;
 
@@ -48,6 +48,12 @@ impl Inspect {
                 outcome.fields["signature"] = fields;
                 outcome.sentence += &sentence;
             }
+            if let (true, Seal::Sealed(_)) = (keys.require_signature, &inspection.seal) {
+                let does = does(&keys, inspection.signature.as_ref());
+                outcome.fields["opens_by_signature"] = does.into();
+                outcome.sentence +=
+                    if does { "" } else { "; is not opened here: `keys.require_signature` is true" };
+            }
             match opens {
                 Some(Ok(opens)) => {
                     outcome.sentence += &in_words(&opens);
@@ -59,6 +65,14 @@ impl Inspect {
             Ok::<_, InspectError>(outcome)
         })
     }
+}
+
+/// Whether its signature is one that is asked for.
+fn does(keys: &Config, signature: Option<&Result<SignerKey, SignatureProblem>>) -> bool {
+    let trusted = Keyring::load(&keys.keyring_path(), &keys.recipients)
+        .and_then(|keyring| keyring.trusted_signers(&keys.signers))
+        .unwrap_or_default();
+    matches!(signature, Some(Ok(signer)) if trusted.contains(signer))
 }
 
 /// Who signed, as fields and as the end of a sentence.

@@ -8,16 +8,17 @@ use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
+use super::custody::{self, Office};
 use super::keys_custody::{self, Destroyed, Escrow, Lift, Meant};
 use super::time::{unix_millis, utc};
-use super::{ConfigArgs, Exit, complain, custody};
+use super::{ConfigArgs, Exit, complain};
 use crate::custody::Role;
 use crate::dicom::{AeTitle, Uid};
 use crate::keys::store::{Filter, KeyStore, StoredKey, restore, verify_backup};
 use crate::keys::write_new_file;
 use crate::keys::{
     Algorithm, Config, DualKeyInfo, KekInfo, Keyring, KeysError, NewCustody, RecipientName, destroy, dual,
-    rotation, selftest,
+    rotation, selftest, signer,
 };
 use crate::settings::{self, Settings};
 
@@ -215,7 +216,7 @@ impl Keys {
         if let Err(exit) = custody::require(&settings, self.action.roles()) {
             return exit;
         }
-        let answer = settings.keys.check().and_then(|()| self.action.run(&settings));
+        let answer = settings.keys.check().and_then(|()| self.action.recorded(&settings));
         report(answer, common.json)
     }
 }
@@ -246,6 +247,40 @@ impl Action {
             Self::Backup(_) | Self::ExportPublic(_) | Self::Signer(_) => &[Role::Operator, Role::Custodian],
             _ => &[Role::Custodian],
         }
+    }
+
+    /// What the audit trail says that somebody did; nothing for looking, and for what has records of its own.
+    const fn deed(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Init(_) => "keys init",
+            Self::Rotate(_) => "keys rotate",
+            Self::Rewrap(_) => "keys rewrap",
+            Self::Dual(_) => "keys dual",
+            Self::Signer(_) => "keys signer",
+            Self::Backup(_) => "keys backup",
+            Self::Restore(_) => "keys restore",
+            Self::ExportPublic(_) => "keys export-public",
+            Self::Escrow(_) => "keys escrow",
+            Self::List(_)
+            | Self::Verify(_)
+            | Self::Holds(_)
+            | Self::Destroyed(_)
+            | Self::Hold(_)
+            | Self::Lift(_)
+            | Self::Shred(_) => return None,
+        })
+    }
+
+    /// Runs it with a record before, and another one where it fails.
+    fn recorded(&self, settings: &Settings) -> Result<Answer, KeysError> {
+        let Some(deed) = self.deed() else { return self.run(settings) };
+        let ledger = Office::of(settings).ledger;
+        ledger.uses(deed)?;
+        let answer = self.run(settings);
+        if let Err(problem) = &answer {
+            ledger.failed(deed, &problem.to_string()).unwrap_or_else(complain);
+        }
+        answer
     }
 
     fn run(&self, settings: &Settings) -> Result<Answer, KeysError> {
@@ -516,20 +551,22 @@ impl Backup {
         let (_, checked) = verify_backup(&self.file, &mut bar_updates(&bar))?;
         bar.finish_and_clear();
         let dual = dual::back_up(&config.keyring_path(), &self.file)?;
+        let signers = signer::back_up(&config.keyring_path(), &self.file)?;
         let text = format!(
-            "Backed up {} keys in {} records to {}, {} dual keys beside it.\nKeep the key files of {} apart from it: without them it opens \
+            "Backed up {} keys in {} records to {}, {} dual keys and {} signing keys beside it.\nKeep the key files of {} apart from it: without them it opens \
              nothing.{}",
             manifest.counts.keys,
             manifest.counts.records,
             self.file.display(),
             dual.len(),
+            signers.len(),
             config.keyring_path().display(),
             lines(&checked.problems)
         );
         let good = checked.problems.is_empty();
         Ok(Answer {
             good,
-            fields: json!({ "manifest": manifest, "dual_keys": dual, "problems": checked.problems }),
+            fields: json!({ "manifest": manifest, "dual_keys": dual, "signers": signers, "problems": checked.problems }),
             text,
         })
     }
@@ -541,6 +578,7 @@ impl Backup {
         // An older backup has what was destroyed since; the tombstones lie outside of it.
         let again = destroy::reapply(config, &config.open_store()?)?;
         let dual = dual::restore(&config.keyring_path(), &self.file)?;
+        let signers = signer::restore(&config.keyring_path(), &self.file)?;
         let before = restored.replaced.as_ref();
         let before =
             before.map_or(String::new(), |path| format!("\nThe store before it is {}.", path.display()));
@@ -549,12 +587,15 @@ impl Backup {
             _ => format!("\n{again} of them were destroyed before, and are destroyed again."),
         };
         let text = format!(
-            "Restored {} keys to {}, and {} dual keys.{before}{destroyed}\n`sealgate keys verify` tries whether they open.",
+            "Restored {} keys to {}, {} dual keys and {} signing keys.{before}{destroyed}\n`sealgate keys verify` tries whether they open.",
             restored.manifest.counts.keys,
             config.store_path().display(),
-            dual.len()
+            dual.len(),
+            signers.len()
         );
-        Ok(Answer::good(json!({ "restored": restored, "destroyed_again": again, "dual_keys": dual }), text))
+        let fields =
+            json!({ "restored": restored, "destroyed_again": again, "dual_keys": dual, "signers": signers });
+        Ok(Answer::good(fields, text))
     }
 }
 

@@ -1,20 +1,23 @@
 //! The commands of `sealgate keys` that take more than one person: escrow in shares, legal holds, destruction.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde_json::json;
+use zeroize::Zeroizing;
 
-use super::approve::{asked, now};
+use super::approve::{ask, now};
 use super::custody::Office;
 use super::keys::{Answer, Common};
+use super::keys_patient::Patient;
 use super::time::utc;
 use crate::custody::Action;
 use crate::dicom::Uid;
-use crate::flow::audit_custody;
+use crate::handover::{HandoverError, read_codes, write_codes};
 use crate::keys::destroy::{Certificate, Hold, Holds, Reach, Tombstones, parse_key_id};
 use crate::keys::escrow::{Package, Quorum, Share, combine, split};
-use crate::keys::{Keyring, KeysError, RecipientName, selftest};
+use crate::keys::{Keyring, KeysError, RecipientName, selftest, write_new_file};
 use crate::settings::Settings;
 
 /// What is meant, and why.
@@ -26,6 +29,8 @@ pub(super) struct Meant {
     /// This key, by its id; may be given more than once
     #[arg(long, value_name = "ID", value_parser = key_id)]
     key: Vec<String>,
+    #[command(flatten)]
+    patient: Patient,
     /// Why; it goes into the audit trail, so name no patient
     #[arg(long, value_name = "TEXT")]
     reason: String,
@@ -78,13 +83,16 @@ pub(super) struct Split {
     /// A new folder for the package and the shares
     #[arg(long, value_name = "FOLDER")]
     out: PathBuf,
+    /// Write the shares as pictures of QR codes to print, instead of files
+    #[arg(long)]
+    qr: bool,
     #[command(flatten)]
     pub(super) common: Common,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Combine {
-    /// The shares
+    /// The shares: files, or pictures of QR codes
     #[arg(required = true)]
     shares: Vec<PathBuf>,
     /// The package that was made with them
@@ -112,27 +120,27 @@ fn reason(text: &str) -> Result<String, KeysError> {
 }
 
 impl Meant {
-    fn check(&self) -> Result<(), KeysError> {
-        if self.study.is_empty() && self.key.is_empty() {
-            return Err(KeysError::Destruction("nothing is named: give --study or --key".to_owned()));
+    /// The studies that are meant, those of the patient among them.
+    fn studies(&self, settings: &Settings) -> Result<Vec<Uid>, KeysError> {
+        let mut studies = [self.study.clone(), self.patient.studies(settings)?].concat();
+        studies.sort();
+        studies.dedup();
+        if studies.is_empty() && self.key.is_empty() {
+            let problem = "nothing is named: give --study, --key or --patient";
+            return Err(KeysError::Destruction(problem.to_owned()));
         }
-        Ok(())
+        Ok(studies)
     }
 
     /// `keys shred`: asks for it. Nothing is destroyed before a second custodian has approved.
     pub(super) fn shred(&self, settings: &Settings) -> Result<Answer, KeysError> {
-        self.check()?;
+        let studies = self.studies(settings)?;
         let office = Office::of(settings);
         let keys = self.key.iter().filter_map(|key| parse_key_id(key)).collect::<Vec<_>>();
-        let reach = Reach::of(&settings.keys.open_store()?, &self.study, &keys)?;
+        let reach = Reach::of(&settings.keys.open_store()?, &studies, &keys)?;
         Holds::of(&settings.keys).check(&reach)?;
-        let action = Action::Shred {
-            studies: self.study.clone(),
-            keys: self.key.clone(),
-            reason: reason(&self.reason)?,
-        };
-        let request = office.requests.ask(action, &office.person, now())?;
-        let (mut fields, text) = asked(&request);
+        let action = Action::Shred { studies, keys: self.key.clone(), reason: reason(&self.reason)? };
+        let (mut fields, text) = ask(&office, action)?;
         fields["reach"] = json!(reach);
         let text = format!("{} keys are meant. {text}", reach.keys.len());
         Ok(Answer::good(fields, text))
@@ -140,10 +148,10 @@ impl Meant {
 
     /// `keys hold`.
     pub(super) fn hold(&self, settings: &Settings) -> Result<Answer, KeysError> {
-        self.check()?;
-        let (person, why) = (Office::of(settings).person, reason(&self.reason)?);
-        let hold = Holds::of(&settings.keys).add(&self.study, &self.key, &why, &person.name, now())?;
-        audit_custody::held(&hold);
+        let studies = self.studies(settings)?;
+        let (office, why) = (Office::of(settings), reason(&self.reason)?);
+        let hold = Holds::of(&settings.keys).add(&studies, &self.key, &why, &office.person.name, now())?;
+        office.ledger.held(&hold)?;
         let text = format!("Legal hold {} is set: none of it can be destroyed until it is lifted.", hold.id);
         Ok(Answer::good(json!({ "hold": hold }), text))
     }
@@ -156,7 +164,7 @@ impl Lift {
             return Err(KeysError::Destruction(format!("there is no legal hold {}", self.hold)));
         }
         let action = Action::LiftHold { hold: self.hold.clone(), reason: reason(&self.reason)? };
-        let (fields, text) = asked(&office.requests.ask(action, &office.person, now())?);
+        let (fields, text) = ask(&office, action)?;
         Ok(Answer::good(fields, text))
     }
 }
@@ -234,10 +242,10 @@ impl Split {
         let (kek, package, shares) = split(&mut keyring, &self.recipient, quorum, now())?;
         package.save(&self.out.join("package.json"))?;
         for share in &shares {
-            share.save(&self.out.join(format!("share-{}-of-{}.json", share.number, self.shares)))?;
+            let name = self.out.join(format!("share-{}-of-{}", share.number, self.shares));
+            if self.qr { draw(share, &name)? } else { share.save(&name.with_extension("json"))? }
         }
-        let by = Office::of(settings).person.name;
-        audit_custody::escrow_split(&by, &kek.id, &package.set, self.needed, self.shares);
+        Office::of(settings).ledger.escrow_split(&kek.id, &package.set, self.needed, self.shares)?;
         let text = format!(
             "Made escrow key {} of {} in {} shares, {} of which open it, in {}.\n\
              Give each share to a person of its own and delete it here; the package needs no hiding, keep it with the \
@@ -254,29 +262,50 @@ impl Split {
     }
 }
 
+/// A share as QR codes; it fills one sheet.
+fn draw(share: &Share, name: &Path) -> Result<(), KeysError> {
+    let failed = |error: HandoverError| KeysError::Escrow(error.to_string());
+    for sheet in write_codes(share.to_text()?.as_bytes()).map_err(failed)?.into_iter().map(Zeroizing::new) {
+        write_new_file(&name.with_extension("png"), &sheet)?;
+    }
+    Ok(())
+}
+
+/// A share out of its file, or out of a picture of its codes.
+fn read_share(path: &Path) -> Result<Share, KeysError> {
+    if path.extension().is_none_or(|extension| extension != "png") {
+        return Share::load(path);
+    }
+    let failed = |error: HandoverError| KeysError::Escrow(format!("{}: {error}", path.display()));
+    let picture = fs::read(path).map_err(|error| failed(error.into()))?;
+    let text = Zeroizing::new(read_codes(&[picture]).map_err(failed)?.package);
+    let text = std::str::from_utf8(&text).map_err(|_| KeysError::Escrow("its codes are no share".into()))?;
+    Share::parse(text)
+}
+
 impl Combine {
     fn run(&self, settings: &Settings) -> Result<Answer, KeysError> {
         selftest::run()?;
         let package = Package::load(&self.package)?;
-        let shares = self.shares.iter().map(|path| Share::load(path)).collect::<Result<Vec<_>, _>>()?;
-        let by = Office::of(settings).person.name;
+        let shares = self.shares.iter().map(|path| read_share(path)).collect::<Result<Vec<_>, _>>()?;
+        let ledger = Office::of(settings).ledger;
         let numbers: Vec<u8> = shares.iter().map(|share| share.number).collect();
         let opened = combine(&package, &shares);
         let (recipient, kek) = package.of();
         if let Err(problem) = &opened {
-            audit_custody::escrow_refused(&by, kek, &numbers, &problem.to_string());
+            ledger.escrow_refused(kek, &numbers, &problem.to_string())?;
         }
         let credential = opened?;
         if self.drill {
-            audit_custody::escrow_drilled(&by, kek, &numbers);
+            ledger.escrow_drilled(kek, &numbers)?;
             let text =
                 format!("The shares {numbers:?} open escrow key {kek} of {recipient}. Nothing was written.");
             return Ok(Answer::good(json!({ "kek": kek, "drill": true }), text));
         }
         let config = &settings.keys;
         let mut keyring = Keyring::load(&config.keyring_path(), &config.recipients)?;
+        ledger.escrow_released(kek, &numbers)?;
         let info = package.release(&credential, &mut keyring, &config.sealing_secret()?)?;
-        audit_custody::escrow_released(&by, &info.id, &numbers);
         let text = format!(
             "Escrow key {} of {recipient} is in the keyring, and opens what is wrapped for it. Restart the service; make a \
              new one in shares afterwards.",

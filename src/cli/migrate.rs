@@ -11,13 +11,16 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
+use super::custody::{self, Office};
 use super::{ConfigArgs, Exit, complain, open_archive, own_door};
 use crate::association::Transport;
+use crate::custody::Role;
 use crate::dicom::{AeAddress, AeTitle, Uid};
 use crate::flow::Generators;
 use crate::flow::migrate::{
     Direction, Entry, Found, Journal, Landing, Migration, Place, Plan, Summary, Target,
 };
+use crate::keys::KeysError;
 use crate::policy::Fetch;
 use crate::scu::{Destination, Dialer, Dialing, Failure, Pool};
 use crate::seal::Suite;
@@ -93,6 +96,9 @@ impl Migrate {
             Ok(opened) => opened,
             Err(exit) => return exit,
         };
+        if let Err(exit) = self.recorded(&settings) {
+            return exit;
+        }
         let plan = match self.plan(&settings) {
             Ok(plan) => plan,
             Err(error) => {
@@ -116,6 +122,16 @@ impl Migrate {
         });
         ran.unwrap_or_else(|error| {
             complain(error);
+            Exit::Failed
+        })
+    }
+
+    /// A whole archive through somebody's hands: of those who hold the keys, and with a record before it begins.
+    fn recorded(&self, settings: &Settings) -> Result<(), Exit> {
+        custody::require(settings, &[Role::Custodian])?;
+        let text = format!("migrate: {} the images of an archive", if self.open { "open" } else { "seal" });
+        Office::of(settings).ledger.uses_about(&text, &self.from).map_err(|problem| {
+            complain(KeysError::from(problem));
             Exit::Failed
         })
     }
@@ -297,7 +313,7 @@ fn entry(found: &Found, migrated: &Result<Summary, String>) -> Entry {
     }
 }
 
-fn destination(settings: &Settings, name: &str) -> Result<Place, String> {
+pub(super) fn destination(settings: &Settings, name: &str) -> Result<Place, String> {
     let found = settings.destinations.iter().find(|destination| destination.name == name);
     let names = || settings.destinations.iter().map(|one| one.name.as_str()).collect::<Vec<_>>().join(", ");
     let found =
@@ -308,7 +324,7 @@ fn destination(settings: &Settings, name: &str) -> Result<Place, String> {
 }
 
 /// Associations as the configuration wants them.
-fn pool(settings: &Settings) -> Result<Pool, String> {
+pub(super) fn pool(settings: &Settings) -> Result<Pool, String> {
     let profiles = Profiles::load(&settings.tls, &Profiles::default()).map_err(|error| error.to_string())?;
     let ways = settings.ways(&profiles).map_err(|error| error.to_string())?;
     let scu = Arc::new(settings.scu.clone());

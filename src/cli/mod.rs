@@ -17,6 +17,7 @@ mod handover;
 mod inspect;
 mod keys;
 mod keys_custody;
+mod keys_patient;
 mod manual;
 mod migrate;
 mod open;

@@ -2,17 +2,20 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::Args;
 use serde_json::json;
 
 use super::batch::{Input, Inputs, Outcome, Outputs};
+use super::custody::{self, Office};
 use super::{ConfigArgs, Exit, complain, open_archive};
 use crate::cipher::{DualKeys, Layers};
+use crate::custody::Role;
+use crate::dicom::Uid;
 use crate::keygen::Engines;
-use crate::keys::{Archive, Binding as KeyBinding, KeysError, Source};
-use crate::seal::{Changes, Claim, FileError, HeaderMode, SignerKey, open_file};
+use crate::keys::{Archive, KeysError, Source};
+use crate::seal::{Changes, Claim, FileError, Frame, HeaderMode, SignerKey, open_file, open_frame};
 
 /// Open sealed DICOM files
 #[derive(Debug, Args)]
@@ -29,18 +32,37 @@ pub(super) struct Open {
     original: bool,
     #[command(flatten)]
     config: ConfigArgs,
+    /// Only frame N, the first being 1: its native pixels or its compressed bytes, as FILE.frame-N. The rest is not read
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "original")]
+    frame: Option<u32>,
 }
 
 impl Open {
     pub(super) fn run(self) -> Exit {
         match open_archive(&self.config) {
             Ok((settings, archive)) => {
+                let ledger = match custody::require(&settings, &[Role::Custodian]) {
+                    Ok(()) => Office::of(&settings).ledger,
+                    Err(exit) => return exit,
+                };
+                // No image is opened without a record: that it begins is durable before the first one.
+                if let Err(problem) = ledger.uses("open: images are opened at a terminal") {
+                    complain(KeysError::from(problem));
+                    return Exit::Failed;
+                }
                 let dual = archive.keyring().dual_keys().unwrap_or_else(|error| {
                     complain(error);
                     DualKeys::default()
                 });
                 let layers = Layers::new(Arc::new(Engines::new(&settings.keygen))).with_dual(dual);
-                self.inputs.run("opening", |input| self.open(input, &archive, &layers))
+                let opened = Mutex::default();
+                let exit = self.inputs.run("opening", |input| match self.frame {
+                    Some(number) => self.frame(number, input, &archive, &layers, &opened),
+                    None => self.open(input, &archive, &layers, &opened),
+                });
+                let opened = opened.into_inner().unwrap_or_else(PoisonError::into_inner);
+                ledger.opened(&opened).unwrap_or_else(complain);
+                exit
             }
             Err(exit) => exit,
         }
@@ -51,6 +73,7 @@ impl Open {
         input: &Input,
         archive: &Archive,
         layers: &Layers,
+        done: &Mutex<Vec<Uid>>,
     ) -> Result<Outcome, FileError<KeysError>> {
         let mode = if self.original { HeaderMode::Original } else { HeaderMode::Current };
         let mut writing = self.outputs.begin(input)?;
@@ -58,8 +81,7 @@ impl Open {
         let mut out = BufWriter::with_capacity(256 * 1024, writing.file());
         let (mut source, mut warnings) = (None, Vec::new());
         let opened = open_file(file, &mut out, mode, layers, |claim: &Claim| {
-            let binding = KeyBinding::from(&claim.binding);
-            let found = archive.find(binding.key_id, claim.key_record.as_deref(), &binding)?;
+            let found = archive.find_to_open(claim)?;
             source = Some(found.source);
             warnings = found.failures.iter().map(|(place, error)| format!("{place}: {error}")).collect();
             Ok(found.content_key)
@@ -71,6 +93,7 @@ impl Open {
         let tags = |tags: &[dicom_core::Tag]| tags.iter().map(ToString::to_string).collect::<Vec<_>>();
         let Changes { changed, added, removed } = &opened.changes;
         let binding = &opened.binding;
+        done.lock().unwrap_or_else(PoisonError::into_inner).push(binding.sop_instance.clone());
         let signed_by = opened.signer.map(|signer| signed_by(archive, signer));
         Ok(Outcome {
             fields: json!({
@@ -84,6 +107,46 @@ impl Open {
                 signed_by.map_or_else(String::new, |name| format!("; signed by {name}")),
                 noted(&warnings),
                 in_words(&opened.changes)
+            ),
+        })
+    }
+}
+
+impl Open {
+    /// Opens one frame, and reads no more than that takes.
+    fn frame(
+        &self,
+        number: u32,
+        input: &Input,
+        archive: &Archive,
+        layers: &Layers,
+        done: &Mutex<Vec<Uid>>,
+    ) -> Result<Outcome, FileError<KeysError>> {
+        let name = input.relative.file_name().unwrap_or_default().to_string_lossy();
+        let relative = input.relative.with_file_name(format!("{name}.frame-{number}"));
+        let mut writing = self.outputs.begin(&Input { path: input.path.clone(), relative })?;
+        let find_key = |claim: &Claim| archive.find_to_open(claim).map(|found| found.content_key);
+        let frame = open_frame(File::open(&input.path)?, number, layers, find_key)?;
+        writing.file().write_all(&frame.bytes)?;
+        let path = writing.finish()?;
+        let Frame { image, binding, original, chunks_read, chunks, .. } = &frame;
+        done.lock().unwrap_or_else(PoisonError::into_inner).push(binding.sop_instance.clone());
+        // It takes every byte of the stream to know that a signature is good.
+        let signed = frame.signer.map(|signer| signed_by(archive, signer));
+        Ok(Outcome {
+            fields: json!({
+                "out": path.display().to_string(), "frame": number, "frames": image.frames, "bytes": frame.bytes.len(),
+                "rows": image.rows, "columns": image.columns, "samples": image.samples,
+                "bits_allocated": image.bits_allocated, "photometric": image.photometric,
+                "key_id": binding.key_id.to_string(), "suite": binding.suite.name(),
+                "sop_instance": binding.sop_instance, "transfer_syntax": original.transfer_syntax,
+                "claims_to_be_signed_by": signed, "chunks_read": chunks_read, "chunks": chunks,
+            }),
+            sentence: format!(
+                "frame {number} of {}, {} bytes, proven with {chunks_read} of {chunks} chunks{}",
+                image.frames,
+                frame.bytes.len(),
+                signed.map_or_else(String::new, |name| format!("; claims to be signed by {name}"))
             ),
         })
     }

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::batch::{Input, Inputs, Outcome, Outputs};
 use super::time::now_unix_millis;
 use super::{ConfigArgs, Exit, open_archive};
+use crate::dicom::Uid;
 use crate::flow::Generators;
 use crate::keys::store::{Facts, OriginalAttributes};
 use crate::keys::{Archive, Binding as KeyBinding, KeysError};
@@ -89,12 +90,13 @@ impl Seal {
         let file = File::open(&input.path)?;
         let mut out = BufWriter::with_capacity(256 * 1024, writing.file());
         let mut record = Vec::new();
-        let new_seal = |sop_class, sop_instance| {
+        let new_seal = |sop_class, sop_instance, study: Option<Uid>| {
             let key_id = KeyId::new(random()?);
             let binding = Binding { suite, key_id, sop_class, sop_instance };
             let key = key_source.draw(&binding)?;
-            record = archive.wrap(&key, &KeyBinding::from(&binding))?;
-            let key_record = archive.in_tag(&record).map(<[u8]>::to_vec);
+            let for_keys = KeyBinding::from(&binding);
+            record = archive.wrap(&key, &for_keys)?;
+            let key_record = archive.in_tag(&record, &key, &for_keys, study.as_ref())?;
             Ok(NewSeal { binding, key, key_record })
         };
         let known = |claim: &Claim| {
@@ -156,7 +158,7 @@ fn facts(sealed: &Sealed) -> Facts {
     }
 }
 
-fn attributes(image: &Image, transfer_syntax: crate::dicom::Uid) -> OriginalAttributes {
+fn attributes(image: &Image, transfer_syntax: Uid) -> OriginalAttributes {
     OriginalAttributes {
         rows: Some(image.rows),
         columns: Some(image.columns),

@@ -121,6 +121,19 @@ pub mod deep_key_gen {
         method("DeepKeyGen", 7.9870, [0.5671, 0.9999, 0.9931, 0.0517], 2.0714, 7.9986),
     ];
 
+    /// Table XXI: the learning rates.
+    pub const RATES: [f64; 3] = [0.02, 0.002, 0.0002];
+    /// Table XXI: the batch sizes.
+    pub const BATCHES: [u32; 3] = [1, 6, 10];
+    /// Table XXI: epochs, and the mean entropy of keys for each rate and in it each batch size.
+    pub const HYPERPARAMETERS: [(u32, [f64; 9]); 5] = [
+        (10_000, [0.5222, 3.7878, 3.8766, 5.1698, 5.9714, 6.1303, 7.9380, 7.7889, 7.9004]),
+        (15_000, [f64::NAN, 3.7878, 3.8766, 4.6602, 2.6587, 5.7981, 7.9405, 7.7093, 7.1990]),
+        (20_000, [f64::NAN, 3.7878, 3.8766, 5.4456, 2.7983, 6.1169, 7.9798, 7.9533, 7.0686]),
+        (25_000, [f64::NAN, 3.7878, 3.8766, 5.1133, 2.4782, 5.6927, 7.9490, 7.1992, 7.6847]),
+        (30_000, [f64::NAN, 3.7878, 3.8766, 7.9003, 3.1811, 6.6174, 7.9555, 6.7871, 7.4846]),
+    ];
+
     const fn method(
         name: &'static str,
         key_entropy: f64,
@@ -150,6 +163,10 @@ pub mod chaotic {
     pub const KEY_SPACE_BITS: f64 = 133_120.0;
     /// Edge of the image, seconds to encrypt, seconds to decrypt.
     pub const SECONDS: [(u32, f64, f64); 2] = [(256, 0.7914, 0.8669), (512, 1.8107, 1.9592)];
+    /// The same of the method that the paper calls [18].
+    pub const SECONDS_18: [(u32, f64, f64); 2] = [(256, 0.1037, 0.0984), (512, 0.3036, 0.2743)];
+    /// What the paper calls the effective key entropy by SP 800-22, in bits.
+    pub const EFFECTIVE_KEY_ENTROPY: f64 = 7.9864;
 }
 
 /// The mean of a table's row.

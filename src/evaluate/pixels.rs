@@ -1,6 +1,8 @@
-//! The first frame of a DICOM file as a raster, read through the bounded scanner.
+//! The first frame of a DICOM file as a raster, and its modality, read through the bounded scanner.
 
 use std::io::{self, Read};
+
+use dicom_core::Tag;
 
 use crate::dicom::{Encoding, TransferSyntax, Uid};
 use crate::evaluate::EvaluateError;
@@ -10,7 +12,7 @@ use crate::seal::scan::part10::{self, FrontError};
 use crate::seal::scan::{Event, Image, ImageAttributes, Limits, ScanError, Scanner};
 
 /// A frame of more bytes is not measured: the measures would take minutes and say nothing more.
-const FRAME_BYTES_MAX: u64 = 64 << 20;
+const FRAME_BYTES_MAX: u64 = 32 << 20;
 
 const PIECE_BYTES: u64 = 64 * 1024;
 
@@ -73,15 +75,30 @@ impl From<FrontError> for PixelsError {
     }
 }
 
+/// Modality (0008,0060).
+const MODALITY: Tag = Tag(0x0008, 0x0060);
+/// A code string has 16 characters at most, PS3.5 section 6.2.
+const CODE_BYTES_MAX: usize = 16;
+
+/// What is measured of a file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FirstFrame {
+    /// The pixels.
+    pub image: Raster,
+    /// Modality, if it says.
+    pub modality: Option<String>,
+}
+
 /// Reads a file until its first frame is there.
-pub fn first_frame(mut file: impl Read) -> Result<Raster, PixelsError> {
+pub fn first_frame(mut file: impl Read) -> Result<FirstFrame, PixelsError> {
     let limits = Limits::default();
     let (front, mut piece) = part10::read(&mut file, &limits, None)?;
     let encoding = TransferSyntax::by_uid(front.transfer_syntax.as_str())
         .ok_or_else(|| PixelsError::TransferSyntax(front.transfer_syntax.clone()))?
         .encoding;
     let mut scanner = Scanner::new(encoding, limits, None);
-    let mut frame = Frame { attributes: ImageAttributes::new(encoding), wanted: None, bytes: Vec::new() };
+    let attributes = ImageAttributes::new(encoding);
+    let mut frame = Frame { attributes, modality: None, wanted: None, bytes: Vec::new() };
     loop {
         scanner.push(&piece, &mut |event| frame.take(&event))?;
         piece.clear();
@@ -89,12 +106,14 @@ pub fn first_frame(mut file: impl Read) -> Result<Raster, PixelsError> {
             break;
         }
     }
-    frame.finish(encoding)
+    let modality = frame.modality.take();
+    Ok(FirstFrame { image: frame.finish(encoding)?, modality })
 }
 
 /// What is gathered on the way.
 struct Frame {
     attributes: ImageAttributes,
+    modality: Option<String>,
     /// The image and the bytes of its first frame, once the pixels have begun.
     wanted: Option<(Image, usize)>,
     bytes: Vec<u8>,
@@ -107,7 +126,13 @@ impl Frame {
 
     fn take(&mut self, event: &Event<'_>) -> Result<(), PixelsError> {
         match event {
-            Event::Element(element) => self.attributes.take(element)?,
+            Event::Element(element) => {
+                if element.tag == MODALITY && element.value.len() <= CODE_BYTES_MAX {
+                    let text = std::str::from_utf8(element.value).unwrap_or_default();
+                    self.modality = Some(text.trim_matches([' ', '\0']).to_owned());
+                }
+                self.attributes.take(element)?;
+            }
             Event::Begin(head) if head.tag == PIXEL_DATA => {
                 if head.length == Length::Undefined {
                     return Err(PixelsError::Compressed);

@@ -17,7 +17,7 @@ fn key(number: u64) -> (ContentKey, [u8; SALT_BYTES]) {
     (ContentKey::new(key), salt)
 }
 
-fn seal(plain: &[u8], number: u64) -> Result<Vec<u8>, StreamError> {
+pub(super) fn seal(plain: &[u8], number: u64) -> Result<Vec<u8>, StreamError> {
     let (key, salt) = key(number);
     let (mut stream, prefix) = StreamSealer::new(&key, &salt, CONTEXT);
     let mut sealed = prefix.to_vec();
@@ -30,7 +30,7 @@ fn seal(plain: &[u8], number: u64) -> Result<Vec<u8>, StreamError> {
     Ok(sealed)
 }
 
-fn open(sealed: &[u8], number: u64) -> Result<Vec<u8>, StreamError> {
+pub(super) fn open(sealed: &[u8], number: u64) -> Result<Vec<u8>, StreamError> {
     let mut stream = StreamOpener::new(key(number).0, CONTEXT.to_vec());
     let mut opened = Vec::with_capacity(sealed.len());
     let mut out = |bytes: &[u8]| {
@@ -46,8 +46,9 @@ fn open(sealed: &[u8], number: u64) -> Result<Vec<u8>, StreamError> {
 #[must_use]
 pub fn sealed_stream() -> Suite<'static> {
     Suite {
-        name: "deepkeygen (the sealed stream)".to_owned(),
+        name: "deepkeygen, as sealed".to_owned(),
         role: Role::Ours,
+        repeatable: true,
         encrypt: Box::new(|plain, number| seal(plain, number).map_err(|error| error.to_string())),
         decrypt: Box::new(|sealed, number| open(sealed, number).map_err(|error| error.to_string())),
     }
@@ -61,6 +62,7 @@ pub fn sealed_zeros() -> Generator<'static> {
         role: Role::Ours,
         secret_bits: 256.0,
         method: None,
+        repeatable: true,
         open: Box::new(|seed| Box::new(Zeros { seeded: Seeded::new(seed) })),
     }
 }

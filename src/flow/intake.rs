@@ -115,7 +115,9 @@ impl Intake {
     /// Begins to take an instance in.
     #[must_use]
     pub fn new(gateway: Arc<Gateway>, visitor: Arc<Visitor>, offered: Offered) -> Self {
-        let peek = Box::new(Peek::new(offered.transfer_syntax.encoding));
+        let encoding = offered.transfer_syntax.encoding;
+        let wants_study = gateway.archive.wants_study();
+        let peek = Box::new(if wants_study { Peek::up_to_study(encoding) } else { Peek::new(encoding) });
         Self { gateway, visitor, offered, head: Vec::new(), phase: Phase::Peeking(peek), route: None }
     }
 
@@ -125,7 +127,9 @@ impl Intake {
             Phase::Peeking(peek) => {
                 let more = peek.push(bytes)?;
                 self.head.extend_from_slice(bytes);
-                if more && self.head.len() < PEEK_BYTES_MAX { Ok(()) } else { self.choose() }
+                let wants_study = self.gateway.archive.wants_study();
+                let limit = if wants_study { HEAD_BYTES_MAX } else { PEEK_BYTES_MAX };
+                if more && self.head.len() < limit { Ok(()) } else { self.choose() }
             }
             Phase::Sealing(_) => self.seal(bytes),
             Phase::Passing(passing) => passing.push(bytes, &self.offered.sop_class),
@@ -157,11 +161,12 @@ impl Intake {
         if passes {
             return self.pass(&head, Protection::Clear, false);
         }
-        self.phase = Phase::Sealing(Box::new(self.begin_sealing(suite)?));
+        let study = found.study.clone();
+        self.phase = Phase::Sealing(Box::new(self.begin_sealing(suite, study.as_ref())?));
         self.seal(&head)
     }
 
-    fn begin_sealing(&self, suite: Suite) -> Result<Sealing, Refused> {
+    fn begin_sealing(&self, suite: Suite, study: Option<&Uid>) -> Result<Sealing, Refused> {
         let archive = &self.gateway.archive;
         let Offered { sop_class, sop_instance, transfer_syntax } = &self.offered;
         let binding = Binding {
@@ -171,7 +176,14 @@ impl Intake {
             sop_instance: sop_instance.clone(),
         };
         let key = self.gateway.key_source.draw(&binding).map_err(KeysError::from)?;
-        let record = archive.wrap(&key, &KeyBinding::from(&binding))?;
+        let for_keys = KeyBinding::from(&binding);
+        let record = archive.wrap(&key, &for_keys)?;
+        // A study's first instance waits for the disk.
+        let key_record = if archive.wants_study() {
+            aside(|| archive.in_tag(&record, &key, &for_keys, study))?
+        } else {
+            archive.in_tag(&record, &key, &for_keys, study)?
+        };
         let known = Arc::clone(archive);
         let find_key: FindKey = Box::new(move |claim| {
             let binding = KeyBinding::from(&claim.binding);
@@ -185,7 +197,6 @@ impl Intake {
             front_bytes: 0,
         };
         let draft = DraftSink(self.gateway.spool.begin(None)?);
-        let key_record = archive.in_tag(&record).map(<[u8]>::to_vec);
         let new = NewSeal { binding: binding.clone(), key, key_record };
         let layers = &self.gateway.layers;
         let signer = archive.signer();

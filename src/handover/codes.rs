@@ -258,14 +258,15 @@ mod tests {
 
     /// The picture turned by so many degrees and scaled, on white, as bytes of a PNG.
     #[expect(clippy::many_single_char_names, reason = "coordinates")]
-    fn photographed(sheet: &[u8], degrees: f64, scale: f64) -> Vec<u8> {
+    fn photographed(sheet: &[u8], degrees: f64, scale: f64, noise: u32) -> Vec<u8> {
         let (width, height, pixels) = grey(sheet).unwrap();
         let (sine, cosine) = degrees.to_radians().sin_cos();
         #[expect(clippy::cast_precision_loss, reason = "sizes of a picture")]
         let (w, h) = (width as f64, height as f64);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "sizes of a picture")]
         let side = ((w.hypot(h)) * scale) as usize + 20;
-        let mut out = vec![230; side * side];
+        let mut out = vec![220; side * side];
+        let mut state = 1_u32;
         for (at, pixel) in out.iter_mut().enumerate() {
             #[expect(clippy::cast_precision_loss, reason = "sizes of a picture")]
             let (x, y) = ((at % side) as f64 - side as f64 / 2.0, (at / side) as f64 - side as f64 / 2.0);
@@ -275,8 +276,12 @@ mod tests {
                 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "inside")]
                 let found = pixels[v as usize * width + u as usize];
                 // Paper is not white, ink not black, and light falls from one side.
-                *pixel = 40 + found / 2 + found / 8 + u8::try_from(at % side * 30 / side).unwrap();
+                *pixel = 40 + found / 2 + found / 16 + u8::try_from(at % side * 30 / side).unwrap();
             }
+            // And no camera sees a pixel twice alike.
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let off = u8::try_from((state >> 16) % (noise + 1)).unwrap();
+            *pixel = pixel.saturating_add(off).saturating_sub(u8::try_from(noise / 2).unwrap());
         }
         let mut bytes = Vec::new();
         let size = u32::try_from(side).unwrap();
@@ -288,14 +293,16 @@ mod tests {
     }
 
     #[test]
-    fn codes_come_back_from_turned_and_scaled_pictures() {
+    fn codes_come_back_from_turned_scaled_and_noisy_pictures() {
         let package = package(700);
         let sheets = write_codes(&package).unwrap();
         assert_eq!(sheets.len(), 1);
         assert_eq!(read_codes(&sheets).unwrap().package, package);
-        for (degrees, scale) in [(90.0, 1.0), (7.0, 0.8), (-30.0, 1.2), (181.0, 0.7)] {
-            let reading = read_codes(&[photographed(&sheets[0], degrees, scale)])
-                .unwrap_or_else(|error| panic!("{degrees} degrees, {scale}: {error}"));
+        for (degrees, scale, noise) in
+            [(90.0, 1.0, 0), (7.0, 0.8, 40), (-30.0, 1.2, 60), (181.0, 0.7, 20), (3.0, 1.0, 70)]
+        {
+            let reading = read_codes(&[photographed(&sheets[0], degrees, scale, noise)])
+                .unwrap_or_else(|error| panic!("{degrees} degrees, {scale}, {noise}: {error}"));
             assert_eq!(reading.package, package, "{degrees} degrees, {scale}");
             assert_eq!(reading.codes, 2);
         }

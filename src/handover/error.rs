@@ -55,8 +55,8 @@ pub enum HandoverError {
     NoKeys,
     /// A suite that takes more than a content key.
     #[error(
-        "key {0} belongs to an image sealed with the suite dual, which does not open without this site's dual key, and that one \
-         is never handed over; seal the study anew with another suite"
+        "key {0} belongs to an image sealed with the suite dual, which does not open without this site's dual key; \
+         --with-dual-keys hands that over too, which takes the second lock off every image of this site for the other one"
     )]
     Dual(KeyId),
     /// The store here keeps no keys.

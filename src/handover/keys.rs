@@ -11,8 +11,9 @@ use zeroize::Zeroizing;
 use super::error::HandoverError;
 use super::package::{PACKAGE_BYTES_MAX, Reader};
 use crate::dicom::Uid;
+use crate::keys::shred::is_shred_key;
 use crate::keys::store::{Facts, Filter, KeyStore, StoredKey};
-use crate::keys::{Archive, Binding, Keyring};
+use crate::keys::{Archive, Binding, DualKeyRoot, Keyring};
 use crate::seal::{ContentKey, KeyId, Suite};
 
 /// Most keys in one handover.
@@ -34,23 +35,51 @@ pub struct Handover {
     pub study: Uid,
     /// Its keys, each once.
     pub keys: Vec<Carried>,
+    /// The dual keys that its images may need besides, where that was asked for.
+    pub dual: Vec<DualKeyRoot>,
+}
+
+/// Whether the dual keys of this site go along where images of a study need them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WithDual {
+    /// They go along. They are those of all images of the site.
+    Yes,
+    /// They stay, and a study that needs them is refused.
+    No,
 }
 
 impl Handover {
     /// Gathers every key of a study from the store.
-    pub fn gather(study: &Uid, keyring: &Keyring, store: &dyn KeyStore) -> Result<Self, HandoverError> {
+    pub fn gather(
+        study: &Uid,
+        keyring: &Keyring,
+        store: &dyn KeyStore,
+        with_dual: WithDual,
+    ) -> Result<Self, HandoverError> {
         let filter = Filter { study: Some(study.clone()), ..Filter::default() };
-        let found = store.list(&filter, 0, KEYS_MAX)?;
+        let mut found = store.list(&filter, 0, KEYS_MAX)?;
+        // The content keys go over; what masks them in our images is nothing to another site.
+        found.retain(|stored| !is_shred_key(stored));
         if found.is_empty() {
             return Err(HandoverError::NoKeys);
         }
+        let needs = found.iter().find(|stored| stored.binding.suite == Suite::Dual.id());
+        let dual = match (needs, with_dual) {
+            (None, _) => Vec::new(),
+            (Some(stored), WithDual::No) => return Err(HandoverError::Dual(stored.binding.key_id)),
+            (Some(_), WithDual::Yes) => keyring.dual_roots()?,
+        };
         let keys = found.into_iter().map(|stored| carried(stored, keyring)).collect::<Result<_, _>>()?;
-        Ok(Self { study: study.clone(), keys })
+        Ok(Self { study: study.clone(), keys, dual })
     }
 
     /// Wraps each key for the recipients of this site and keeps it; gives how many were not known before.
     pub fn keep(self, archive: &Archive, store: &dyn KeyStore) -> Result<usize, HandoverError> {
         let mut new = 0_usize;
+        // Before the keys that are worth nothing without them.
+        for key in &self.dual {
+            archive.keyring().take_in_dual_key(key)?;
+        }
         for Carried { binding, content_key, facts } in self.keys {
             if store.find(binding.key_id)?.is_some() {
                 continue;
@@ -80,6 +109,15 @@ impl Handover {
             plain.extend_from_slice(&u16::try_from(attributes.len()).unwrap_or(u16::MAX).to_be_bytes());
             plain.extend_from_slice(&attributes);
         }
+        // Where there is none, an older program reads it too.
+        if !self.dual.is_empty() {
+            plain.extend_from_slice(&u16::try_from(self.dual.len()).unwrap_or(u16::MAX).to_be_bytes());
+        }
+        for key in &self.dual {
+            plain.extend_from_slice(key.id.as_bytes());
+            plain.extend_from_slice(&key.created_unix_seconds.to_be_bytes());
+            plain.extend_from_slice(key.root.expose_secret());
+        }
         let mut packer = DeflateEncoder::new(Vec::new(), Compression::best());
         packer.write_all(&plain)?;
         Ok(Zeroizing::new(packer.finish()?))
@@ -105,18 +143,16 @@ impl Handover {
             }
             keys.push(key);
         }
+        let dual = if reader.at == plain.len() { Vec::new() } else { read_dual(&mut reader)? };
         if reader.at != plain.len() {
             return Err(HandoverError::Malformed("something follows its end"));
         }
-        Ok(Self { study, keys })
+        Ok(Self { study, keys, dual })
     }
 }
 
 fn carried(stored: StoredKey, keyring: &Keyring) -> Result<Carried, HandoverError> {
     let StoredKey { binding, facts, record, .. } = stored;
-    if binding.suite == Suite::Dual.id() {
-        return Err(HandoverError::Dual(binding.key_id));
-    }
     let content_key = keyring.unwrap(&record, &binding)?;
     Ok(Carried { binding, content_key, facts })
 }
@@ -136,6 +172,17 @@ fn read_key(reader: &mut Reader<'_>, study: &Uid) -> Result<Carried, HandoverErr
         .map_err(|_| HandoverError::Malformed("the attributes of an original are none"))?;
     let facts = Facts { study: Some(study.clone()), series, calling: None, sealed_unix_millis, attributes };
     Ok(Carried { binding, content_key, facts })
+}
+
+fn read_dual(reader: &mut Reader<'_>) -> Result<Vec<DualKeyRoot>, HandoverError> {
+    let count = u16::from_be_bytes(reader.array()?);
+    let mut keys = Vec::new();
+    for _ in 0..count {
+        let id = KeyId::new(reader.array()?);
+        let created_unix_seconds = u64::from_be_bytes(reader.array()?);
+        keys.push(DualKeyRoot { id, created_unix_seconds, root: ContentKey::new(reader.array()?) });
+    }
+    Ok(keys)
 }
 
 fn uid(reader: &mut Reader<'_>) -> Result<Uid, HandoverError> {

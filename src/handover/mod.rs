@@ -13,7 +13,7 @@ mod reversible;
 pub use codes::{CODES_MAX, Reading, read_codes, write_codes};
 pub use error::HandoverError;
 pub use hide::{Hidden, find, hide};
-pub use keys::{Carried, Handover};
+pub use keys::{Carried, Handover, WithDual};
 pub use package::{Contents, PACKAGE_BYTES_MAX, open, seal};
 pub use picture::Picture;
 pub use reversible::{Embedded, embed, extract};

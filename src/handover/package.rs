@@ -6,7 +6,6 @@ use aws_lc_rs::hkdf::{HKDF_SHA512, KeyType, Salt};
 use zeroize::Zeroizing;
 
 use super::error::HandoverError;
-use crate::dicom::Uid;
 use crate::keys::{Argon2Cost, Binding, Keyring, KeysError, Passphrase, PublicKek, wrap};
 use crate::seal::{ContentKey, KeyId, random};
 
@@ -142,8 +141,7 @@ pub(super) fn is_package(bytes: &[u8]) -> bool {
 
 /// The package key is wrapped like a content key, bound to the package's id.
 fn binding(id: KeyId) -> Binding {
-    let nowhere = Uid::parse("2.25.0").expect("a valid UID");
-    Binding { key_id: id, suite: 0, sop_class: nowhere.clone(), sop_instance: nowhere }
+    Binding::of_no_instance(id, 0)
 }
 
 /// The key of the payload: the package key, and what the password gives.

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::error::KeygenError;
 use super::network::{Kind, LAYERS, Shape};
+use super::seed::Seed;
 
 /// Longest checkpoint that is read: a generator is about a megabyte, with what training keeps besides.
 const FILE_BYTES_MAX: u64 = 64 << 20;
@@ -66,6 +67,24 @@ impl Checkpoint {
         let layers =
             LAYERS.iter().map(|shape| FloatLayer::read(&tensors, shape, kind)).collect::<Result<_, _>>()?;
         Ok(Self { kind, training, layers })
+    }
+
+    /// Weights as they are before training: close to a bell curve of the paper's width, from the expansion of a seed.
+    #[must_use]
+    pub fn drawn(kind: Kind, seed: u8) -> Self {
+        let mut number = 0;
+        let mut draw = |count: usize| -> Vec<f32> {
+            number += 1;
+            let mut bytes = vec![0; count * 4];
+            Seed::new([seed; 32]).child(number).expand_into(&mut bytes);
+            let bell = |four: &[u8]| four.iter().map(|byte| f32::from(*byte) - 127.5).sum::<f32>() / 7400.0;
+            bytes.chunks_exact(4).map(bell).collect()
+        };
+        let layers = LAYERS.iter().map(|shape| FloatLayer {
+            depthwise: (kind == Kind::Lite).then(|| draw(shape.depthwise_weights())),
+            weights: draw(shape.mixing_weights(kind)),
+        });
+        Self { kind, training: Map::new(), layers: layers.collect() }
     }
 
     /// Which network it is.
@@ -135,23 +154,9 @@ pub(crate) mod tests {
     use safetensors::serialize;
 
     use super::*;
-    use crate::keygen::Seed;
 
-    /// Weights as they are before training: close to a bell curve, from the expansion of a seed.
     pub(crate) fn untrained(kind: Kind, seed: u8) -> Checkpoint {
-        let mut number = 0;
-        let mut draw = |count: usize| -> Vec<f32> {
-            number += 1;
-            let mut bytes = vec![0; count * 4];
-            Seed::new([seed; 32]).child(number).expand_into(&mut bytes);
-            let bell = |four: &[u8]| four.iter().map(|byte| f32::from(*byte) - 127.5).sum::<f32>() / 7400.0;
-            bytes.chunks_exact(4).map(bell).collect()
-        };
-        let layers = LAYERS.iter().map(|shape| FloatLayer {
-            depthwise: (kind == Kind::Lite).then(|| draw(shape.depthwise_weights())),
-            weights: draw(shape.mixing_weights(kind)),
-        });
-        Checkpoint { kind, training: Map::new(), layers: layers.collect() }
+        Checkpoint::drawn(kind, seed)
     }
 
     fn file(kind: &str, training: &str, change: impl Fn(&str, &mut Vec<f32>, &mut Vec<usize>)) -> Vec<u8> {

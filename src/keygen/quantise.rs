@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::checkpoint::{Checkpoint, FloatLayer};
 use super::error::KeygenError;
 use super::model::{ACCUMULATOR_LIMIT, ACTIVATION_MAX, Depthwise, GAIN_MAX, Layer, Model};
-use super::network::{LAYERS, Post, Shape};
+use super::network::{Kind, LAYERS, Post, Shape};
 use super::reference::{self, Planes};
 use super::seed::Seed;
 
@@ -58,6 +58,13 @@ pub fn quantise(checkpoint: &Checkpoint, calibration: Calibration) -> Result<Mod
         passing = after;
     }
     Model::new(checkpoint.kind(), provenance(checkpoint, calibration), layers)
+}
+
+impl Model {
+    /// A model that was never trained, its weights drawn from this seed: to compare with. No key is made with it.
+    pub fn drawn(kind: Kind, seed: u8) -> Result<Self, KeygenError> {
+        quantise(&Checkpoint::drawn(kind, seed), Calibration { images: 1, side: 64 })
+    }
 }
 
 fn provenance(checkpoint: &Checkpoint, calibration: Calibration) -> String {

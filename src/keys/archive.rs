@@ -12,9 +12,10 @@ use crate::keys::destroy::Tombstones;
 use crate::keys::error::KeysError;
 use crate::keys::keyring::{KekInfo, Keyring};
 use crate::keys::record::{KeyRecord, RecordError};
-use crate::keys::store::{Done, Facts, Filter, KeyStore, NewKey, OriginalAttributes, Write};
+use crate::keys::shred::{ShredKey, ShredKeys, is_shred_key};
+use crate::keys::store::{Done, Facts, Filter, KeyStore, NewKey, OriginalAttributes, StoredKey, Write};
 use crate::keys::wrap::Binding;
-use crate::seal::{ContentKey, KeyId, Signer};
+use crate::seal::{Claim, ContentKey, KeyId, Signer, SignerKey};
 
 /// Versions of one instance that are looked at for what its original was.
 const ORIGINALS_MAX: usize = 256;
@@ -28,6 +29,9 @@ pub struct Archive {
     store: Option<Arc<dyn KeyStore>>,
     tombstones: Option<Tombstones>,
     signer: Option<Signer>,
+    shred_keys: Option<ShredKeys>,
+    /// Whose signature opening asks for; none where it asks for none.
+    trusted: Option<Vec<SignerKey>>,
 }
 
 /// Where a content key was found.
@@ -94,7 +98,7 @@ impl Archive {
             return Err(KeysError::Config("the archive mode needs a key store, and none is open".into()));
         }
         keyring.current()?;
-        Ok(Self { mode, keyring, store, tombstones: None, signer: None })
+        Ok(Self { mode, keyring, store, tombstones: None, signer: None, shred_keys: None, trusted: None })
     }
 
     /// The same, giving out no key that was destroyed, wherever a copy of it is.
@@ -107,6 +111,26 @@ impl Archive {
     #[must_use]
     pub fn with_signer(self, signer: Signer) -> Self {
         Self { signer: Some(signer), ..self }
+    }
+
+    /// The same, masking what goes into instances with a shred key for each study, which takes a store.
+    pub fn with_shred_keys(self) -> Result<Self, KeysError> {
+        if self.store.is_none() {
+            return Err(KeysError::Config("`shred_key` is on, and no key store is open to keep them".into()));
+        }
+        Ok(Self { shred_keys: Some(ShredKeys::default()), ..self })
+    }
+
+    /// Whether it matters of which study an instance is before it is sealed.
+    #[must_use]
+    pub fn wants_study(&self) -> bool {
+        self.shred_keys.is_some() && self.mode.has_tag()
+    }
+
+    /// The same, giving out no key of an instance that none of these gateways signed.
+    #[must_use]
+    pub fn with_trusted(self, signers: Vec<SignerKey>) -> Self {
+        Self { trusted: Some(signers), ..self }
     }
 
     /// What new seals are signed with, if they are.
@@ -124,6 +148,8 @@ impl Archive {
             store: None,
             tombstones: None,
             signer: None,
+            shred_keys: None,
+            trusted: None,
         }
     }
 
@@ -138,10 +164,24 @@ impl Archive {
         self.keyring.wrap(content_key, binding)
     }
 
-    /// What of a record goes into the instance.
-    #[must_use]
-    pub fn in_tag<'a>(&self, record: &'a [u8]) -> Option<&'a [u8]> {
-        self.mode.has_tag().then_some(record)
+    /// What goes into the instance of this study: the record that `wrap` made, or where there are shred keys one that is
+    /// worth nothing once the study's is destroyed.
+    pub fn in_tag(
+        &self,
+        record: &[u8],
+        content_key: &ContentKey,
+        binding: &Binding,
+        study: Option<&Uid>,
+    ) -> Result<Option<Vec<u8>>, KeysError> {
+        if !self.mode.has_tag() {
+            return Ok(None);
+        }
+        let (Some(keys), Some(store), Some(study)) = (&self.shred_keys, &self.store, study) else {
+            return Ok(Some(record.to_vec()));
+        };
+        let shred = keys.of(study, &self.keyring, store.as_ref(), self.tombstones.as_ref())?;
+        let masked = shred.mask(content_key, binding)?;
+        self.keyring.wrap_masked(&masked, binding, shred.id).map(Some)
     }
 
     /// Makes a record durable in the store before it returns; nothing to do in the mode `tag`.
@@ -168,7 +208,7 @@ impl Archive {
         facts: Facts,
     ) -> Result<Archived, KeysError> {
         let record = self.wrap(content_key, &binding)?;
-        let in_tag = self.in_tag(&record).map(<[u8]>::to_vec);
+        let in_tag = self.in_tag(&record, content_key, &binding, facts.study.as_ref())?;
         let stored = self.keep(record, binding, facts)?;
         Ok(Archived { in_tag, stored })
     }
@@ -192,7 +232,7 @@ impl Archive {
             [(Source::Store, stored.as_ref().map(|stored| stored.record.as_slice())), (Source::Tag, in_tag)];
         for (source, record) in places {
             let Some(record) = record else { continue };
-            match self.keyring.unwrap(record, binding) {
+            match self.unwrap(record, binding) {
                 Ok(content_key) => {
                     let failures = named(failures);
                     return Ok(Found { content_key, source, failures });
@@ -203,34 +243,61 @@ impl Archive {
         Err(combine(key_id, failures))
     }
 
+    /// The content key in a record, whose mask is taken off where it has one.
+    fn unwrap(&self, record: &[u8], binding: &Binding) -> Result<ContentKey, KeysError> {
+        let record = KeyRecord::parse(record)?;
+        let unwrapped = self.keyring.unwrap_parsed(&record, binding)?;
+        let Some(id) = record.shred_key else { return Ok(unwrapped) };
+        self.tombstones.iter().try_for_each(|tombstones| tombstones.check(id))?;
+        let shred = ShredKey::find(id, binding.key_id, &self.keyring, self.store.as_deref())?;
+        shred.mask(&unwrapped, binding)
+    }
+
+    /// The keys of instances that fit, as far as the first of them say; those of studies are nobody's images.
+    fn listed(&self, filter: &Filter, limit: usize) -> Result<Vec<StoredKey>, KeysError> {
+        let Some(store) = &self.store else { return Ok(Vec::new()) };
+        let mut found = store.list(filter, 0, limit)?;
+        found.retain(|stored| !is_shred_key(stored));
+        Ok(found)
+    }
+
+    /// The content key of an instance that is to be opened: like [`Archive::find`], where its signer does.
+    ///
+    /// The signer is part of what the stream's keys follow from, and the opener verifies its signature.
+    pub fn find_to_open(&self, claim: &Claim) -> Result<Found, KeysError> {
+        match (&self.trusted, claim.signer) {
+            (None, _) => {}
+            (Some(_), None) => return Err(KeysError::Unsigned),
+            (Some(trusted), Some(signer)) if trusted.contains(&signer) => {}
+            (Some(_), Some(signer)) => return Err(KeysError::Signer(signer)),
+        }
+        self.find(claim.binding.key_id, claim.key_record.as_deref(), &Binding::from(&claim.binding))
+    }
+
     /// What the original of an instance was, as the store keeps it; of several originals with one UID, the one that was
     /// sealed last.
     pub fn original(&self, instance: &Uid) -> Result<Option<OriginalAttributes>, KeysError> {
-        let Some(store) = &self.store else { return Ok(None) };
         let filter = Filter { sop_instance: Some(instance.clone()), ..Filter::default() };
-        let found = store.list(&filter, 0, ORIGINALS_MAX)?;
+        let found = self.listed(&filter, ORIGINALS_MAX)?;
         Ok(found.into_iter().max_by_key(|key| key.facts.sealed_unix_millis).map(|key| key.facts.attributes))
     }
 
     /// The study that an instance was sealed in, as the store keeps it.
     pub fn study_of(&self, instance: &Uid) -> Result<Option<Uid>, KeysError> {
-        let Some(store) = &self.store else { return Ok(None) };
         let filter = Filter { sop_instance: Some(instance.clone()), ..Filter::default() };
-        Ok(store.list(&filter, 0, 1)?.into_iter().find_map(|key| key.facts.study))
+        Ok(self.listed(&filter, ORIGINALS_MAX)?.into_iter().find_map(|key| key.facts.study))
     }
 
     /// The SOP classes of what was sealed of a study, as far as the first of its keys say.
     pub fn classes_of(&self, study: &Uid) -> Result<BTreeSet<Uid>, KeysError> {
-        let Some(store) = &self.store else { return Ok(BTreeSet::new()) };
         let filter = Filter { study: Some(study.clone()), ..Filter::default() };
-        Ok(store.list(&filter, 0, KEYS_OF_STUDY_MAX)?.into_iter().map(|key| key.binding.sop_class).collect())
+        Ok(self.listed(&filter, KEYS_OF_STUDY_MAX)?.into_iter().map(|key| key.binding.sop_class).collect())
     }
 
     /// The instances that were sealed of a study, each with its series, as far as the first of its keys say.
     pub fn instances_of(&self, study: &Uid) -> Result<Vec<(Uid, Option<Uid>)>, KeysError> {
-        let Some(store) = &self.store else { return Ok(Vec::new()) };
         let filter = Filter { study: Some(study.clone()), ..Filter::default() };
-        let keys = store.list(&filter, 0, KEYS_OF_STUDY_MAX)?;
+        let keys = self.listed(&filter, KEYS_OF_STUDY_MAX)?;
         Ok(keys.into_iter().map(|key| (key.binding.sop_instance, key.facts.series)).collect())
     }
 
@@ -290,10 +357,10 @@ fn combine(key_id: KeyId, mut failures: Vec<(Source, KeysError)>) -> KeysError {
 /// What somebody can mend comes before what is lost.
 fn rank(error: &KeysError) -> u8 {
     match error {
-        KeysError::Locked(_) => 0,
+        KeysError::Locked(_) | KeysError::Destroyed { .. } => 0,
         error if error.is_retryable() => 1,
         KeysError::Store { .. } | KeysError::StoreStopped(_) | KeysError::File { .. } => 2,
-        KeysError::KekMissing { .. } => 3,
+        KeysError::KekMissing { .. } | KeysError::ShredKeyMissing { .. } => 3,
         _ => 4,
     }
 }

@@ -64,10 +64,18 @@ pub struct Config {
     pub folder: PathBuf,
     /// Where wrapped keys are kept: `tag`, `sidecar` or `both`. Default `both`.
     pub archive: ArchiveMode,
+    /// Whether the wrapped key in an instance is worth nothing without a key of its study that only the key store has, so
+    /// that destroying the study's keys reaches it. Then the store, or a backup of it, is needed for every opening.
+    /// Default false.
+    pub shred_key: bool,
     /// The recipients every content key is wrapped for, by name; each must have a key. Default `["site"]`.
     pub recipients: Vec<RecipientName>,
     /// Whether what is sealed is signed by this gateway, with the key that `sealgate keys signer` makes. Default false.
     pub sign: bool,
+    /// Whether only what a known gateway signed is opened: images that nobody signed, or somebody else, are refused. Default false.
+    pub require_signature: bool,
+    /// The names of the signing keys that are meant, as `sealgate inspect` gives them; none for all that are known. Default `[]`.
+    pub signers: Vec<RecipientName>,
     /// What opens the private keys: `credential`, `passphrase-credential`, `passphrase-file`, `prompt`, `token` or
     /// `locked`. Default `credential`.
     pub unlock: UnlockMethod,
@@ -89,8 +97,11 @@ impl Default for Config {
         Self {
             folder: "/var/lib/sealgate/keys".into(),
             archive: ArchiveMode::default(),
+            shred_key: false,
             recipients: vec![RecipientName::site()],
             sign: false,
+            require_signature: false,
+            signers: Vec::new(),
             unlock: UnlockMethod::default(),
             credential: "sealgate-kek".into(),
             passphrase_file: None,
@@ -176,6 +187,11 @@ impl Config {
         if self.recipients.iter().collect::<HashSet<_>>().len() < self.recipients.len() {
             return refuse("`recipients` has the same name twice");
         }
+        if !self.signers.is_empty() && !self.require_signature {
+            return refuse(
+                "`signers` has names, and `require_signature` is false: nobody would look at them",
+            );
+        }
         if self.unlock == UnlockMethod::PassphraseFile && self.passphrase_file.is_none() {
             return refuse("`unlock` is `passphrase-file`, and `passphrase_file` is not set");
         }
@@ -201,12 +217,13 @@ mod tests {
 
     #[test]
     fn refuses_settings_that_contradict_each_other() {
-        let cases: [fn(&mut Config); 8] = [
+        let cases: [fn(&mut Config); 9] = [
             |c| c.recipients.clear(),
             |c| c.recipients.push(RecipientName::site()),
             |c| c.recipients = (0..9).map(|n| format!("n{n}").parse().unwrap()).collect(),
             |c| c.unlock = UnlockMethod::PassphraseFile,
             |c| c.unlock = UnlockMethod::Token,
+            |c| c.signers.push(RecipientName::site()),
             |c| c.store.commit_records_max = 0,
             |c| c.pkcs11.sessions_max = 0,
             |c| c.argon2.memory_mebibytes = 1,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::cipher::{DualKey, DualKeyId, DualKeys};
-use crate::dicom::Uid;
+use crate::keys::companions::{self, Companion};
 use crate::keys::error::KeysError;
 use crate::keys::file;
 use crate::keys::hex;
@@ -20,6 +20,8 @@ const VERSION: u8 = 1;
 const EXTENSION: &str = "dual";
 /// Longest file read: a record in hexadecimal, and what stands around it.
 const DOCUMENT_BYTES_MAX: u64 = 2 * RECORD_BYTES_MAX as u64 + 1024;
+/// The generation of a dual key that another site handed over: never the newest of ours.
+const OF_ANOTHER_SITE: u32 = 0;
 /// Most dual keys of a site.
 const KEYS_MAX: usize = 256;
 
@@ -41,7 +43,7 @@ struct Document {
 pub struct DualKeyInfo {
     /// The id, as 32 hexadecimal digits.
     pub id: String,
-    /// 1 for the first, then counting up; the newest seals.
+    /// 1 for the first, then counting up; the newest seals. 0 for one that another site handed over, which only opens.
     pub generation: u32,
     /// When it was made, in seconds since 1970.
     pub created_unix_seconds: u64,
@@ -80,8 +82,7 @@ impl Document {
 
 /// The root of a dual key is wrapped like a content key, bound to no instance but to the suite and its own id.
 fn binding(id: KeyId) -> Binding {
-    let nowhere = Uid::parse("2.25.0").expect("a valid UID");
-    Binding { key_id: id, suite: Suite::Dual.id(), sop_class: nowhere.clone(), sop_instance: nowhere }
+    Binding::of_no_instance(id, Suite::Dual.id())
 }
 
 /// Every file of a folder, by generation.
@@ -96,7 +97,7 @@ fn documents(folder: &Path) -> Result<Vec<(PathBuf, Document)>, KeysError> {
             return Err(KeysError::malformed(folder, &format!("more than {KEYS_MAX} dual keys")));
         }
         let document = Document::read(&path)?;
-        let expected = path_of(folder, document.generation);
+        let expected = path_of(folder, &document);
         if path != expected {
             return Err(KeysError::malformed(
                 &path,
@@ -109,8 +110,22 @@ fn documents(folder: &Path) -> Result<Vec<(PathBuf, Document)>, KeysError> {
     Ok(found)
 }
 
-fn path_of(folder: &Path, generation: u32) -> PathBuf {
-    folder.join(format!("dual-{generation:04}.{EXTENSION}"))
+fn path_of(folder: &Path, document: &Document) -> PathBuf {
+    let name = match document.generation {
+        OF_ANOTHER_SITE => format!("of-{}", document.id),
+        generation => format!("dual-{generation:04}"),
+    };
+    folder.join(format!("{name}.{EXTENSION}"))
+}
+
+/// A dual key that is on its way to another site.
+pub struct DualKeyRoot {
+    /// Its id.
+    pub id: KeyId,
+    /// When it was made, in seconds since 1970.
+    pub created_unix_seconds: u64,
+    /// What everything else of it follows from.
+    pub root: ContentKey,
 }
 
 impl Keyring {
@@ -126,6 +141,9 @@ impl Keyring {
             let binding = document.binding(&path)?;
             let id = DualKeyId::new(*binding.key_id.as_bytes());
             match self.unwrap(&document.record(&path)?, &binding) {
+                Ok(root) if document.generation == OF_ANOTHER_SITE => {
+                    keys.add_of_another_site(DualKey::new(id, root.expose_secret()));
+                }
                 Ok(root) => keys.add(DualKey::new(id, root.expose_secret())),
                 Err(error) => keys.add_shut(id, error.to_string()),
             }
@@ -133,69 +151,82 @@ impl Keyring {
         Ok(keys)
     }
 
+    /// The dual keys as they are handed over; each has to open here.
+    pub fn dual_roots(&self) -> Result<Vec<DualKeyRoot>, KeysError> {
+        let root = |(path, document): (PathBuf, Document)| {
+            let binding = document.binding(&path)?;
+            let root = self.unwrap(&document.record(&path)?, &binding)?;
+            let created_unix_seconds = document.created_unix_seconds;
+            Ok(DualKeyRoot { id: binding.key_id, created_unix_seconds, root })
+        };
+        documents(self.folder())?.into_iter().map(root).collect()
+    }
+
+    /// Keeps the dual key of another site, wrapped for the current recipients; it opens, and never seals. Says whether it is new.
+    pub fn take_in_dual_key(&self, key: &DualKeyRoot) -> Result<bool, KeysError> {
+        let id = key.id.to_string();
+        if documents(self.folder())?.iter().any(|(_, known)| known.id == id) {
+            return Ok(false);
+        }
+        self.write_dual(OF_ANOTHER_SITE, key).map(|_| true)
+    }
+
     /// Makes the next dual key, wrapped for the current recipients; the older ones stay for opening.
     pub fn make_dual_key(&self, created_unix_seconds: u64) -> Result<DualKeyInfo, KeysError> {
         let (id, root) = (KeyId::new(random()?), ContentKey::new(random()?));
-        let record = self.wrap(&root, &binding(id))?;
         let before = documents(self.folder())?;
         let generation = before.last().map_or(1, |(_, newest)| newest.generation.saturating_add(1));
+        self.write_dual(generation, &DualKeyRoot { id, created_unix_seconds, root })
+    }
+
+    fn write_dual(&self, generation: u32, key: &DualKeyRoot) -> Result<DualKeyInfo, KeysError> {
+        let record = self.wrap(&key.root, &binding(key.id))?;
+        // As a start would: a key that does not open again must not seal anything.
+        self.unwrap(&record, &binding(key.id))?;
         let document = Document {
             format: FORMAT.into(),
             version: VERSION,
             generation,
-            id: id.to_string(),
-            created_unix_seconds,
+            id: key.id.to_string(),
+            created_unix_seconds: key.created_unix_seconds,
             record: hex::encode(&record),
         };
-        // As a start would: a key that does not open again must not seal anything.
-        self.unwrap(&record, &binding(id))?;
         let mut bytes =
             serde_json::to_vec_pretty(&document).map_err(|_| KeysError::Crypto("writing JSON"))?;
         bytes.push(b'\n');
-        file::create_private(&path_of(self.folder(), generation), &bytes)?;
+        file::create_private(&path_of(self.folder(), &document), &bytes)?;
         Ok(document.info())
+    }
+}
+
+impl Companion for Document {
+    type Info = DualKeyInfo;
+    const EXTENSION: &'static str = EXTENSION;
+
+    fn read(path: &Path) -> Result<Self, KeysError> {
+        let document = Self::read(path)?;
+        KeyRecord::parse(&document.record(path)?)?;
+        Ok(document)
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+
+    fn info(&self, _: &Path) -> DualKeyInfo {
+        self.info()
     }
 }
 
 /// Copies the dual keys of a keyring's folder beside a backup: `BACKUP.dual-0001.dual` and so on. What is secret in them is
 /// wrapped.
 pub fn back_up(folder: &Path, backup: &Path) -> Result<Vec<DualKeyInfo>, KeysError> {
-    let documents = documents(folder)?;
-    for (path, document) in &documents {
-        let bytes = file::read_private(path, DOCUMENT_BYTES_MAX)?;
-        file::create_private(&beside(backup, document.generation), &bytes)?;
-    }
-    Ok(documents.iter().map(|(_, document)| document.info()).collect())
+    companions::back_up::<Document>(folder, backup)
 }
 
 /// Brings the dual keys beside a backup back into a keyring's folder; none that is there is replaced.
 pub fn restore(folder: &Path, backup: &Path) -> Result<Vec<DualKeyInfo>, KeysError> {
-    let mut restored = Vec::new();
-    for generation in (1..).take(KEYS_MAX) {
-        let (from, to) = (beside(backup, generation), path_of(folder, generation));
-        if !from.exists() {
-            continue;
-        }
-        let document = Document::read(&from)?;
-        KeyRecord::parse(&document.record(&from)?)?;
-        if to.exists() {
-            let there = Document::read(&to)?;
-            if there.id != document.id {
-                return Err(KeysError::Exists(to));
-            }
-            continue;
-        }
-        file::private_folder(folder)?;
-        file::create_private(&to, &file::read_private(&from, DOCUMENT_BYTES_MAX)?)?;
-        restored.push(document.info());
-    }
-    Ok(restored)
-}
-
-fn beside(backup: &Path, generation: u32) -> PathBuf {
-    let mut name = backup.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".dual-{generation:04}.{EXTENSION}"));
-    backup.with_file_name(name)
+    companions::restore::<Document>(folder, backup)
 }
 
 #[cfg(test)]
@@ -217,6 +248,25 @@ mod tests {
         let custody = NewCustody::File(SealingSecret::Passphrase(passphrase(), Argon2Cost::FLOOR));
         keyring.generate(&RecipientName::site(), Algorithm::EcdhP256, &custody, 1).unwrap();
         keyring
+    }
+
+    fn at(folder: &Path, generation: u32) -> PathBuf {
+        folder.join(format!("dual-{generation:04}.dual"))
+    }
+
+    #[test]
+    fn a_dual_key_of_another_site_opens_and_never_seals() {
+        let place = tempfile::tempdir().unwrap();
+        let (ours, theirs) = (keyring(&place.path().join("ours")), keyring(&place.path().join("theirs")));
+        let made = theirs.make_dual_key(5).unwrap();
+        let [root] = &theirs.dual_roots().unwrap()[..] else { panic!("one dual key") };
+        assert!(ours.take_in_dual_key(root).unwrap());
+        assert!(!ours.take_in_dual_key(root).unwrap(), "it is there already");
+        assert!(ours.dual_keys().unwrap().current().is_err());
+        assert_eq!(ours.dual_infos().unwrap()[0].id, made.id);
+        let own = ours.make_dual_key(6).unwrap();
+        assert_eq!((own.generation, ours.dual_infos().unwrap().len()), (1, 2));
+        assert_eq!(ours.dual_keys().unwrap().current().unwrap().id().to_string(), own.id);
     }
 
     #[test]
@@ -248,12 +298,12 @@ mod tests {
         let made = [keyring.make_dual_key(5).unwrap(), keyring.make_dual_key(6).unwrap()];
         assert_eq!(back_up(&folder, &backup).unwrap(), made);
         assert_eq!(restore(&folder, &backup).unwrap(), []);
-        fs::remove_file(path_of(&folder, 1)).unwrap();
+        fs::remove_file(at(&folder, 1)).unwrap();
         assert_eq!(restore(&folder, &backup).unwrap(), made[..1]);
         assert_eq!(keyring.dual_infos().unwrap(), made);
         // Another key under the number of one in the backup.
         for generation in [1, 2] {
-            fs::remove_file(path_of(&folder, generation)).unwrap();
+            fs::remove_file(at(&folder, generation)).unwrap();
         }
         keyring.make_dual_key(7).unwrap();
         assert!(matches!(restore(&folder, &backup), Err(KeysError::Exists(_))));
@@ -265,11 +315,11 @@ mod tests {
         let folder = place.path().join("kek");
         let keyring = keyring(&folder);
         let made = keyring.make_dual_key(5).unwrap();
-        fs::rename(path_of(&folder, 1), path_of(&folder, 2)).unwrap();
+        fs::rename(at(&folder, 1), at(&folder, 2)).unwrap();
         assert!(keyring.dual_keys().is_err());
-        let text = fs::read_to_string(path_of(&folder, 2)).unwrap();
-        fs::remove_file(path_of(&folder, 2)).unwrap();
-        file::create_private(&path_of(&folder, 1), text.replacen(&made.id, &"0".repeat(32), 1).as_bytes())
+        let text = fs::read_to_string(at(&folder, 2)).unwrap();
+        fs::remove_file(at(&folder, 2)).unwrap();
+        file::create_private(&at(&folder, 1), text.replacen(&made.id, &"0".repeat(32), 1).as_bytes())
             .unwrap();
         let said = keyring.dual_keys().unwrap().current().unwrap_err().to_string();
         assert!(said.contains("is for key"), "{said}");

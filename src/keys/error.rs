@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::keys::kek::KekId;
 use crate::keys::record::RecordError;
-use crate::seal::KeyId;
+use crate::seal::{KeyId, SignerKey};
 
 /// Everything the room `keys` refuses or fails at.
 ///
@@ -18,6 +18,14 @@ pub enum KeysError {
     /// The bytes are not a key record.
     #[error("the key record cannot be read: {0}")]
     Record(#[from] RecordError),
+    /// Signatures are asked for, and it has none.
+    #[error("the instance is not signed, and `keys.require_signature` is true")]
+    Unsigned,
+    /// Signatures are asked for, and it has that of somebody else.
+    #[error(
+        "the instance is signed by gateway {0}, which is none of those that `keys.require_signature` asks for"
+    )]
+    Signer(SignerKey),
     /// The record names another content key than the sealed pixels do.
     #[error("the key record is for key {found}, the sealed pixels name key {wanted}")]
     OtherKey {
@@ -61,6 +69,14 @@ pub enum KeysError {
     /// Neither the store nor the instance has a record.
     #[error("no key record is known for key {0}")]
     UnknownKey(KeyId),
+    /// What the instance carries is worth nothing without its study's shred key.
+    #[error("key {key_id} in the instance needs shred key {shred_key}, which the key store does not have")]
+    ShredKeyMissing {
+        /// The content key looked for.
+        key_id: KeyId,
+        /// The shred key it needs.
+        shred_key: KeyId,
+    },
     /// Every place that has a record for the key failed; the first is the most telling.
     #[error("key {key_id} was found in {} and opened from none: {}", places(failures), reasons(failures))]
     NoneOpens {
@@ -221,9 +237,13 @@ impl KeysError {
             Self::KekMissing { .. } => {
                 "Put the key file with this id into the keyring folder, or attach the token that holds it."
             }
+            Self::Unsigned => "If it was sealed before gateways signed, open it with the setting off.",
+            Self::Signer(_) => {
+                "If you know that gateway, take its public key in: `sealgate keys signer --import FILE --name NAME`."
+            }
             Self::NoEntropy(_) => "See what is wrong with the machine's random numbers, then start again.",
             Self::Locked(_) => "Give the passphrase, credential or PIN, then try again.",
-            Self::UnknownKey(_) => {
+            Self::UnknownKey(_) | Self::ShredKeyMissing { .. } => {
                 "Restore the key store from the backup that covers the day the instance was sealed."
             }
             Self::Destroyed { .. } => {

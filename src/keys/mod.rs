@@ -4,6 +4,7 @@
 
 mod algorithm;
 mod archive;
+mod companions;
 mod config;
 pub mod destroy;
 pub mod dual;
@@ -20,7 +21,8 @@ mod record;
 pub mod rotation;
 mod secret;
 pub mod selftest;
-mod signer;
+pub(crate) mod shred;
+pub mod signer;
 pub mod store;
 #[cfg(test)]
 mod tests;
@@ -29,7 +31,7 @@ mod wrap;
 pub use algorithm::Algorithm;
 pub use archive::{Archive, Archived, Found, Opens, Source};
 pub use config::{ArchiveMode, Config, Pkcs11Config, StoreConfig, UnlockMethod};
-pub use dual::DualKeyInfo;
+pub use dual::{DualKeyInfo, DualKeyRoot};
 pub use error::KeysError;
 pub(crate) use file::{create_private as write_new_file, private_folder};
 pub use kek::{KekId, PublicKek};

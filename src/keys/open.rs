@@ -34,7 +34,8 @@ impl Config {
     /// A store that exists is used for opening in every mode.
     pub fn open_archive(&self) -> Result<Archive, KeysError> {
         let keyring = Arc::new(self.open_keyring()?);
-        let wanted = self.archive.has_store() || self.store_path().exists();
+        let shred_key = self.shred_key && self.archive.has_tag();
+        let wanted = self.archive.has_store() || shred_key || self.store_path().exists();
         let store = if wanted { Some(self.open_store()?) } else { None };
         if let Some(store) = &store {
             // What a crash left in the middle of a destruction, or somebody brought back by copying files.
@@ -48,7 +49,11 @@ impl Config {
         }
         let store = store.map(|store| Arc::new(store) as Arc<dyn KeyStore>);
         let signer = if self.sign { Some(keyring.signer()?) } else { None };
+        let trusted =
+            if self.require_signature { keyring.trusted_signers(&self.signers)? } else { Vec::new() };
         let archive = Archive::new(self.archive, keyring, store)?.with_tombstones(Tombstones::of(self));
+        let archive = if shred_key { archive.with_shred_keys()? } else { archive };
+        let archive = if self.require_signature { archive.with_trusted(trusted) } else { archive };
         Ok(match signer {
             Some(signer) => archive.with_signer(signer),
             None => archive,

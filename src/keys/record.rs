@@ -6,8 +6,10 @@ use crate::seal::KeyId;
 
 /// The first four bytes.
 pub(crate) const MAGIC: [u8; 4] = *b"SGKR";
-/// The version written, and the only one read.
-pub(crate) const VERSION: u8 = 1;
+/// The version of a record that wraps the content key itself.
+const VERSION: u8 = 1;
+/// The version of a record that wraps it masked: nothing without the study's shred key.
+const VERSION_MASKED: u8 = 2;
 /// Most recipients in one record.
 pub const RECIPIENTS_MAX: usize = 8;
 /// Longest record, in bytes.
@@ -18,6 +20,8 @@ pub(crate) const WRAPPED_LENGTH: usize = 48;
 pub(crate) const SEAL_LENGTH: usize = 32;
 /// Magic, version, number of recipients, suite, key id.
 const HEADER_LENGTH: usize = 24;
+/// Of a shred key's id.
+const KEY_ID_LENGTH: usize = 16;
 /// KEK id, algorithm, length of the body.
 const RECIPIENT_HEADER_LENGTH: usize = 20;
 
@@ -28,6 +32,8 @@ pub struct KeyRecord {
     pub key_id: KeyId,
     /// The suite the instance is sealed with.
     pub suite: u16,
+    /// The shred key that the wrapped key is masked with; where there is none it is the content key itself.
+    pub shred_key: Option<KeyId>,
     /// Whom the key is wrapped for; 1 to [`RECIPIENTS_MAX`], each once.
     pub recipients: Vec<Recipient>,
     /// HMAC over everything before it, under a key that only the content key gives.
@@ -73,7 +79,7 @@ pub enum RecordError {
     #[error("it starts with {0:02X?}, a key record starts with {MAGIC:02X?}")]
     Magic([u8; 4]),
     /// Written by a newer program.
-    #[error("version {0}, only version {VERSION} is known")]
+    #[error("version {0}, only versions {VERSION} and {VERSION_MASKED} are known")]
     Version(u8),
     /// No recipient, or too many.
     #[error("{0} recipients, there must be 1 to {RECIPIENTS_MAX}")]
@@ -111,7 +117,7 @@ impl KeyRecord {
             return Err(RecordError::Magic(magic));
         }
         let [version] = reader.array()?;
-        if version != VERSION {
+        if version != VERSION && version != VERSION_MASKED {
             return Err(RecordError::Version(version));
         }
         let [count] = reader.array()?;
@@ -120,10 +126,12 @@ impl KeyRecord {
         }
         let suite = u16::from_be_bytes(reader.array()?);
         let key_id = KeyId::new(reader.array()?);
+        let is_masked = version == VERSION_MASKED;
+        let shred_key = if is_masked { Some(KeyId::new(reader.array()?)) } else { None };
         let recipients = read_recipients(&mut reader, count)?;
         let seal = reader.array()?;
         match reader.left() {
-            0 => Ok(Self { key_id, suite, recipients, seal }),
+            0 => Ok(Self { key_id, suite, shred_key, recipients, seal }),
             left => Err(RecordError::Trailing(left)),
         }
     }
@@ -141,9 +149,10 @@ impl KeyRecord {
         let count = u8::try_from(self.recipients.len()).expect("both makers keep to RECIPIENTS_MAX");
         let mut bytes = Vec::with_capacity(self.length());
         bytes.extend_from_slice(&MAGIC);
-        bytes.extend_from_slice(&[VERSION, count]);
+        bytes.extend_from_slice(&[self.version(), count]);
         bytes.extend_from_slice(&self.suite.to_be_bytes());
         bytes.extend_from_slice(self.key_id.as_bytes());
+        bytes.extend(self.shred_key.iter().flat_map(KeyId::as_bytes));
         for recipient in &self.recipients {
             let length = u16::try_from(recipient.body.len()).expect("both makers keep to RECORD_BYTES_MAX");
             bytes.extend_from_slice(recipient.kek.as_bytes());
@@ -154,6 +163,11 @@ impl KeyRecord {
         bytes
     }
 
+    /// The version that it is written as.
+    pub(crate) const fn version(&self) -> u8 {
+        if self.shred_key.is_some() { VERSION_MASKED } else { VERSION }
+    }
+
     /// The KEK ids, sorted and joined: what tells whether a record is for the present recipients.
     #[must_use]
     pub fn kek_set(&self) -> Vec<u8> {
@@ -162,7 +176,8 @@ impl KeyRecord {
 
     fn length(&self) -> usize {
         let bodies = self.recipients.iter().map(|r| r.body.len().saturating_add(RECIPIENT_HEADER_LENGTH));
-        bodies.fold(HEADER_LENGTH + SEAL_LENGTH, usize::saturating_add)
+        let shred_key = if self.shred_key.is_some() { KEY_ID_LENGTH } else { 0 };
+        bodies.fold(HEADER_LENGTH + SEAL_LENGTH, usize::saturating_add).saturating_add(shred_key)
     }
 }
 

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::dicom::Uid;
+use crate::keys::companions;
+use crate::keys::companions::Companion;
 use crate::keys::error::KeysError;
 use crate::keys::file;
 use crate::keys::hex;
@@ -84,11 +85,37 @@ impl Document {
     }
 }
 
+impl Companion for Document {
+    type Info = SignerInfo;
+    const EXTENSION: &'static str = EXTENSION;
+
+    fn read(path: &Path) -> Result<Self, KeysError> {
+        Self::parse(path, &file::read_private(path, DOCUMENT_BYTES_MAX)?)
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        self.public_key == other.public_key && self.record.is_some() == other.record.is_some()
+    }
+
+    fn info(&self, path: &Path) -> SignerInfo {
+        self.info(path)
+    }
+}
+
+/// Copies the signing keys of a keyring's folder beside a backup. What is secret in them is wrapped.
+pub fn back_up(folder: &Path, backup: &Path) -> Result<Vec<SignerInfo>, KeysError> {
+    companions::back_up::<Document>(folder, backup)
+}
+
+/// Brings the signing keys beside a backup back into a keyring's folder; none that is there is replaced.
+pub fn restore(folder: &Path, backup: &Path) -> Result<Vec<SignerInfo>, KeysError> {
+    companions::restore::<Document>(folder, backup)
+}
+
 /// The seed is wrapped like a content key, bound to no instance but to its public key.
 fn binding(key: SignerKey) -> Binding {
-    let nowhere = Uid::parse("2.25.0").expect("a valid UID");
     let (id, _) = key.as_bytes().split_first_chunk().expect("16 of 32 bytes");
-    Binding { key_id: KeyId::new(*id), suite: 0, sop_class: nowhere.clone(), sop_instance: nowhere }
+    Binding::of_no_instance(KeyId::new(*id), 0)
 }
 
 /// Every file of a folder, by name: of our own, the newest last.
@@ -102,7 +129,7 @@ fn documents(folder: &Path) -> Result<Vec<(PathBuf, Document)>, KeysError> {
         if found.len() >= SIGNERS_MAX {
             return Err(KeysError::malformed(folder, &format!("more than {SIGNERS_MAX} signing keys")));
         }
-        let document = Document::parse(&path, &file::read_private(&path, DOCUMENT_BYTES_MAX)?)?;
+        let document = Document::read(&path)?;
         found.push((path, document));
     }
     found.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -119,6 +146,29 @@ impl Keyring {
     pub fn name_of(&self, signer: SignerKey) -> Result<Option<String>, KeysError> {
         let wanted = signer.to_string();
         Ok(self.signers()?.into_iter().find(|info| info.public_key == wanted).map(|info| info.name))
+    }
+
+    /// The signers whose signatures do, by these names; all that are known here where there is none.
+    pub fn trusted_signers(&self, names: &[RecipientName]) -> Result<Vec<SignerKey>, KeysError> {
+        let known = documents(self.folder())?;
+        let named = |name: &RecipientName| {
+            let wanted = self.folder().join(format!("{name}.{EXTENSION}"));
+            let found = known.iter().find(|(path, _)| *path == wanted);
+            found.ok_or_else(|| {
+                KeysError::Config(format!("`signers` names {name}, and no signing key has that name"))
+            })
+        };
+        let chosen: Vec<&(PathBuf, Document)> = if names.is_empty() {
+            known.iter().collect()
+        } else {
+            names.iter().map(named).collect::<Result<_, _>>()?
+        };
+        if chosen.is_empty() {
+            let problem =
+                "`require_signature` is true, and no signing key is known; `sealgate keys signer` makes one";
+            return Err(KeysError::Config(problem.into()));
+        }
+        chosen.into_iter().map(|(path, document)| document.key(path)).collect()
     }
 
     /// This gateway's newest signing key, unwrapped.
@@ -226,6 +276,41 @@ mod tests {
         assert_eq!(theirs.name_of(signer).unwrap().as_deref(), Some("north"));
         assert!(theirs.import_signer(&"again".parse().unwrap(), &file).is_err());
         assert!(theirs.signer().is_err(), "a public half signs nothing");
+    }
+
+    #[test]
+    fn a_backup_brings_signing_keys_back_and_never_over_others() {
+        let place = tempfile::tempdir().unwrap();
+        let (folder, backup) = (place.path().join("kek"), place.path().join("backup"));
+        let keyring = keyring(&folder);
+        let made = keyring.make_signer(5).unwrap();
+        assert_eq!(back_up(&folder, &backup).unwrap(), std::slice::from_ref(&made));
+        assert_eq!(restore(&folder, &backup).unwrap(), []);
+        let path = folder.join("signer-0001.signer");
+        fs::remove_file(&path).unwrap();
+        assert!(keyring.signer().is_err());
+        assert_eq!(restore(&folder, &backup).unwrap(), std::slice::from_ref(&made));
+        assert_eq!(keyring.signer().unwrap().key().to_string(), made.public_key);
+        fs::remove_file(&path).unwrap();
+        keyring.make_signer(7).unwrap();
+        assert!(matches!(restore(&folder, &backup), Err(KeysError::Exists(_))));
+    }
+
+    #[test]
+    fn trusted_are_those_that_are_named_or_all() {
+        let place = tempfile::tempdir().unwrap();
+        let keyring = keyring(&place.path().join("kek"));
+        assert!(keyring.trusted_signers(&[]).is_err(), "nobody could be trusted");
+        let made = [keyring.make_signer(5).unwrap(), keyring.make_signer(6).unwrap()];
+        let trusted = |names: &[&str]| {
+            let names: Vec<RecipientName> = names.iter().map(|name| name.parse().unwrap()).collect();
+            keyring
+                .trusted_signers(&names)
+                .map(|keys| keys.iter().map(SignerKey::to_string).collect::<Vec<_>>())
+        };
+        assert_eq!(trusted(&[]).unwrap(), made.each_ref().map(|one| one.public_key.clone()));
+        assert_eq!(trusted(&["signer-0002"]).unwrap(), [made[1].public_key.clone()]);
+        assert!(trusted(&["north"]).unwrap_err().to_string().contains("north"));
     }
 
     #[test]

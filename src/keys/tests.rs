@@ -98,6 +98,28 @@ fn each_of_several_recipients_opens_alone() {
 }
 
 #[test]
+fn a_masked_record_says_so_and_no_byte_of_it_can_be_changed() {
+    let (private, public) = pair(Algorithm::EcdhP256);
+    let (masked, shred_key) = (ContentKey::new([9; 32]), KeyId::new([3; 16]));
+    let record = wrap::wrap_masked(&masked, &binding(), shred_key, [&public]).unwrap();
+    let parsed = KeyRecord::parse(&record).unwrap();
+    assert_eq!((parsed.shred_key, parsed.to_bytes()), (Some(shred_key), record.clone()));
+    assert!(record.len().is_multiple_of(2), "an OB value has even length");
+    assert_eq!(open(&record, &binding(), &private, &public).unwrap().expose_secret(), &[9; 32]);
+    for at in 0..record.len() {
+        let mut changed = record.clone();
+        changed[at] ^= 1 << (at % 8);
+        assert!(open(&changed, &binding(), &private, &public).is_err(), "byte {at}");
+    }
+    // As if it were the content key itself: the version is part of the wrap.
+    let plain = KeyRecord { shred_key: None, ..parsed };
+    assert!(matches!(
+        open(&plain.to_bytes(), &binding(), &private, &public),
+        Err(KeysError::Tampered { .. })
+    ));
+}
+
+#[test]
 fn a_recipient_of_an_unknown_algorithm_is_skipped_among_several() {
     let (private, public) = pair(Algorithm::EcdhP256);
     let record = wrap::wrap(&ContentKey::new([9; 32]), &binding(), [&public]).unwrap();

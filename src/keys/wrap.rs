@@ -10,7 +10,7 @@ use crate::dicom::Uid;
 use crate::keys::error::KeysError;
 use crate::keys::kdf;
 use crate::keys::kek::{KekId, PrivateKek, PublicKek};
-use crate::keys::record::{KeyRecord, RECIPIENTS_MAX, Recipient, SEAL_LENGTH, VERSION};
+use crate::keys::record::{KeyRecord, RECIPIENTS_MAX, Recipient, SEAL_LENGTH};
 use crate::keys::secret::SharedSecret;
 use crate::seal::{ContentKey, KeyId};
 
@@ -31,6 +31,15 @@ pub struct Binding {
     pub sop_instance: Uid,
 }
 
+impl Binding {
+    /// What a wrap of something that belongs to no instance is bound to: its own id.
+    #[must_use]
+    pub fn of_no_instance(id: KeyId, suite: u16) -> Self {
+        let nowhere = Uid::parse("2.25.0").expect("a valid UID");
+        Self { key_id: id, suite, sop_class: nowhere.clone(), sop_instance: nowhere }
+    }
+}
+
 impl From<&crate::seal::Binding> for Binding {
     fn from(binding: &crate::seal::Binding) -> Self {
         Self {
@@ -48,9 +57,31 @@ pub fn wrap<'a>(
     binding: &Binding,
     recipients: impl IntoIterator<Item = &'a PublicKek>,
 ) -> Result<Vec<u8>, KeysError> {
+    wrap_as(content_key, binding, None, recipients)
+}
+
+/// The same of a content key under the mask that a shred key gives: the record says which one that is.
+pub(crate) fn wrap_masked<'a>(
+    masked: &ContentKey,
+    binding: &Binding,
+    shred_key: KeyId,
+    recipients: impl IntoIterator<Item = &'a PublicKek>,
+) -> Result<Vec<u8>, KeysError> {
+    wrap_as(masked, binding, Some(shred_key), recipients)
+}
+
+fn wrap_as<'a>(
+    content_key: &ContentKey,
+    binding: &Binding,
+    shred_key: Option<KeyId>,
+    recipients: impl IntoIterator<Item = &'a PublicKek>,
+) -> Result<Vec<u8>, KeysError> {
+    let Binding { key_id, suite, .. } = *binding;
+    let mut record = KeyRecord { key_id, suite, shred_key, recipients: Vec::new(), seal: [0; SEAL_LENGTH] };
+    let version = record.version();
     let recipients = recipients
         .into_iter()
-        .map(|kek| wrap_for(content_key, binding, kek))
+        .map(|kek| wrap_for(content_key, binding, version, kek))
         .collect::<Result<Vec<_>, KeysError>>()?;
     if recipients.is_empty() || recipients.len() > RECIPIENTS_MAX {
         let count = recipients.len();
@@ -63,8 +94,7 @@ pub fn wrap<'a>(
             "key encryption key {twice} is named twice as a recipient"
         )));
     }
-    let mut record =
-        KeyRecord { key_id: binding.key_id, suite: binding.suite, recipients, seal: [0; SEAL_LENGTH] };
+    record.recipients = recipients;
     record.seal = seal_of(&record, content_key)?;
     Ok(record.to_bytes())
 }
@@ -85,7 +115,7 @@ pub(crate) fn unwrap(
     }
     let secret = private.decapsulate(encapsulated)?.ok_or_else(tampered)?;
     let mut plain = Zeroizing::new(wrapped.to_vec());
-    let key = wrap_key(&secret, binding, kek, encapsulated)?;
+    let key = wrap_key(&secret, binding, record.version(), kek, encapsulated)?;
     let plain = key.open_in_place(zero_nonce(), Aad::empty(), &mut plain).map_err(|_| tampered())?;
     let content_key = ContentKey::new(plain.try_into().map_err(|_| tampered())?);
     // Covers what no wrap covers: the list of recipients and the other recipients' parts.
@@ -121,10 +151,15 @@ pub(crate) fn known_keks(record: &KeyRecord) -> Vec<KekId> {
     record.recipients.iter().filter(|r| r.known().is_some()).map(|r| r.kek).collect()
 }
 
-fn wrap_for(content_key: &ContentKey, binding: &Binding, kek: &PublicKek) -> Result<Recipient, KeysError> {
+fn wrap_for(
+    content_key: &ContentKey,
+    binding: &Binding,
+    version: u8,
+    kek: &PublicKek,
+) -> Result<Recipient, KeysError> {
     let (mut body, secret) = kek.encapsulate()?;
     let mut wrapped = Zeroizing::new(content_key.expose_secret().to_vec());
-    wrap_key(&secret, binding, kek, &body)?
+    wrap_key(&secret, binding, version, kek, &body)?
         .seal_in_place_append_tag(zero_nonce(), Aad::empty(), &mut *wrapped)
         .map_err(|_| KeysError::Crypto("AES-256-GCM"))?;
     body.extend_from_slice(&wrapped);
@@ -135,13 +170,14 @@ fn wrap_for(content_key: &ContentKey, binding: &Binding, kek: &PublicKek) -> Res
 fn wrap_key(
     secret: &SharedSecret,
     binding: &Binding,
+    version: u8,
     kek: &PublicKek,
     encapsulated: &[u8],
 ) -> Result<LessSafeKey, KeysError> {
     let (class, instance) = (binding.sop_class.as_str(), binding.sop_instance.as_str());
     let info: [&[u8]; 11] = [
         WRAP_INFO,
-        &[VERSION],
+        &[version],
         &kek.algorithm().number().to_be_bytes(),
         kek.digest(),
         binding.key_id.as_bytes(),

@@ -4,23 +4,15 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
-use tracing::debug;
-
 use super::exchange::{Back, CAME_BYTES_MAX, Came, keep};
-use crate::association::{
-    Acceptor, Admission, Association, Command, Config, Ending, Error, Gatekeeper, Knock, Message, Offer,
-    Rejection, Roles, element, field,
-};
-use crate::dicom::{AeTitle, Status, Uid, VERIFICATION, is_storage};
-use crate::tls::{Connection, Server};
+use crate::association::{self, Config, Error, Host, Message, Visit};
+use crate::dicom::{AeTitle, Status, Uid};
+use crate::tls::Server;
 
-/// An open door; it closes when this is dropped.
+/// An open door, and what came to it; it closes when this is dropped.
 pub struct Door {
-    address: SocketAddr,
-    back: Arc<Mutex<Back>>,
-    _listening: JoinSet<()>,
+    door: association::Door,
+    back: Basket,
 }
 
 impl Door {
@@ -31,124 +23,47 @@ impl Door {
         title: AeTitle,
         limits: Config,
     ) -> io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
-        let (address, back) = (listener.local_addr()?, Arc::new(Mutex::new(Back::new())));
-        let host = Host {
-            acceptor: Acceptor::new(Arc::new(Gate(title)), Ending::never()),
-            server,
-            limits: Arc::new(limits),
-            back: Arc::clone(&back),
-        };
-        let mut listening = JoinSet::new();
-        listening.spawn(host.listen(listener));
-        Ok(Self { address, back, _listening: listening })
+        let back = Basket::default();
+        let door = association::Door::open(address, server, title, limits, back.clone()).await?;
+        Ok(Self { door, back })
     }
 
     /// Where it is.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.door.address()
     }
 
     /// What has come since this was asked last.
     pub(super) fn take(&self) -> Back {
-        std::mem::take(&mut *lock(&self.back))
+        self.back.with(std::mem::take)
     }
 }
 
-fn lock(back: &Mutex<Back>) -> std::sync::MutexGuard<'_, Back> {
-    // An insertion is whole or not there.
-    back.lock().unwrap_or_else(PoisonError::into_inner)
-}
+/// Keeps what comes, whoever brings it: a PACS may call itself otherwise here than there.
+#[derive(Clone, Default)]
+struct Basket(Arc<Mutex<Back>>);
 
-/// Lets in whoever calls us by the name that the PACS was told.
-struct Gate(AeTitle);
-
-impl Gatekeeper for Gate {
-    fn admit(&self, knock: &Knock) -> Result<Admission, Rejection> {
-        if knock.called != self.0 {
-            return Err(Rejection::CalledAeTitle);
-        }
-        Ok(Admission {
-            peer: knock.calling.to_string().into(),
-            associations_max: None,
-            offer: Box::new(Storage),
-            pass: Arc::new(()),
-        })
+impl Basket {
+    fn with<T>(&self, act: impl FnOnce(&mut Back) -> T) -> T {
+        // An insertion is whole or not there.
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// Storing, and the echo that some nodes send before it.
-struct Storage;
-
-impl Offer for Storage {
-    fn roles(&self, class: &Uid) -> Option<Roles> {
-        (is_storage(class.as_str()) || class.as_str() == VERIFICATION).then_some(Roles::DEFAULT)
-    }
-}
-
-#[derive(Clone)]
-struct Host {
-    acceptor: Acceptor,
-    server: Option<Server>,
-    limits: Arc<Config>,
-    back: Arc<Mutex<Back>>,
-}
-
-impl Host {
-    async fn listen(self, listener: TcpListener) {
-        let mut calls = JoinSet::new();
-        while let Ok((stream, from)) = listener.accept().await {
-            calls.spawn(self.clone().answer(stream, from));
-            while calls.try_join_next().is_some() {}
-        }
+impl Host for Basket {
+    fn expects(&self, _: &AeTitle) -> bool {
+        true
     }
 
-    async fn answer(self, stream: TcpStream, from: SocketAddr) {
-        // Or every answer waits 40 ms for a delayed acknowledgement.
-        if stream.set_nodelay(true).is_err() {
-            return;
+    async fn store(&self, visit: &mut Visit, message: &Message, instance: Uid) -> Result<Status, Error> {
+        let mut data_set = Vec::new();
+        while let Some(piece) = visit.next_data().await? {
+            let room = CAME_BYTES_MAX.saturating_sub(data_set.len());
+            data_set.extend_from_slice(piece.get(..room.min(piece.len())).unwrap_or_default());
         }
-        let limits = Arc::clone(&self.limits);
-        let association = match &self.server {
-            Some(server) => self.acceptor.accept_tls(stream, server, from, limits).await,
-            None => self.acceptor.accept(stream, from, limits).await,
-        };
-        let Some(mut association) = association else { return };
-        match self.serve(&mut association).await {
-            Ok(()) => association.close().await,
-            Err(error) => {
-                debug!(%error, "an association with the probe's door failed");
-                association.end(&error).await;
-            }
-        }
-    }
-
-    async fn serve(&self, association: &mut Association<Connection<TcpStream>>) -> Result<(), Error> {
-        while let Some(message) = association.receive().await? {
-            let mut data_set = Vec::new();
-            while let Some(piece) = association.next_data().await? {
-                let room = CAME_BYTES_MAX.saturating_sub(data_set.len());
-                data_set.extend_from_slice(piece.get(..room.min(piece.len())).unwrap_or_default());
-            }
-            let status = self.take(&message, data_set);
-            let response = Command::response_to(&message.command, status);
-            association.send(message.context.id, &response).await?;
-        }
-        Ok(())
-    }
-
-    fn take(&self, message: &Message, data_set: Vec<u8>) -> Status {
-        match message.command.field() {
-            field::C_ECHO => Status::SUCCESS,
-            field::C_STORE => {
-                let uid = message.command.uid(element::AFFECTED_SOP_INSTANCE).and_then(Result::ok);
-                let Some(instance) = uid else { return Status::INVALID_SOP_INSTANCE };
-                let transfer_syntax = message.context.transfer_syntax;
-                keep(&mut lock(&self.back), instance, Came { transfer_syntax, data_set });
-                Status::SUCCESS
-            }
-            _ => Status::UNRECOGNIZED_OPERATION,
-        }
+        let transfer_syntax = message.context.transfer_syntax;
+        self.with(|back| keep(back, instance, Came { transfer_syntax, data_set }));
+        Ok(Status::SUCCESS)
     }
 }

@@ -59,21 +59,22 @@ pub fn seal_file<E>(
     new_seal: impl FnOnce(Uid, Uid) -> Result<NewSeal, E>,
     find_key: impl FnMut(&Claim) -> Option<ContentKey>,
 ) -> Result<(Sealed, Binding), FileError<E>> {
+    let new_seal = |class, instance, _| new_seal(class, instance);
     seal_file_signed(&mut file, out, layers, new_seal, find_key, None)
 }
 
-/// The same, signed by the gateway that `signer` is.
+/// The same, with the study known as well, where the file names one, and signed by the gateway that `signer` is.
 pub fn seal_file_signed<E>(
     mut file: impl Read,
     out: &mut (impl Write + Seek),
     layers: &Layers,
-    new_seal: impl FnOnce(Uid, Uid) -> Result<NewSeal, E>,
+    new_seal: impl FnOnce(Uid, Uid, Option<Uid>) -> Result<NewSeal, E>,
     find_key: impl FnMut(&Claim) -> Option<ContentKey>,
     signer: Option<Signer>,
 ) -> Result<(Sealed, Binding), FileError<E>> {
     let (front, first) = part10::read(&mut file, &LIMITS, None)?;
-    let (mut start, sop_class, sop_instance) = read_uids(&mut file, &front, first)?;
-    let new = new_seal(sop_class.clone(), sop_instance.clone()).map_err(FileError::Key)?;
+    let (mut start, sop_class, sop_instance, study) = read_uids(&mut file, &front, first)?;
+    let new = new_seal(sop_class.clone(), sop_instance.clone(), study).map_err(FileError::Key)?;
     let binding = new.binding.clone();
     let syntax = syntax_of(&front)?;
     let meta = part10::write(&sop_class, &sop_instance, super::carrier::transfer_syntax(syntax.encoding));
@@ -139,18 +140,25 @@ fn syntax_of(front: &Front) -> Result<TransferSyntax, SealError> {
 /// Reads on until the data set has said its UIDs, which a key has to be bound to before anything can be sealed.
 ///
 /// Gives all bytes of the data set that were read.
-fn read_uids(file: &mut impl Read, front: &Front, first: Vec<u8>) -> Result<(Vec<u8>, Uid, Uid), SealError> {
-    let mut peek = Peek::new(syntax_of(front)?.encoding);
+fn read_uids(
+    file: &mut impl Read,
+    front: &Front,
+    first: Vec<u8>,
+) -> Result<(Vec<u8>, Uid, Uid, Option<Uid>), SealError> {
+    let mut peek = Peek::up_to_study(syntax_of(front)?.encoding);
     let (mut start, mut done) = (first, 0);
     loop {
         let piece = start.get(done..).unwrap_or_default();
         let ended = piece.is_empty();
         done = start.len();
         let more = peek.push(piece)?;
-        if let Peeked { sop_class: Some(class), sop_instance: Some(instance), .. } = &peek.found {
-            return Ok((start, class.clone(), instance.clone()));
+        let over = !more || ended || start.len() as u64 > LIMITS.header_bytes_max;
+        if let Peeked { sop_class: Some(class), sop_instance: Some(instance), study, .. } = &peek.found
+            && (over || study.is_some())
+        {
+            return Ok((start, class.clone(), instance.clone(), study.clone()));
         }
-        if !more || ended || start.len() as u64 > LIMITS.header_bytes_max {
+        if over {
             if ended {
                 // A file that ends too soon is told as what it is.
                 peek.finish()?;

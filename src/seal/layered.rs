@@ -25,7 +25,7 @@ impl KeyType for Seed {
 }
 
 /// The seed of the inner layer of one stream.
-fn layer_seed(key: &ContentKey, salt: &[u8; SALT_BYTES], context: &[u8]) -> LayerSeed {
+pub(super) fn layer_seed(key: &ContentKey, salt: &[u8; SALT_BYTES], context: &[u8]) -> LayerSeed {
     let mut seed = Zeroizing::new([0; 32]);
     Prk::new_less_safe(HKDF_SHA512, key.expose_secret())
         .expand(&[SEED_LABEL, salt, context], Seed)

@@ -10,7 +10,7 @@ use super::digest::DataDigest;
 use crate::dicom::{Uid, UidError};
 
 /// Bytes before the body of a record: its kind and the length of its body.
-const HEAD_BYTES: usize = 5;
+pub(super) const HEAD_BYTES: usize = 5;
 /// Bytes that one packed record unpacks to, at most.
 const PACKED_BYTES_MAX: usize = 64 * 1024;
 /// A verbatim piece of at least this size becomes a record at once; smaller ones are gathered, so that a sender of
@@ -22,12 +22,12 @@ const DIGEST_BYTES: usize = 32;
 const END_BYTES: usize = 8 + DIGEST_BYTES;
 const BEGIN_BYTES_MAX: usize = 5 + 64;
 
-const BEGIN: u8 = 1;
-const PACKED: u8 = 2;
-const VERBATIM: u8 = 3;
-const END: u8 = 4;
+pub(super) const BEGIN: u8 = 1;
+pub(super) const PACKED: u8 = 2;
+pub(super) const VERBATIM: u8 = 3;
+pub(super) const END: u8 = 4;
 /// Packed with the dictionary; this is what a sealer writes, [`PACKED`] is only read.
-const PACKED_USUAL: u8 = 5;
+pub(super) const PACKED_USUAL: u8 = 5;
 
 /// Why the plaintext of a stream is not what a sealer writes. The stream was authentic, so a sealer was wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -300,17 +300,7 @@ impl RecordReader {
         if (kind == BEGIN) == self.begun {
             return Err(RecordError::Unexpected { kind, place: "where the first one stands, or again" });
         }
-        let size = usize::try_from(length).unwrap_or(usize::MAX);
-        let fits = match kind {
-            BEGIN => (6..=BEGIN_BYTES_MAX).contains(&size),
-            PACKED | PACKED_USUAL => (5..=PACKED_BODY_BYTES_MAX).contains(&size),
-            VERBATIM => true,
-            END => size == END_BYTES,
-            _ => return Err(RecordError::Unexpected { kind, place: "of this version of the format" }),
-        };
-        if !fits {
-            return Err(RecordError::Length { kind, length });
-        }
+        let size = checked(kind, length)?;
         self.state = match kind {
             VERBATIM if length == 0 => State::Head,
             VERBATIM => State::Passing { left: length },
@@ -340,8 +330,7 @@ impl RecordReader {
                 on(Restored::Begin(original))?;
             }
             PACKED | PACKED_USUAL => {
-                let dictionary = if kind == PACKED { Dictionary::None } else { Dictionary::Usual };
-                let bytes = unpack(&body, dictionary)?;
+                let bytes = unpack(kind, &body)?;
                 self.account(&bytes);
                 on(Restored::Bytes(&bytes))?;
             }
@@ -385,7 +374,20 @@ impl RecordReader {
     }
 }
 
-fn read_begin(body: &[u8]) -> Result<Original, RecordError> {
+/// The length of a body, if one of this kind may have it.
+pub(super) fn checked(kind: u8, length: u32) -> Result<usize, RecordError> {
+    let size = usize::try_from(length).unwrap_or(usize::MAX);
+    let fits = match kind {
+        BEGIN => (6..=BEGIN_BYTES_MAX).contains(&size),
+        PACKED | PACKED_USUAL => (5..=PACKED_BODY_BYTES_MAX).contains(&size),
+        VERBATIM => true,
+        END => size == END_BYTES,
+        _ => return Err(RecordError::Unexpected { kind, place: "of this version of the format" }),
+    };
+    if fits { Ok(size) } else { Err(RecordError::Length { kind, length }) }
+}
+
+pub(super) fn read_begin(body: &[u8]) -> Result<Original, RecordError> {
     let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
     let wrong = RecordError::Length { kind: BEGIN, length };
     let (front, rest) = body.split_first_chunk().ok_or(wrong.clone())?;
@@ -397,7 +399,9 @@ fn read_begin(body: &[u8]) -> Result<Original, RecordError> {
     Ok(Original { transfer_syntax: Uid::parse(text)?, front_bytes: u32::from_be_bytes(*front) })
 }
 
-fn unpack(body: &[u8], dictionary: Dictionary) -> Result<Vec<u8>, RecordError> {
+/// The bytes that a packed record has in it.
+pub(super) fn unpack(kind: u8, body: &[u8]) -> Result<Vec<u8>, RecordError> {
+    let dictionary = if kind == PACKED { Dictionary::None } else { Dictionary::Usual };
     let (raw, packed) = body.split_first_chunk().ok_or(RecordError::Packed(0))?;
     let raw = u32::from_be_bytes(*raw);
     let size = usize::try_from(raw).unwrap_or(usize::MAX);

@@ -9,6 +9,7 @@ use dicom_core::Tag;
 use super::carrier::{self, BlockFinder, CarrierHeader, LIMITS, Room, Unfinished};
 use super::derive::{Binding, NoEntropy, random};
 use super::element::{Length, PIXEL_DATA, is_pixel_data};
+use super::fragments::{Fragments, Part};
 use super::geometry::TooLarge;
 use super::header::{HEADER_BYTES, Header, MAGIC};
 use super::key::{ContentKey, KeyId};
@@ -181,6 +182,8 @@ struct Work<S, K> {
     image: Option<Image>,
     /// The first pixels, while they could be those of a sealed instance.
     first: Option<First>,
+    /// While encapsulated pixels pass.
+    fragments: Option<Fragments>,
 }
 
 /// The beginning of native pixels that so far look like a fixed header.
@@ -294,6 +297,7 @@ impl<S: Sink, K: FnMut(&Claim) -> Option<ContentKey>> Sealer<S, K> {
             block: BlockFinder::default(),
             image: None,
             first: None,
+            fragments: None,
         };
         let scanner = Scanner::new(syntax.encoding, LIMITS, total);
         Ok(Self { scanner, deflated: syntax.encoding == Encoding::Deflated, work })
@@ -347,9 +351,13 @@ impl<S: Sink, K: FnMut(&Claim) -> Option<ContentKey>> Work<S, K> {
             Event::Bytes(_) if deflated => Ok(()),
             // A long sequence before the pixels waits in memory: it is worth packing.
             Event::Bytes(bytes) if self.header.is_some() => self.pack(bytes),
+            Event::Bytes(bytes) if self.fragments.is_some() => self.encapsulated(bytes),
             Event::Bytes(bytes) => self.verbatim(bytes),
-            // Too short to be a sealed instance.
-            Event::End(_) => self.decide(),
+            Event::End(_) => {
+                self.fragments = None;
+                // Too short to be a sealed instance.
+                self.decide()
+            }
         }
     }
 
@@ -414,7 +422,11 @@ impl<S: Sink, K: FnMut(&Claim) -> Option<ContentKey>> Work<S, K> {
         out.carrier = Some(carrier);
         match length {
             Length::Defined(length) if !deflated => self.announce(length),
-            _ => Ok(()),
+            Length::Undefined if !deflated => {
+                self.fragments = Some(Fragments::default());
+                Ok(())
+            }
+            Length::Defined(_) | Length::Undefined => Ok(()),
         }
     }
 
@@ -453,7 +465,7 @@ impl<S: Sink, K: FnMut(&Claim) -> Option<ContentKey>> Work<S, K> {
         let binding = Binding { suite: header.suite, key_id: header.key_id, ..self.binding.clone() };
         let context = context(&binding, signer);
         let key_record = self.block.key_record().map(<[u8]>::to_vec);
-        let key = (self.find_key)(&Claim { binding, key_record })?;
+        let key = (self.find_key)(&Claim { binding, key_record, signer })?;
         commits(&key, &context, prefix.first_chunk()?).then_some(header.key_id)
     }
 
@@ -511,6 +523,22 @@ impl<S: Sink, K: FnMut(&Claim) -> Option<ContentKey>> Work<S, K> {
     fn verbatim(&mut self, bytes: &[u8]) -> Result<(), SealError> {
         let Self { records, stream, out, .. } = self;
         records.verbatim(bytes, &mut |plain| stream.push(plain, &mut |sealed| out.stream(sealed)))
+    }
+
+    /// Takes bytes of encapsulated pixels: each fragment becomes one record.
+    fn encapsulated(&mut self, mut bytes: &[u8]) -> Result<(), SealError> {
+        while let (false, Some(fragments)) = (bytes.is_empty(), &mut self.fragments) {
+            let (part, later) = fragments.next(bytes);
+            bytes = later;
+            match part {
+                Part::Bytes(now) => self.verbatim(now)?,
+                Part::Fragment(head, length) => {
+                    self.verbatim(head)?;
+                    self.announce(length)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn announce(&mut self, length: u32) -> Result<(), SealError> {

@@ -101,16 +101,22 @@ fn derive(key: &ContentKey, salt: &[u8; SALT_BYTES], context: &[u8]) -> (Chunks,
 }
 
 impl Chunks {
-    /// The nonce of the next chunk: the base nonce XOR the counter, big-endian.
+    /// The nonce of the next chunk.
     fn advance(&mut self) -> Result<Nonce, StreamError> {
-        if self.next >= CHUNKS_MAX {
+        let nonce = self.nonce(self.next)?;
+        self.next = self.next.saturating_add(1);
+        Ok(nonce)
+    }
+
+    /// The nonce of a chunk: the base nonce XOR its number, big-endian.
+    fn nonce(&self, chunk: u64) -> Result<Nonce, StreamError> {
+        if chunk >= CHUNKS_MAX {
             return Err(StreamError::TooLong);
         }
         let mut nonce = self.base_nonce;
-        for (byte, counter) in nonce.iter_mut().rev().zip(self.next.to_le_bytes()) {
+        for (byte, counter) in nonce.iter_mut().rev().zip(chunk.to_le_bytes()) {
             *byte ^= counter;
         }
-        self.next = self.next.saturating_add(1);
         Ok(Nonce::assume_unique_for_key(nonce))
     }
 }
@@ -294,6 +300,57 @@ impl StreamOpener {
 impl Drop for StreamOpener {
     fn drop(&mut self) {
         self.buffer.zeroize();
+    }
+}
+
+/// Decrypts chunks out of the middle of a stream, each by itself; every byte that it gives out is authentic, and at its place.
+pub(super) struct ChunkOpener {
+    chunks: Chunks,
+    stream_bytes: u64,
+}
+
+impl ChunkOpener {
+    /// Begins with the first bytes of a stream of `stream_bytes`, whose commitment has to match.
+    pub(super) fn new(
+        key: &ContentKey,
+        context: &[u8],
+        prefix: &[u8; PREFIX_BYTES],
+        stream_bytes: u64,
+    ) -> Result<Self, StreamError> {
+        let (salt, commitment) = prefix.split_first_chunk().ok_or(StreamError::Commitment)?;
+        let (chunks, expected) = derive(key, salt, context);
+        verify_slices_are_equal(commitment, &expected).map_err(|_| StreamError::Commitment)?;
+        let opener = Self { chunks, stream_bytes };
+        match opener.place(opener.last()) {
+            Some((_, length)) if length >= TAG_BYTES => Ok(opener),
+            _ => Err(StreamError::Truncated { bytes: stream_bytes }),
+        }
+    }
+
+    /// The number of the last chunk, which is shorter than the others.
+    pub(super) fn last(&self) -> u64 {
+        let chunks = self.stream_bytes.saturating_sub(PREFIX_BYTES as u64);
+        chunks.checked_div(SEALED_CHUNK_BYTES as u64).unwrap_or(0)
+    }
+
+    /// Bytes of plaintext, once the last chunk has been opened: only then is the length more than a claim.
+    pub(super) fn plain_bytes(&self) -> u64 {
+        let around = self.last().saturating_add(1).saturating_mul(TAG_BYTES as u64);
+        self.stream_bytes.saturating_sub(PREFIX_BYTES as u64).saturating_sub(around)
+    }
+
+    /// Where a chunk begins in the stream, and how long it is; none behind the last one.
+    pub(super) fn place(&self, chunk: u64) -> Option<(u64, usize)> {
+        let before = chunk.checked_mul(SEALED_CHUNK_BYTES as u64)?;
+        let at = before.checked_add(PREFIX_BYTES as u64)?;
+        let left = usize::try_from(self.stream_bytes.checked_sub(at)?).unwrap_or(usize::MAX);
+        Some((at, left.min(SEALED_CHUNK_BYTES)))
+    }
+
+    /// Opens a chunk where it stands, and gives its plaintext.
+    pub(super) fn open<'a>(&self, chunk: u64, sealed: &'a mut [u8]) -> Result<&'a mut [u8], StreamError> {
+        let nonce = self.chunks.nonce(chunk)?;
+        self.chunks.key.open_in_place(nonce, Aad::empty(), sealed).map_err(|_| StreamError::Chunk { chunk })
     }
 }
 

@@ -4,13 +4,15 @@ use std::fmt::Write as _;
 use std::fs;
 use std::process::{Command, Output};
 
+use sealgate::audit::{self, Entry, Filter, Trail, entries, verify};
 use sealgate::keys::destroy::{Certificate, Tombstones};
-use sealgate::keys::store::Write as StoreWrite;
-use sealgate::keys::{Archive, Config, KeyStore, KeysError, UnlockMethod};
+use sealgate::keys::store::{Filter as Keys, Write as StoreWrite};
+use sealgate::keys::{Archive, ArchiveMode, Config, KeyStore, KeysError, Source, UnlockMethod};
+use sealgate::seal::ContentKey;
 use serde_json::Value;
 
 use crate::keys::command::Site;
-use crate::keys::{binding, key_id, new_key};
+use crate::keys::{binding, facts, key_id, new_key};
 
 const OPERATOR: &str = "70001";
 const CUSTODIAN: &str = "70002";
@@ -269,4 +271,250 @@ fn an_escrow_key_in_shares_opens_with_enough_of_them_and_with_no_fewer() {
     assert!(combine(&[1, 3, 4], false).status.success());
     assert_eq!(escrow(&good(&site, AUDITOR, &["keys", "list"]))["custody"], "file-passphrase", "released");
     assert!(!combine(&[1, 3, 4], false).status.success(), "it is there already");
+}
+
+/// The trail as the service has it open.
+fn trail(site: &Site) -> Trail {
+    let config = audit::Config { folder: site.path("audit"), ..audit::Config::default() };
+    Trail::open(&config, &["SEALGATE".to_owned()]).unwrap()
+}
+
+/// What is in the trail after the service has ended, which takes in what commands noted; the chain has to hold.
+fn recorded(site: &Site, trail: &Trail) -> Vec<Entry> {
+    trail.close();
+    let report = verify(&site.path("audit"), None, None).unwrap();
+    assert!(report.good, "{report:?}");
+    let mut found = Vec::new();
+    let bad = entries(&site.path("audit"), &Filter::default(), |entry, _| {
+        found.push(entry);
+        true
+    });
+    assert_eq!(bad.unwrap(), 0);
+    let left: Vec<_> = fs::read_dir(site.path("audit/inbox")).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+    found
+}
+
+/// The events of this name: who, about what, what it says.
+fn of<'a>(found: &'a [Entry], event: &str) -> Vec<&'a Entry> {
+    found.iter().filter(|entry| entry.event == event).collect()
+}
+
+#[test]
+fn what_people_do_with_keys_stands_in_the_audit_trail_of_the_service() {
+    let site = site();
+    fill(&site);
+    let trail = trail(&site);
+    good(&site, CUSTODIAN, &["keys", "rotate", "--algorithm", "ecdh-p256"]);
+    refused(&site, OPERATOR, &["keys", "rotate"]);
+    good(&site, CUSTODIAN, &["keys", "hold", "--study", "1.9.1", "--reason", "lawsuit"]);
+    let id = shred(&site, "1.9.0");
+    refused(&site, CUSTODIAN, &["approve", &id]);
+    good(&site, SECOND, &["approve", &id]);
+    let out = site.path("escrow");
+    good(&site, CUSTODIAN, &["keys", "escrow", "split", "--out", out.to_str().unwrap()]);
+    let file = |name: &str| out.join(name).to_str().unwrap().to_owned();
+    let shares = [1, 2, 3].map(|number| file(&format!("share-{number}-of-5.json")));
+    let package = file("package.json");
+    let mut combine = vec!["keys", "escrow", "combine", "--package", &package];
+    combine.extend(shares.iter().map(String::as_str));
+    good(&site, CUSTODIAN, &[&combine[..], &["--drill"]].concat());
+    good(&site, CUSTODIAN, &combine);
+
+    let found = recorded(&site, &trail);
+    let used = of(&found, "key-used");
+    assert!(used.iter().any(|one| one.text == "keys rotate" && one.parties.contains(&"#70002".to_owned())));
+    let refusals = of(&found, "command-refused");
+    assert!(
+        matches!(&refusals[..], [one] if !one.ok && one.parties.contains(&"#70001".to_owned())),
+        "{refusals:?}"
+    );
+    assert!(matches!(&of(&found, "legal-hold")[..], [one] if one.objects == ["1.9.1"]), "{found:?}");
+    let about = format!("request {id}");
+    let requests = of(&found, "custody-request");
+    let said: Vec<(bool, &str)> = requests
+        .iter()
+        .map(|one| {
+            assert_eq!(one.objects, [about.clone()]);
+            (one.ok, one.text.split(&[':', ','][..]).next().unwrap())
+        })
+        .collect();
+    assert_eq!(
+        said,
+        [(true, "asked"), (false, "approval refused"), (true, "approved"), (true, "done")],
+        "{requests:?}"
+    );
+    let destroyed = of(&found, "keys-destroyed");
+    let text = &destroyed[0].text;
+    assert!(text.contains("10 keys destroyed, asked by #70002, approved by #70003"), "{text}");
+    assert_eq!(destroyed[0].objects, ["1.9.0"]);
+    let certificates = Tombstones::of(&config(&site)).certificates().unwrap();
+    assert!(text.contains(&certificates[0].signature), "the certificate is anchored in the chain: {text}");
+    let escrow: Vec<&str> = of(&found, "escrow-used").into_iter().map(|one| one.text.as_str()).collect();
+    assert!(
+        matches!(&escrow[..], [made, drilled, released] if made.starts_with("made in 5 shares")
+            && drilled.starts_with("drilled") && released.starts_with("released into the keyring")),
+        "{escrow:?}"
+    );
+}
+
+#[test]
+fn commands_that_run_at_once_beside_the_service_leave_one_valid_chain() {
+    let site = site();
+    fill(&site);
+    let trail = trail(&site);
+    let before = of(&recorded(&site, &trail), "custody-request").len();
+    assert_eq!(before, 0);
+    let trail = self::trail(&site);
+    std::thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| {
+                let id = shred(&site, "1.9.0");
+                good(&site, CUSTODIAN, &["approve", "--withdraw", &id]);
+            });
+        }
+        for _ in 0..200 {
+            trail.alert(audit::Alert::done(audit::What::Reconfigured, "meanwhile"));
+        }
+    });
+    let found = recorded(&site, &trail);
+    assert_eq!(of(&found, "custody-request").len(), 12, "none lost, none twice");
+    assert_eq!(of(&found, "reconfigured").len(), 200);
+}
+
+#[test]
+fn what_cannot_be_recorded_is_not_done() {
+    let site = site();
+    let config = fill(&site);
+    trail(&site).close();
+    let id = shred(&site, "1.9.0");
+    // Even root cannot write into a folder that is none.
+    fs::remove_dir_all(site.path("audit/inbox")).unwrap();
+    fs::write(site.path("audit/inbox"), "").unwrap();
+    for (who, arguments) in [
+        (CUSTODIAN, &["keys", "rotate"][..]),
+        (CUSTODIAN, &["keys", "shred", "--study", "1.9.1", "--reason", "x"]),
+        (SECOND, &["approve", &id]),
+    ] {
+        let said = refused(&site, who, arguments);
+        assert!(said.contains("cannot be recorded in the audit trail"), "{arguments:?}: {said}");
+    }
+    assert!(find(&config, 3, None).is_ok(), "nothing was destroyed");
+    let waiting = good(&site, AUDITOR, &["approve", "--list"]);
+    assert_eq!(
+        waiting["requests"].as_array().unwrap().len(),
+        1,
+        "what was not recorded was not asked: {waiting}"
+    );
+}
+
+#[test]
+fn whoever_reads_the_audit_trail_stands_in_it() {
+    let site = site();
+    fill(&site);
+    let trail = trail(&site);
+    assert!(refused(&site, OPERATOR, &["audit", "show"]).contains("an auditor"));
+    for arguments in [["audit", "show"], ["audit", "verify"]] {
+        let output = run_as(&site, AUDITOR, &arguments);
+        assert!(output.status.success(), "{output:?}");
+    }
+    let found = recorded(&site, &trail);
+    let used = of(&found, "audit-log-used");
+    assert_eq!(used.iter().map(|one| one.text.as_str()).collect::<Vec<_>>(), ["audit show", "audit verify"]);
+    assert!(used.iter().all(|one| one.parties == ["#70004"]), "{used:?}");
+    assert!(used[0].objects[0].starts_with("file:///"), "{used:?}");
+}
+
+#[test]
+fn shares_printed_as_codes_open_like_files() {
+    let site = site();
+    fill(&site);
+    let out = site.path("printed");
+    let name = out.to_str().unwrap();
+    good(
+        &site,
+        CUSTODIAN,
+        &["keys", "escrow", "split", "--qr", "--shares", "3", "--needed", "2", "--out", name],
+    );
+    let file = |name: &str| out.join(name).to_str().unwrap().to_owned();
+    assert!(!out.join("share-1-of-3.json").exists(), "a share is not on the disk as text");
+    let (package, one, three) = (file("package.json"), file("share-1-of-3.png"), file("share-3-of-3.png"));
+    good(&site, CUSTODIAN, &["keys", "escrow", "combine", "--drill", "--package", &package, &one, &three]);
+    let said =
+        refused(&site, CUSTODIAN, &["keys", "escrow", "combine", "--drill", "--package", &package, &one]);
+    assert!(said.contains("1 of the 2 shares"), "{said}");
+}
+
+/// The same site with a shred key for each study.
+fn with_shred_keys(site: &Site, archive: ArchiveMode) -> Config {
+    let path = site.path("gateway.toml");
+    let name = serde_json::to_value(archive).unwrap();
+    let to = format!("[keys]\nshred_key = true\narchive = {name}\n");
+    let text = fs::read_to_string(&path).unwrap().replacen("[keys]\n", &to, 1);
+    fs::write(&path, text).unwrap();
+    Config { shred_key: true, archive, ..config(site) }
+}
+
+/// Archives a content key of study 1.9.0 as sealing does; gives what its instance carries.
+fn archived(archive: &Archive, number: u64) -> Vec<u8> {
+    archive.archive(&ContentKey::new([9; 32]), binding(number), facts(number)).unwrap().in_tag.unwrap()
+}
+
+#[test]
+fn what_an_instance_carries_opens_with_its_studys_shred_key_alone() {
+    for mode in [ArchiveMode::Tag, ArchiveMode::Both] {
+        let site = site();
+        good(&site, CUSTODIAN, &["keys", "init", "--algorithm", "ecdh-p256"]);
+        let config = with_shred_keys(&site, mode);
+        let archive = config.open_archive().unwrap();
+        let (one, two) = (archived(&archive, 1), archived(&archive, 2));
+        let keyring = config.open_keyring().unwrap();
+        let shred_keys = || config.open_store().unwrap().list(&Keys::default(), 0, 100).unwrap();
+        let expected = if mode == ArchiveMode::Both { 3 } else { 1 };
+        assert_eq!(shred_keys().len(), expected, "one shred key for the study");
+        // Whoever has the private key and the instance gets no content key out of it.
+        assert!(matches!(keyring.unwrap(&one, &binding(1)), Err(KeysError::ShredKeyMissing { .. })));
+        let found = archive.find(key_id(1), Some(&one), &binding(1)).unwrap();
+        assert_eq!(found.content_key.expose_secret(), &[9; 32]);
+        assert_eq!(found.source == Source::Tag, mode == ArchiveMode::Tag);
+        assert!(archive.find(key_id(2), Some(&two), &binding(2)).is_ok());
+        // Of images the store knows nothing more for it.
+        assert_eq!(archive.instances_of(&"1.9.0".parse().unwrap()).unwrap().len(), expected - 1);
+        assert!(
+            good(&site, AUDITOR, &["keys", "verify"])["check"]["problems"].as_array().unwrap().is_empty()
+        );
+        // They move to a new key with all others.
+        good(&site, CUSTODIAN, &["keys", "rotate", "--algorithm", "ecdh-p256"]);
+        good(&site, CUSTODIAN, &["keys", "rewrap"]);
+        let archive = config.open_archive().unwrap();
+        assert!(archive.find(key_id(1), Some(&one), &binding(1)).is_ok());
+    }
+}
+
+#[test]
+fn destroying_a_study_with_a_shred_key_reaches_what_its_instances_carry() {
+    let site = site();
+    good(&site, CUSTODIAN, &["keys", "init", "--algorithm", "ecdh-p256"]);
+    let config = with_shred_keys(&site, ArchiveMode::Tag);
+    let archive = config.open_archive().unwrap();
+    let tag = archived(&archive, 1);
+    let done = good(&site, SECOND, &["approve", &shred(&site, "1.9.0")]);
+    let certificate: Certificate = serde_json::from_value(done["certificate"].clone()).unwrap();
+    assert_eq!(certificate.statement.keys.len(), 1, "the shred key");
+    let left = certificate.statement.not_reached.join("\n");
+    assert!(
+        left.contains("while shred_key was off") && !left.contains("the wrapped key in the private block"),
+        "{left}"
+    );
+    // A service that runs knows at once.
+    assert!(matches!(archive.find(key_id(1), Some(&tag), &binding(1)), Err(KeysError::Destroyed { .. })));
+    // What comes later of the study gets another one, and opens.
+    let later = archived(&archive, 2);
+    assert!(archive.find(key_id(2), Some(&later), &binding(2)).is_ok());
+    // Software that knows no tombstones finds no shred key either.
+    fs::remove_dir_all(site.path("keys/tombstones")).unwrap();
+    let archive = config.open_archive().unwrap();
+    let error = archive.find(key_id(1), Some(&tag), &binding(1)).map(drop).unwrap_err();
+    assert!(matches!(error, KeysError::ShredKeyMissing { .. }), "{error}");
+    assert!(archive.find(key_id(2), Some(&later), &binding(2)).is_ok());
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Output;
 
 use super::keys::command::Site;
+use super::seal_frames::{NATIVE, Original};
 
 /// Two sites with keys; at the first a sealed image, and the public key of the second.
 struct Sites {
@@ -69,13 +70,18 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
-/// A PNG of grey with some structure in it.
-fn cover(side: u32) -> Vec<u8> {
+/// Grey with some structure in it.
+fn pixels(side: u32) -> Vec<u8> {
     let pixel = |i: u32| {
         let (x, y) = (i % side, i / side);
         u8::try_from(60 + (x / 3 + y / 5 + (x * y / 97) % 11) % 130).unwrap()
     };
-    let pixels: Vec<u8> = (0..side * side).map(pixel).collect();
+    (0..side * side).map(pixel).collect()
+}
+
+/// That as a PNG.
+fn cover(side: u32) -> Vec<u8> {
+    let pixels = pixels(side);
     let mut out = Vec::new();
     let mut encoder = png::Encoder::new(&mut out, side, side);
     encoder.set_color(png::ColorType::Grayscale);
@@ -170,13 +176,72 @@ fn a_cover_carries_the_keys_and_looks_as_before() {
 }
 
 #[test]
+fn a_secondary_capture_carries_the_keys_and_stays_one() {
+    let sites = Sites::new();
+    let capture = Original::new(NATIVE, 1, (256, 256, 8)).native(&pixels(256));
+    fs::write(sites.here.path("capture.dcm"), &capture).unwrap();
+    let (cover, out) = (at(&sites.here, "capture.dcm"), at(&sites.here, "carrier.dcm"));
+    done(&sites.export(&["--cover", &cover, "--out", &out]));
+    let carrier = fs::read(&out).unwrap();
+    assert_eq!(carrier.len(), capture.len());
+    let differing = carrier.iter().zip(&capture).filter(|(a, b)| a != b).count();
+    assert!(differing > 1000, "{differing} bytes carry something");
+    let pixels_at = capture.len() - 256 * 256 - 16;
+    assert_eq!(carrier[..pixels_at], capture[..pixels_at], "nothing but pixels was changed");
+    let imported = sites.import(&[&out, "--json"]);
+    done(&imported);
+    assert!(said(&imported).contains("\"carrier\": \"cover\""), "{imported:?}");
+    assert!(sites.opens_there());
+    // An archive that made it smaller: every two pixels next to each other become their mean.
+    let mut softened = carrier;
+    for pair in softened[pixels_at..pixels_at + 256 * 256].chunks_exact_mut(2) {
+        let mean = u8::midpoint(pair[0], pair[1]);
+        pair.fill(mean);
+    }
+    fs::write(&out, softened).unwrap();
+    let refused = sites.import(&[&out]);
+    assert!(said(&refused).contains("was recompressed or edited since"), "{refused:?}");
+}
+
+#[test]
+fn keys_of_dual_images_open_with_the_dual_key_that_goes_along_on_demand() {
+    let sites = Sites::new();
+    done(&sites.here.sealgate(&["keys", "dual"]));
+    let arguments = [
+        "seal",
+        "--suite",
+        "dual",
+        "--force",
+        &at(&sites.here, "in.dcm"),
+        "--out",
+        &at(&sites.here, "sealed"),
+    ];
+    done(&sites.here.sealgate(&arguments));
+    let out = at(&sites.here, "keys.handover");
+    let refused = sites.export(&["--out", &out]);
+    assert!(said(&refused).contains("--with-dual-keys"), "{refused:?}");
+    let exported = sites.export(&["--out", &out, "--with-dual-keys"]);
+    done(&exported);
+    assert!(said(&exported).contains("and 1 dual keys"), "{exported:?}");
+    done(&sites.import(&[&out]));
+    assert!(sites.opens_there());
+    // It opens there, and never seals.
+    fs::write(sites.there.path("in.dcm"), original()).unwrap();
+    let (input, sealed) = (at(&sites.there, "in.dcm"), at(&sites.there, "sealed"));
+    let seals = sites.there.sealgate(&["seal", "--suite", "dual", &input, "--out", &sealed]);
+    assert!(said(&seals).contains("needs the site's dual key"), "{seals:?}");
+}
+
+#[test]
 fn a_text_is_embedded_and_the_image_comes_back_bit_for_bit() {
     let sites = Sites::new();
     fs::write(sites.here.path("image.png"), cover(512)).unwrap();
+    fs::write(sites.here.path("smooth.dcm"), Original::new(NATIVE, 1, (512, 512, 8)).native(&pixels(512)))
+        .unwrap();
     fs::write(sites.here.path("text"), "Doe^Jane, 4711, no finding").unwrap();
     let at = |name: &str| at(&sites.here, name);
-    for (image, extension) in [("image.png", "png"), ("in.dcm", "dcm")] {
-        let (with, back) = (at(&format!("with.{extension}")), at(&format!("back.{extension}")));
+    for image in ["image.png", "smooth.dcm", "in.dcm"] {
+        let (with, back) = (at(&format!("with-{image}")), at(&format!("back-{image}")));
         let embedded = sites.here.sealgate(&[
             "handover",
             "embed",
@@ -202,7 +267,8 @@ fn a_text_is_embedded_and_the_image_comes_back_bit_for_bit() {
         let picture = |path: &str| sealgate::handover::Picture::read(fs::read(path).unwrap()).unwrap();
         assert!(picture(&back).samples == picture(&at(image)).samples);
         assert!(picture(&with).samples != picture(&at(image)).samples);
-        let again = sites.here.sealgate(&["handover", "extract", &back, "--out", &at("again")]);
+        let again =
+            sites.here.sealgate(&["handover", "extract", &back, "--out", &at(&format!("again-{image}"))]);
         assert!(said(&again).contains("carries no embedded text"), "{again:?}");
     }
 }

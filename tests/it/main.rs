@@ -29,6 +29,7 @@ mod handover;
 mod harden;
 mod help;
 mod hostile;
+mod hostile_data;
 mod identity;
 mod inspect;
 mod keys;
@@ -39,8 +40,10 @@ mod scu_pool;
 mod seal;
 mod seal_chaos;
 mod seal_dual;
+mod seal_frames;
 mod seal_golden;
 mod seal_kinds;
+mod seal_layers;
 mod seal_signed;
 mod seal_xor;
 mod services;
@@ -49,6 +52,7 @@ mod settings_document;
 mod spool;
 mod taker;
 mod tls;
+mod weak;
 mod wire;
 
 #[cfg(feature = "peers")]

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sealgate::audit::{
-    Alert, Clients, Config, Event, Instance, Kind, Login, Party, Query, Repository, Source, Trail, Transfer,
-    Transport, What, message, ship,
+    Alert, Clients, Config, Event, Instance, Kind, LogUse, Login, Party, Query, Repository, Source, Trail,
+    Transfer, Transport, What, message, ship,
 };
 use sealgate::dicom::Uid;
 use sealgate::tls::{Place, Profile, Profiles};
@@ -70,6 +70,8 @@ fn events() -> Vec<Event> {
         Event::Login(Box::new(login(None))),
         Event::Login(Box::new(login(Some("wrong password")))),
     ];
+    let (by, log) = (Party::named("auditor"), "file:///var/lib/sealgate/audit".to_owned());
+    events.push(Event::LogUsed(Box::new(LogUse { by, log, how: "shown".to_owned() })));
     for kind in [Kind::Received, Kind::Forwarded, Kind::Released] {
         events.push(Event::Begin(Box::new(transfer(kind, None))));
         events.push(Event::Transferred(Box::new(transfer(kind, None))));
@@ -361,7 +363,8 @@ async fn a_study_stored_and_retrieved_leaves_the_events_of_the_standard_and_a_ki
     front.store(samples).await;
     let received = wait_for_events(&front, &["--event", "received", "--study", &study], 3);
     assert!(received[0]["parties"].to_string().contains("127.0.0.1"), "{received:?}");
-    wait_for_events(&front, &["--event", "forwarded", "--peer", "pacs"], 3);
+    let forwarded = wait_for_events(&front, &["--event", "forwarded", "--peer", "pacs"], 3);
+    assert_eq!(forwarded[0]["objects"], received[0]["objects"], "the study, and of which patient");
 
     let (came, ended) = front.get("VIEWER", &study, &needs_of(samples)).await;
     assert!(ended.is_complete() && came.len() == 3);

@@ -74,7 +74,7 @@ fn scan(encoding: Encoding, bytes: &[u8], total: Option<u64>, piece: usize) -> R
 const HOSTILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/hostile/dataset");
 
 /// A file with one fault: its name, its encoding and outcome, which are in the name, and its bytes.
-fn hostile() -> Vec<(String, Encoding, String, Vec<u8>)> {
+pub(crate) fn hostile() -> Vec<(String, Encoding, String, Vec<u8>)> {
     let entries = fs::read_dir(HOSTILE).expect("the folder is there");
     let mut files = Vec::new();
     for path in entries.map(|entry| entry.expect("it can be listed").path()) {
@@ -93,6 +93,17 @@ fn hostile() -> Vec<(String, Encoding, String, Vec<u8>)> {
     }
     assert!(files.len() > 150, "make.py was run");
     files
+}
+
+/// A transfer syntax of this encoding.
+pub(crate) fn syntax_of(encoding: Encoding) -> &'static str {
+    match encoding {
+        Encoding::ExplicitLittle => "1.2.840.10008.1.2.1",
+        Encoding::ImplicitLittle => "1.2.840.10008.1.2",
+        Encoding::ExplicitBig => "1.2.840.10008.1.2.2",
+        Encoding::Deflated => "1.2.840.10008.1.2.1.99",
+        Encoding::Encapsulated => "1.2.840.10008.1.2.4.50",
+    }
 }
 
 /// The error's name as the file names have it: `TooDeep` is `too-deep`.

@@ -1,22 +1,16 @@
 //! The four chaotic suites: they come back, and one bit or one last place that is wrong gives nothing.
 
-use std::fs;
-use std::io::Cursor;
-use std::path::Path;
+use sealgate::cipher::{LayerSeed, Layers};
+use sealgate::seal::{FileError, Suite};
 
-use sealgate::cipher::Layers;
-use sealgate::seal::{
-    Binding, ContentKey, FileError, HeaderMode, KeyId, NewSeal, Suite, open_file, seal_file,
+use super::seal_layers::{
+    HEADER, KEY, Refusal, golden, inside, open_with, seal_with, stream_of, with_inside,
 };
-
-use super::seal_xor::{HEADER, inside, layers, stream_of, with_inside};
-
-type Refusal = FileError<std::convert::Infallible>;
+use super::seal_xor::layers;
 
 pub(crate) const SUITES: [Suite; 4] =
     [Suite::LogisticResNet18, Suite::LogisticMobileNetV2, Suite::LorenzResNet18, Suite::LorenzMobileNetV2];
 
-const KEY: [u8; 32] = [0x42; 32];
 /// The network's id, then six numbers.
 const PARAMETERS: usize = 32 + 48;
 
@@ -26,26 +20,17 @@ pub(crate) fn suite_of(name: &str) -> Suite {
 }
 
 fn seal(suite: Suite, original: &[u8]) -> Result<Vec<u8>, Refusal> {
-    let mut out = Cursor::new(Vec::new());
-    let new_seal = |sop_class, sop_instance| {
-        let binding = Binding { suite, key_id: KeyId::new([9; 16]), sop_class, sop_instance };
-        Ok(NewSeal { binding, key: ContentKey::new(KEY), key_record: None })
-    };
-    seal_file(original, &mut out, &layers(), new_seal, |_| None)?;
-    Ok(out.into_inner())
+    seal_with(suite, &layers(), original)
 }
 
 /// Opens with no generator and no network at hand.
 fn open(sealed: &[u8]) -> Result<Vec<u8>, Refusal> {
-    let mut out = Vec::new();
-    open_file(sealed, &mut out, HeaderMode::Current, &Layers::none(), |_| Ok(ContentKey::new(KEY)))?;
-    Ok(out)
+    open_with(&Layers::none(), sealed)
 }
 
 /// A golden original: more than one block.
 fn original(suite: Suite) -> Vec<u8> {
-    let path = format!("testdata/seal/golden/v1-{suite}-slice.original");
-    fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+    golden(&format!("{suite}-slice"))
 }
 
 /// The parameters with the number at `at` replaced.
@@ -128,5 +113,33 @@ fn two_sealings_of_one_image_share_neither_parameters_nor_keystream() {
         let equal = one[PARAMETERS..].iter().zip(&other[PARAMETERS..]).filter(|(a, b)| a == b).count();
         // 1 byte in 256 is equal by chance.
         assert!(equal < one.len() / 150, "{suite}: {equal} of {} bytes are equal", one.len());
+    }
+}
+
+#[test]
+fn one_changed_bit_of_metadata_or_secret_changes_everything() {
+    let plain: Vec<u8> = (0..100_000_u32).map(|at| (at * 7 + at / 256) as u8).collect();
+    for suite in SUITES {
+        let turned = |secret: [u8; 32], metadata: &[u8]| {
+            let (_, mut layer) =
+                layers().to_seal(suite.inner().unwrap(), &LayerSeed::new(secret), metadata).unwrap();
+            let mut out = Vec::new();
+            layer.push(&plain, &mut out).unwrap();
+            layer.finish(&mut out).unwrap();
+            out
+        };
+        let (secret, metadata) = ([3; 32], b"20240131101500 1.2.826.0.1.3680043.10.1.1 CT01");
+        let (mut other_secret, mut other_metadata) = (secret, *metadata);
+        other_secret[31] ^= 1;
+        other_metadata[13] ^= 1;
+        let one = turned(secret, metadata);
+        assert!(one == turned(secret, metadata), "it follows from these alone");
+        for (what, other) in
+            [("secret", turned(other_secret, metadata)), ("metadata", turned(secret, &other_metadata))]
+        {
+            let equal = one.iter().zip(&other).filter(|(a, b)| a == b).count();
+            // 1 in 256 by chance: 391, give or take 20.
+            assert!((270..520).contains(&equal), "{suite}, {what}: {equal} of 100000 are equal");
+        }
     }
 }

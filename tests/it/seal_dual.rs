@@ -1,22 +1,12 @@
 //! The suite `dual`: it comes back, hangs on both keys and on the flipped bit, and says which dual key is missing.
 
-use std::fs;
-use std::io::Cursor;
-use std::path::Path;
-
-use aws_lc_rs::hkdf::{HKDF_SHA512, Prk};
 use proptest::prelude::*;
 use sealgate::cipher::{DualKey, DualKeyId, DualKeys, Kind, LayerSeed, Layers};
-use sealgate::seal::{
-    Binding, ContentKey, FileError, HeaderMode, KeyId, NewSeal, Suite, open_file, seal_file,
-};
+use sealgate::seal::Suite;
 
-use super::seal_xor::{self, binding, inside, stream_of, with_inside};
+use super::seal_layers::{KEY, Refusal, golden, inside, layer_seed, open_with, stream_of, with_inside};
+use super::{seal_layers, seal_xor};
 
-type Refusal = FileError<std::convert::Infallible>;
-
-const KEY: [u8; 32] = [0x42; 32];
-const HEADER: usize = 36;
 const PARAMETERS: usize = 81;
 
 /// The dual key of the golden files; testdata/seal/dual.py has it too. It is no secret.
@@ -40,37 +30,17 @@ fn dual(keys: DualKeys) -> Layers {
 }
 
 fn seal_with(layers: &Layers, original: &[u8]) -> Result<Vec<u8>, Refusal> {
-    let mut out = Cursor::new(Vec::new());
-    let new_seal = |sop_class, sop_instance| {
-        let binding = Binding { suite: Suite::Dual, key_id: KeyId::new([9; 16]), sop_class, sop_instance };
-        Ok(NewSeal { binding, key: ContentKey::new(KEY), key_record: None })
-    };
-    seal_file(original, &mut out, layers, new_seal, |_| None)?;
-    Ok(out.into_inner())
-}
-
-fn open_with(layers: &Layers, sealed: &[u8]) -> Result<Vec<u8>, Refusal> {
-    let mut out = Vec::new();
-    open_file(sealed, &mut out, HeaderMode::Current, layers, |_| Ok(ContentKey::new(KEY)))?;
-    Ok(out)
+    seal_layers::seal_with(Suite::Dual, layers, original)
 }
 
 /// An image of many squares.
 fn original() -> Vec<u8> {
-    let path = "testdata/seal/golden/v1-deepkeygen-xor-slice.original";
-    fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+    golden("deepkeygen-xor-slice")
 }
 
-/// The seed of the inner layer, by the formula of section 6.1.
+/// The seed of the inner layer.
 fn seed(sealed: &[u8], key: [u8; 32]) -> LayerSeed {
-    let (start, _) = stream_of(sealed);
-    let salt = &sealed[start + HEADER..start + HEADER + 24];
-    let context = binding(sealed).context();
-    let mut seed = [0; 32];
-    let info = [b"sealgate inner layer v1", salt, &context];
-    let prk = Prk::new_less_safe(HKDF_SHA512, &key);
-    prk.expand(&info, aws_lc_rs::hmac::HMAC_SHA256).unwrap().fill(&mut seed).unwrap();
-    LayerSeed::new(seed)
+    LayerSeed::new(layer_seed(sealed, key))
 }
 
 /// What these records are under the layer, with its parameters before it.
@@ -178,8 +148,7 @@ proptest! {
 
     #[test]
     fn one_changed_bit_under_the_seal_is_no_image(at in any::<prop::sample::Index>(), bit in 0..8) {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/seal/golden/v1-deepkeygen-fragments.original");
-        let original = fs::read(path).unwrap();
+        let original = golden("deepkeygen-fragments");
         let sealed = seal_with(&dual(keys()), &original).unwrap();
         let mut inner = inside(&sealed, KEY);
         let at = at.index(inner.len());

@@ -174,7 +174,7 @@ fn chaotic_originals() -> Vec<(String, &'static str, Vec<u8>)> {
 
 fn seal(original: &[u8], key: [u8; 32], suite: Suite, signer: Option<Signer>) -> Vec<u8> {
     let mut out = Cursor::new(Vec::new());
-    let new_seal = |sop_class, sop_instance| {
+    let new_seal = |sop_class, sop_instance, _| {
         let key_id = KeyId::new(random().unwrap());
         let binding = Binding { suite, key_id, sop_class, sop_instance };
         Ok::<_, std::convert::Infallible>(NewSeal { binding, key: ContentKey::new(key), key_record: None })

@@ -32,7 +32,7 @@ fn original() -> Vec<u8> {
 
 fn seal(signer: Option<Signer>) -> Vec<u8> {
     let mut out = Cursor::new(Vec::new());
-    let new_seal = |sop_class, sop_instance| {
+    let new_seal = |sop_class, sop_instance, _| {
         let binding =
             Binding { suite: Suite::DeepKeyGen, key_id: KeyId::new([9; 16]), sop_class, sop_instance };
         Ok::<_, std::convert::Infallible>(NewSeal { binding, key: ContentKey::new(KEY), key_record: None })
@@ -186,4 +186,47 @@ fn the_gateway_signs_when_it_is_told_to_and_its_key_has_a_name_elsewhere() {
     let taken = other.sealgate(&["keys", "signer", "--import", &at("public"), "--name", "north"]);
     assert!(taken.status.success(), "{taken:?}");
     assert!(inspected().contains("signed by north"), "{}", inspected());
+}
+
+#[test]
+fn where_signatures_are_asked_for_nothing_else_opens_and_inspect_says_so() {
+    let (site, other) = (Site::new(), Site::new());
+    for site in [&site, &other] {
+        assert!(site.sealgate(&["keys", "init"]).status.success());
+        assert!(site.sealgate(&["keys", "signer"]).status.success());
+    }
+    fs::write(site.path("in.dcm"), original()).unwrap();
+    let at = |name: &str| site.path(name).to_str().unwrap().to_owned();
+    let plain = fs::read_to_string(site.path("gateway.toml")).unwrap();
+    let run = |settings: &str, arguments: &[&str]| {
+        fs::write(site.path("gateway.toml"), plain.replacen("[keys]\n", &format!("[keys]\n{settings}"), 1))
+            .unwrap();
+        let output = site.sealgate(arguments);
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        (output.status.success(), said)
+    };
+    assert!(run("", &["seal", &at("in.dcm"), "--out", &at("unsigned")]).0);
+    assert!(run("sign = true\n", &["seal", &at("in.dcm"), "--out", &at("signed")]).0);
+    assert!(other.sealgate(&["keys", "signer", "--export", &at("public")]).status.success());
+    assert!(run("", &["keys", "signer", "--import", &at("public"), "--name", "north"]).0);
+    let strict = "require_signature = true\n";
+    let trusting = |name: &str| format!("{strict}signers = [{name:?}]\n");
+    for more in [&[][..], &["--frame", "1"]] {
+        let open = |settings: &str, what: &str| {
+            let (file, out) = (at(&format!("{what}/in.dcm")), at("opened"));
+            run(settings, &[&["open", "--force", &file, "--out", &out], more].concat())
+        };
+        assert!(open("", "unsigned").0);
+        let (opened, said) = open(strict, "unsigned");
+        assert!(!opened && said.contains("is not signed"), "{said}");
+        assert!(open(strict, "signed").0 && open(&trusting("signer-0001"), "signed").0);
+        let (opened, said) = open(&trusting("north"), "signed");
+        assert!(!opened && said.contains("none of those that"), "{said}");
+        let (opened, said) = open(&trusting("south"), "signed");
+        assert!(!opened && said.contains("no signing key has that name"), "{said}");
+    }
+    let inspected = |what: &str| run(strict, &["inspect", &at(&format!("{what}/in.dcm"))]).1;
+    let signed = inspected("signed");
+    assert!(signed.contains("signed by signer-0001") && !signed.contains("not opened here"), "{signed}");
+    assert!(inspected("unsigned").contains("is not opened here"), "{}", inspected("unsigned"));
 }

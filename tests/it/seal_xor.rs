@@ -1,21 +1,22 @@
 //! The suite `deepkeygen-xor`: it comes back, never uses a key image twice, and says which generator is missing.
 
-use std::fs;
-use std::io::Cursor;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use aws_lc_rs::hkdf::{HKDF_SHA512, Prk};
 use sealgate::cipher::Layers;
-use sealgate::dicom::Uid;
 use sealgate::keygen::{Choice, Config, Engine, Engines, Exact, GeneratorStore, KeyImage, Model, Seed};
-use sealgate::seal::{
-    Binding, ContentKey, FileError, HeaderMode, KeyId, NewSeal, StreamError, StreamOpener, StreamSealer,
-    Suite, open_file, seal_file,
+use sealgate::seal::Suite;
+
+use super::seal_layers::{
+    HEADER, KEY, golden, inside, layer_seed, open_with, seal_with, stream_of, with_inside,
 };
 
-/// What `open` says where it does not open.
-type Refusal = FileError<std::convert::Infallible>;
+const SUITE: Suite = Suite::DeepKeyGenXor;
+
+/// An image of more than one key image.
+fn original() -> Vec<u8> {
+    golden("deepkeygen-xor-slice")
+}
 
 fn model() -> Model {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/keygen/untrained-lite.sgg");
@@ -38,96 +39,6 @@ pub(crate) fn layers() -> Layers {
             Layers::new(engines)
         })
         .clone()
-}
-
-const KEY: [u8; 32] = [0x42; 32];
-pub(crate) const HEADER: usize = 36;
-
-fn seal_with(layers: &Layers, original: &[u8]) -> Result<Vec<u8>, Refusal> {
-    let mut out = Cursor::new(Vec::new());
-    let new_seal = |sop_class, sop_instance| {
-        let binding =
-            Binding { suite: Suite::DeepKeyGenXor, key_id: KeyId::new([9; 16]), sop_class, sop_instance };
-        Ok(NewSeal { binding, key: ContentKey::new(KEY), key_record: None })
-    };
-    seal_file(original, &mut out, layers, new_seal, |_| None)?;
-    Ok(out.into_inner())
-}
-
-fn open_with(layers: &Layers, sealed: &[u8]) -> Result<Vec<u8>, Refusal> {
-    let mut out = Vec::new();
-    open_file(sealed, &mut out, HeaderMode::Current, layers, |_| Ok(ContentKey::new(KEY)))?;
-    Ok(out)
-}
-
-/// An image of more than one key image.
-fn original() -> Vec<u8> {
-    let path = "testdata/seal/golden/v1-deepkeygen-xor-slice.original";
-    fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
-}
-
-/// Where the fixed header of a sealed file stands, and where its stream ends.
-pub(crate) fn stream_of(sealed: &[u8]) -> (usize, usize) {
-    let start = sealed.windows(8).position(|window| window == b"\x93SGATE\r\0").unwrap();
-    let length = u64::from_be_bytes(sealed[start + 28..start + HEADER].try_into().unwrap());
-    (start, start + HEADER + usize::try_from(length).unwrap())
-}
-
-/// The binding of a golden file.
-pub(crate) fn binding(sealed: &[u8]) -> Binding {
-    let (start, _) = stream_of(sealed);
-    Binding {
-        suite: Suite::from_id(u16::from_be_bytes([sealed[start + 10], sealed[start + 11]])).unwrap(),
-        key_id: KeyId::new(sealed[start + 12..start + 28].try_into().unwrap()),
-        sop_class: Uid::parse("1.2.840.10008.5.1.4.1.1.7").unwrap(),
-        sop_instance: Uid::parse("2.25.1234567890").unwrap(),
-    }
-}
-
-/// What the standard seal holds: parameters, then the records under the inner layer.
-pub(crate) fn inside(sealed: &[u8], key: [u8; 32]) -> Vec<u8> {
-    let (start, end) = stream_of(sealed);
-    let mut opener = StreamOpener::new(ContentKey::new(key), binding(sealed).context());
-    let mut plain = Vec::new();
-    let mut out = |bytes: &[u8]| {
-        plain.extend_from_slice(bytes);
-        Ok::<_, StreamError>(())
-    };
-    opener.push(&sealed[start + HEADER..end], &mut out).unwrap();
-    opener.finish(&mut out).unwrap();
-    plain
-}
-
-/// The same sealed file with something else inside, sealed well and under the same salt.
-pub(crate) fn with_inside(sealed: &[u8], key: [u8; 32], inside: &[u8]) -> Vec<u8> {
-    let (start, end) = stream_of(sealed);
-    let salt = sealed[start + HEADER..start + HEADER + 24].try_into().unwrap();
-    let (mut stream, prefix) = StreamSealer::new(&ContentKey::new(key), salt, &binding(sealed).context());
-    let mut out = prefix.to_vec();
-    let mut push = |bytes: &[u8]| {
-        out.extend_from_slice(bytes);
-        Ok::<_, StreamError>(())
-    };
-    stream.push(inside, &mut push).unwrap();
-    stream.finish(&mut push).unwrap();
-    let mut file = sealed.to_vec();
-    file[start + HEADER..end].fill(0);
-    file[start + HEADER..start + HEADER + out.len()].copy_from_slice(&out);
-    file[start + 28..start + HEADER].copy_from_slice(&(out.len() as u64).to_be_bytes());
-    file
-}
-
-/// The seed of the inner layer of a sealed file, by the formula of section 6.1.
-pub(crate) fn layer_seed(sealed: &[u8], key: [u8; 32]) -> [u8; 32] {
-    let (start, _) = stream_of(sealed);
-    let salt = &sealed[start + HEADER..start + HEADER + 24];
-    let context = binding(sealed).context();
-    let mut seed = [0; 32];
-    let prk = Prk::new_less_safe(HKDF_SHA512, &key);
-    let info = [b"sealgate inner layer v1", salt, &context];
-    // 32 bytes of output, which is what a key of HMAC-SHA-256 happens to have.
-    prk.expand(&info, aws_lc_rs::hmac::HMAC_SHA256).unwrap().fill(&mut seed).unwrap();
-    seed
 }
 
 /// Key image `number` of a sealed file.
@@ -172,13 +83,13 @@ pub(crate) fn faults(good: &[u8], key: [u8; 32]) -> Vec<(String, Vec<u8>)> {
 fn an_image_comes_back_bit_for_bit() {
     let (layers, original) = (layers(), original());
     assert!(original.len() > KeyImage::LENGTH, "it takes more than one key image");
-    let sealed = seal_with(&layers, &original).unwrap();
+    let sealed = seal_with(SUITE, &layers, &original).unwrap();
     assert!(open_with(&layers, &sealed).unwrap() == original);
 }
 
 #[test]
 fn what_the_seal_holds_is_the_records_under_the_key_images() {
-    let sealed = seal_with(&layers(), &original()).unwrap();
+    let sealed = seal_with(SUITE, &layers(), &original()).unwrap();
     let inner = inside(&sealed, KEY);
     assert_eq!(inner[..32], *model().id().as_bytes());
     let first = xor(&inner[32..32 + KeyImage::LENGTH], &key_image(&sealed, KEY, 0));
@@ -193,7 +104,8 @@ fn what_the_seal_holds_is_the_records_under_the_key_images() {
 #[test]
 fn two_sealings_under_one_content_key_share_no_keystream() {
     let (layers, original) = (layers(), original());
-    let [one, other] = [(); 2].map(|()| inside(&seal_with(&layers, &original).unwrap(), KEY)[32..].to_vec());
+    let [one, other] =
+        [(); 2].map(|()| inside(&seal_with(SUITE, &layers, &original).unwrap(), KEY)[32..].to_vec());
     assert_eq!(one.len(), other.len());
     let equal = one.iter().zip(&other).filter(|(a, b)| a == b).count();
     // 1 byte in 256 is equal by chance.
@@ -202,7 +114,7 @@ fn two_sealings_under_one_content_key_share_no_keystream() {
 
 #[test]
 fn without_its_generator_an_instance_does_not_open_and_says_which() {
-    let sealed = seal_with(&layers(), &original()).unwrap();
+    let sealed = seal_with(SUITE, &layers(), &original()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let config = Config { folder: folder.path().into(), ..Config::default() };
     let without = Layers::new(Arc::new(Engines::new(&config)));
@@ -213,6 +125,6 @@ fn without_its_generator_an_instance_does_not_open_and_says_which() {
     assert!(open_with(&without, &sealed).unwrap() == original());
     let said = open_with(&Layers::none(), &sealed).unwrap_err().to_string();
     assert!(said.contains("generators are not at hand"), "{said}");
-    let said = seal_with(&Layers::none(), &original()).unwrap_err().to_string();
+    let said = seal_with(SUITE, &Layers::none(), &original()).unwrap_err().to_string();
     assert!(said.contains("generators are not at hand"), "{said}");
 }

@@ -12,6 +12,7 @@ schema = etree.RelaxNG(etree.parse(sys.argv[1]))
 # Event ID: its action codes, the roles that have to take part, the kinds of object that it has to have.
 TABLES = {
     "110100": ("E", {"110150"}, set()),
+    "110101": ("R", set(), {"12"}),
     "110102": ("E", {"110152", "110153"}, {"110180", "2"}),
     "110104": ("CRUE", {"110152", "110153"}, {"110180", "2"}),
     "110112": ("E", {"110152", "110153"}, {"110181"}),

@@ -4,7 +4,7 @@ use zeroize::Zeroizing;
 
 use super::orbit::{SIDE, Sequences};
 use super::parameters::Parameters;
-use crate::cipher::{CipherError, Layer, LayerSeed};
+use crate::cipher::{CipherError, Layer, LayerSeed, Unit, Units};
 
 /// Bytes of a block. The last one of a stream has what is left.
 pub(crate) const BLOCK_BYTES: usize = SIDE * SIDE;
@@ -86,6 +86,15 @@ impl Layer for Chaos {
             self.turn(out);
         }
         Ok(())
+    }
+}
+
+impl Units for Chaos {
+    fn open(&mut self, number: u64, _: &[u8], unit: Unit<'_>, out: &mut Vec<u8>) -> Result<(), CipherError> {
+        self.held.clear();
+        self.next = number;
+        self.push(unit.bytes(), out)?;
+        self.finish(out)
     }
 }
 

@@ -100,6 +100,11 @@ impl Cbc {
         Self { tables, last, keys, chain: load(vector) }
     }
 
+    /// Goes on as if this had been the cipher block before.
+    pub(super) fn go_on_from(&mut self, block: &[u8; BLOCK]) {
+        self.chain = load(block);
+    }
+
     /// Encrypts whole blocks where they stand.
     pub(super) fn encrypt(&mut self, bytes: &mut [u8]) {
         let mut chain = self.chain;

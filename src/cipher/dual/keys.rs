@@ -159,6 +159,8 @@ fn pad(agreed: &[u8], before: &[u8]) -> u8 {
 #[derive(Debug, Clone, Default)]
 pub struct DualKeys {
     keys: Vec<DualKey>,
+    /// Those that other sites handed over: they open, and never seal.
+    others: Vec<DualKey>,
     shut: Vec<(DualKeyId, String)>,
 }
 
@@ -166,6 +168,11 @@ impl DualKeys {
     /// Takes in the site's newest key so far.
     pub fn add(&mut self, key: DualKey) {
         self.keys.push(key);
+    }
+
+    /// Takes in one that another site handed over.
+    pub fn add_of_another_site(&mut self, key: DualKey) {
+        self.others.push(key);
     }
 
     /// Takes note of one that is there and does not open; `reason` says why.
@@ -183,7 +190,7 @@ impl DualKeys {
     }
 
     fn of(&self, id: DualKeyId) -> Result<&DualKey, CipherError> {
-        if let Some(key) = self.keys.iter().find(|key| key.id == id) {
+        if let Some(key) = self.keys.iter().chain(&self.others).find(|key| key.id == id) {
             return Ok(key);
         }
         match self.shut.iter().find(|(shut, _)| *shut == id) {

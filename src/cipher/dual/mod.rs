@@ -14,12 +14,16 @@ pub(super) use self::keys::PARAMETER_BYTES;
 pub use self::keys::{DualKey, DualKeyId, DualKeys};
 use self::scramble::{SQUARE, Structure};
 use super::error::CipherError;
-use super::layer::{Layer, LayerSeed};
+use super::layer::{Layer, LayerSeed, Unit, Units};
 
 const STREAM: &[u8] = b"sealgate dual v1 stream";
 const SQUARE_LABEL: &[u8] = b"sealgate dual v1 square";
 /// ISO/IEC 7816-4: what follows the last byte; zeros follow up to the end of the block.
 const PAD: u8 = 0x80;
+/// Bytes of a unit that opens by itself.
+pub(super) const UNIT_BYTES: usize = SQUARE;
+/// And of what stands before it, the cipher block that CBC goes on from.
+pub(super) const LEAD_BYTES: usize = BLOCK;
 /// Round keys, initialisation vector, key of the structure, key of the squares.
 const DERIVED_BYTES: usize = ROUND_KEY_BYTES + BLOCK + 32 + 32;
 
@@ -28,6 +32,8 @@ struct Stream {
     cbc: Cbc,
     structure: Structure,
     squares: Prk,
+    /// What the chain begins with.
+    vector: Zeroizing<[u8; BLOCK]>,
     /// The number of the next square.
     next: u64,
     /// What of the square in hand has come; erased when dropped.
@@ -46,6 +52,7 @@ impl Stream {
         Ok(Self {
             cbc: Cbc::new(direction, &structure.boxes, round_keys, vector),
             structure,
+            vector: Zeroizing::new(*vector),
             squares: Prk::new_less_safe(HKDF_SHA512, squares),
             next: 0,
             // Neither may grow: what it would leave behind is not erased.
@@ -159,6 +166,33 @@ impl Layer for DualOpener {
                 Ok(())
             }
             _ => Err(CipherError::DualEnd),
+        }
+    }
+}
+
+impl Units for DualOpener {
+    fn open(
+        &mut self,
+        number: u64,
+        before: &[u8],
+        unit: Unit<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), CipherError> {
+        let stream = &mut self.0;
+        let chain = match before.last_chunk() {
+            Some(block) if number > 0 => *block,
+            _ => *stream.vector,
+        };
+        stream.cbc.go_on_from(&chain);
+        stream.next = number;
+        stream.buffer.clear();
+        stream.fill(unit.bytes());
+        match unit {
+            Unit::Last(_) => self.finish(out),
+            Unit::Whole(_) => {
+                out.extend_from_slice(stream.open());
+                Ok(())
+            }
         }
     }
 }

@@ -115,6 +115,20 @@ impl Raster {
         self.samples.iter().flat_map(|sample| sample.to_le_bytes()).collect()
     }
 
+    /// The same picture in 8 bits, its darkest value black and its brightest white: what the papers' images are. One that
+    /// has 8 bits stays as it is.
+    #[must_use]
+    pub fn to_eight_bits(&self) -> Self {
+        if self.bits == 8 {
+            return self.clone();
+        }
+        let (low, high) =
+            self.samples.iter().fold((u16::MAX, 0), |(low, high), s| (low.min(*s), high.max(*s)));
+        let span = u32::from(high - low).max(1);
+        let samples = self.samples.iter().map(|s| ((u32::from(s - low) * 255 + span / 2) / span) as u16);
+        Self { bits: 8, samples: samples.collect(), ..*self }
+    }
+
     /// The shape in words.
     #[must_use]
     pub fn shape(&self) -> String {
@@ -164,6 +178,16 @@ mod tests {
         let words = Raster::from_words(2, 1, 1, &[1, 2, 3, 4]).unwrap();
         assert_eq!((words.samples(), words.to_bytes()), (&[0x0201, 0x0403][..], vec![1, 2, 3, 4]));
         assert_eq!(Raster::from_bytes(3, 1, 1, &[7, 8, 9]).unwrap().to_bytes(), [7, 8, 9]);
+    }
+
+    #[test]
+    fn eight_bits_reach_from_black_to_white() {
+        let deep = Raster::new(4, 1, 1, 16, vec![1_000, 1_500, 2_000, 3_000]).unwrap();
+        assert_eq!(deep.to_eight_bits().samples(), [0, 64, 128, 255]);
+        let flat = Raster::new(2, 1, 1, 12, vec![9, 9]).unwrap();
+        assert_eq!(flat.to_eight_bits().samples(), [0, 0]);
+        let grey = Raster::from_bytes(2, 1, 1, &[7, 9]).unwrap();
+        assert_eq!(grey.to_eight_bits(), grey);
     }
 
     #[test]

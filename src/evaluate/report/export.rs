@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Block, Cell, Kind, Report, Row, Table};
 
-/// Everything but the drawings, nested as in the page.
+/// Everything but the drawings and the times, nested as in the page.
 #[must_use]
 pub fn to_json(report: &Report) -> Value {
     let sections: Vec<Value> = report
@@ -37,15 +37,26 @@ pub fn to_json(report: &Report) -> Value {
     json!({ "title": report.title, "facts": facts, "verdicts": verdicts, "sections": sections })
 }
 
-/// Every number on a line of its own: table, row, whose it is, column, value.
+/// Every number on a line of its own: table, row, whose it is, column, value. Times are left out, so that the same seed
+/// gives the same file.
 #[must_use]
 pub fn to_csv(report: &Report) -> String {
+    lines(report, |cell| !matches!(cell, Cell::Empty | Cell::Time(..)))
+}
+
+/// The times that were taken, in the same form.
+#[must_use]
+pub fn to_times(report: &Report) -> String {
+    lines(report, |cell| matches!(cell, Cell::Time(..)))
+}
+
+fn lines(report: &Report, wanted: fn(&Cell) -> bool) -> String {
     let mut csv = "table,row,kind,column,value\n".to_owned();
     let tables = report.sections.iter().flat_map(|section| &section.blocks).filter_map(table_of);
     for table in tables {
         for row in &table.rows {
             for (column, cell) in table.columns.iter().skip(1).zip(&row.cells) {
-                if *cell == Cell::Empty {
+                if !wanted(cell) {
                     continue;
                 }
                 let fields = [&table.id, &row.name, kind(row), column, &plain(cell)].map(quoted);
@@ -83,13 +94,13 @@ fn cell_json(cell: &Cell) -> Value {
         Cell::Number(value, _) => json!(value.to_string()),
         Cell::Text(text) => json!(text),
         Cell::Check(holds, text) => json!({ "holds": holds, "text": text }),
-        Cell::Empty => Value::Null,
+        Cell::Empty | Cell::Time(..) => Value::Null,
     }
 }
 
 fn plain(cell: &Cell) -> String {
     match cell {
-        Cell::Number(value, _) => value.to_string(),
+        Cell::Number(value, _) | Cell::Time(value, _) => value.to_string(),
         other => other.text(),
     }
 }
@@ -118,14 +129,23 @@ mod tests {
     use crate::evaluate::report::Section;
 
     fn report() -> Report {
-        let mut table = Table::new("entropy", "Entropy", &["Image", "plain", "cipher"]);
-        table.row(Kind::Measured, "a, \"b\"", vec![Cell::Number(7.5, 2), Cell::Number(f64::INFINITY, 2)]);
-        table.row(Kind::Published, "=SUM(A1)", vec![Cell::Empty, Cell::Check(false, "no".to_owned())]);
+        let mut table = Table::new("entropy", "Entropy", &["Image", "plain", "cipher", "seconds"]);
+        table.row(
+            Kind::Measured,
+            "a, \"b\"",
+            vec![Cell::Number(7.5, 2), Cell::Number(f64::INFINITY, 2), Cell::Time(0.25, 2)],
+        );
+        table.row(
+            Kind::Published,
+            "=SUM(A1)",
+            vec![Cell::Empty, Cell::Check(false, "no".to_owned()), Cell::Empty],
+        );
         let blocks = vec![Block::Table(table)];
         let (shows, shows_not) = (String::new(), String::new());
         Report {
             title: "T".to_owned(),
             facts: vec![("seed".to_owned(), "1".to_owned())],
+            circumstances: vec![("made on".to_owned(), "a day".to_owned())],
             verdicts: Vec::new(),
             sections: vec![Section { id: "s", title: "S", shows, shows_not, blocks }],
         }
@@ -140,6 +160,16 @@ mod tests {
              entropy,\"a, \"\"b\"\"\",measured,cipher,inf\n\
              entropy,\"'=SUM(A1)\",published,cipher,no\n"
         );
+    }
+
+    #[test]
+    fn what_no_second_run_has_again_stands_in_a_file_of_its_own() {
+        assert_eq!(
+            to_times(&report()),
+            "table,row,kind,column,value\nentropy,\"a, \"\"b\"\"\",measured,seconds,0.25\n"
+        );
+        let json = to_json(&report()).to_string();
+        assert!(!json.contains("a day") && !json.contains("0.25"), "{json}");
     }
 
     #[test]

@@ -44,7 +44,7 @@ macro_rules! put {
 
 fn facts(page: &mut String, report: &Report) {
     page.push_str("<dl class=\"facts\">\n");
-    for (name, value) in &report.facts {
+    for (name, value) in report.facts.iter().chain(&report.circumstances) {
         put!(page, "<div><dt>{}</dt><dd>{}</dd></div>\n", escape(name), escape(value));
     }
     page.push_str("</dl>\n");
@@ -154,7 +154,7 @@ fn is_words(content: &Table, column: usize) -> bool {
 
 fn cell_class(cell: &Cell, words: bool) -> &'static str {
     match cell {
-        Cell::Number(..) | Cell::Empty => "",
+        Cell::Number(..) | Cell::Time(..) | Cell::Empty => "",
         Cell::Text(_) if words => " class=\"text\"",
         Cell::Text(_) => " class=\"aside\"",
         Cell::Check(true, _) => " class=\"yes\"",
@@ -174,6 +174,7 @@ mod tests {
         to_html(&Report {
             title: name.to_owned(),
             facts: vec![(name.to_owned(), name.to_owned())],
+            circumstances: vec![(name.to_owned(), name.to_owned())],
             verdicts: vec![Verdict {
                 subject: name.to_owned(),
                 role: Role::Ours,

@@ -6,8 +6,8 @@ mod html;
 mod picture;
 mod svg;
 
-pub use build::{Generator, Named, Open, Options, Role, Step, Suite, Transform, build};
-pub use export::{to_csv, to_json};
+pub use build::{Generator, Inputs, Named, Open, Options, Role, Step, Suite, Transform, build};
+pub use export::{to_csv, to_json, to_times};
 pub use html::to_html;
 
 use super::finding::Finding;
@@ -19,6 +19,8 @@ pub struct Report {
     pub title: String,
     /// What it was made from, one remark each: inputs, seed, sizes.
     pub facts: Vec<(String, String)>,
+    /// When and where: what another run has otherwise, so it stands on the page alone.
+    pub circumstances: Vec<(String, String)>,
     /// One for each generator and suite.
     pub verdicts: Vec<Verdict>,
     /// The body.
@@ -123,6 +125,9 @@ pub enum Kind {
 pub enum Cell {
     /// A number, and how many digits of it mean something.
     Number(f64, usize),
+    /// A time that was taken, in seconds or milliseconds, and its digits. Times are never the same twice, so they stand
+    /// in a file of their own.
+    Time(f64, usize),
     /// Words.
     Text(String),
     /// Whether it is as it should be, with the reason.
@@ -142,6 +147,7 @@ impl Cell {
     #[must_use]
     pub fn text(&self) -> String {
         match self {
+            Self::Time(value, digits) => Self::Number(*value, *digits).text(),
             Self::Number(value, _) if value.is_infinite() => "\u{221e}".to_owned(),
             // Too small for its digits: 0.0000 would read as nothing.
             Self::Number(value, digits)
@@ -161,7 +167,7 @@ impl Table {
     /// An empty table.
     #[must_use]
     pub fn new(id: impl Into<String>, caption: impl Into<String>, columns: &[&str]) -> Self {
-        let columns = columns.iter().map(|column| (*column).to_owned()).collect();
+        let columns = unambiguous(columns);
         Self { id: id.into(), caption: caption.into(), columns, rows: Vec::new() }
     }
 
@@ -172,9 +178,31 @@ impl Table {
     }
 }
 
+/// Headings, each of them once: one that comes again is told by the group of the heading before it, "keys: NPCR", "UACI".
+/// The numbers in JSON are found by their heading.
+fn unambiguous<'a>(columns: &[&'a str]) -> Vec<String> {
+    let mut group = "";
+    let name = |column: &&'a str| {
+        if let Some((before, _)) = column.split_once(": ") {
+            group = before;
+        } else if columns.iter().filter(|other| *other == column).count() > 1 && !group.is_empty() {
+            return format!("{group}: {column}");
+        }
+        (*column).to_owned()
+    };
+    columns.iter().map(name).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_heading_that_comes_again_is_told_by_its_group() {
+        let table = Table::new("t", "", &["Suite", "one: NPCR", "UACI", "other: NPCR", "UACI", "shape"]);
+        let all = ["Suite", "one: NPCR", "one: UACI", "other: NPCR", "other: UACI", "shape"];
+        assert_eq!(table.columns, all);
+    }
 
     #[test]
     fn numbers_read_well_whatever_their_size() {

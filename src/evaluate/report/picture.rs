@@ -12,7 +12,12 @@ const EDGE_MAX: usize = 256;
 
 /// An image element that holds the picture itself, made smaller by leaving out pixels.
 pub(super) fn element(image: &Raster, label: &str) -> String {
-    let step = image.width().max(image.height()).div_ceil(EDGE_MAX).max(1);
+    within(image, label, EDGE_MAX)
+}
+
+/// The same with no more than `edge` pixels on a side.
+pub(super) fn within(image: &Raster, label: &str, edge: usize) -> String {
+    let step = image.width().max(image.height()).div_ceil(edge.max(1)).max(1);
     let (width, height) = (image.width() / step, image.height() / step);
     if width == 0 || height == 0 {
         return String::new();
@@ -22,6 +27,24 @@ pub(super) fn element(image: &Raster, label: &str) -> String {
         super::svg::escape(label),
         base64(&png(image, step, width, height))
     )
+}
+
+/// Grey pictures of one size side by side and below each other, a white line between them.
+pub(super) fn mosaic(rows: &[Vec<Raster>]) -> Option<Raster> {
+    const GAP: usize = 4;
+    let first = rows.first()?.first()?;
+    let (width, height) = (first.width() + GAP, first.height() + GAP);
+    let across = rows.iter().map(Vec::len).max()?;
+    let mut samples = vec![255_u16; across * width * rows.len() * height];
+    for (down, row) in rows.iter().enumerate() {
+        for (right, tile) in row.iter().enumerate() {
+            for (y, line) in tile.samples().chunks_exact(first.width()).enumerate() {
+                let at = (down * height + y) * across * width + right * width;
+                samples[at..at + line.len()].copy_from_slice(line);
+            }
+        }
+    }
+    Raster::new(across * width, rows.len() * height, 1, 8, samples).ok()
 }
 
 /// An 8-bit PNG, grey or colour.
@@ -88,6 +111,16 @@ mod tests {
         {
             assert_eq!(base64(bytes.as_bytes()), text);
         }
+    }
+
+    #[test]
+    fn a_mosaic_keeps_its_tiles_apart() {
+        let tile = |value| Raster::from_bytes(2, 1, 1, &[value; 2]).unwrap();
+        let mosaic = mosaic(&[vec![tile(1), tile(2)], vec![tile(3), tile(4)]]).unwrap();
+        assert_eq!((mosaic.width(), mosaic.height()), (12, 10));
+        assert_eq!([mosaic.samples()[0], mosaic.samples()[2], mosaic.samples()[6]], [1, 255, 2]);
+        assert_eq!([mosaic.samples()[60], mosaic.samples()[67]], [3, 4]);
+        assert_eq!(super::mosaic(&[]), None);
     }
 
     #[test]

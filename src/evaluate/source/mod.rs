@@ -3,6 +3,7 @@
 //! For comparison only. Nothing in the gateway takes a key from here.
 
 mod chaotic;
+mod rsa;
 mod standard;
 mod weak;
 
@@ -33,6 +34,8 @@ pub enum Comparison {
     MersenneTwister,
     /// RC4 with a 256-bit key.
     Rc4,
+    /// Powers modulo a product of two primes, one after the other.
+    Rsa,
     /// AES-256 in counter mode.
     AesCtr,
     /// The operating system.
@@ -47,8 +50,15 @@ pub enum Comparison {
 
 impl Comparison {
     /// Those that the papers compare with, and the two that they left out.
-    pub const HONEST: [Self; 6] =
-        [Self::Chaotic, Self::Lcg, Self::MersenneTwister, Self::Rc4, Self::AesCtr, Self::OperatingSystem];
+    pub const HONEST: [Self; 7] = [
+        Self::Chaotic,
+        Self::Lcg,
+        Self::MersenneTwister,
+        Self::Rc4,
+        Self::Rsa,
+        Self::AesCtr,
+        Self::OperatingSystem,
+    ];
 
     /// Those that a report has to catch.
     pub const WEAK: [Self; 3] = [Self::Constant, Self::Repeated, Self::LowEntropy];
@@ -61,6 +71,7 @@ impl Comparison {
             Self::Lcg => "LCG",
             Self::MersenneTwister => "Mersenne Twister",
             Self::Rc4 => "RC4",
+            Self::Rsa => "RSA-2048, powers",
             Self::AesCtr => "AES-256-CTR",
             Self::OperatingSystem => "Operating system",
             Self::Constant => "Weak: constant key",
@@ -78,6 +89,8 @@ impl Comparison {
             Self::Lcg => 31.0,
             // 19937 bits of state, given away by 624 outputs; a seed as here has 32.
             Self::MersenneTwister => 32.0,
+            // Whoever has seen one block has all that follow; before that, the state.
+            Self::Rsa => 2047.0,
             Self::Rc4 | Self::AesCtr | Self::OperatingSystem | Self::Repeated => 256.0,
             Self::Constant | Self::LowEntropy => 8.0,
         }
@@ -92,6 +105,7 @@ impl Comparison {
             Self::Lcg => Box::new(standard::Lcg::new(seeded.next_u64() as u32)),
             Self::MersenneTwister => Box::new(standard::MersenneTwister::new(seeded.next_u64() as u32)),
             Self::Rc4 => Box::new(standard::Rc4::new(&key(&mut seeded))),
+            Self::Rsa => Box::new(rsa::Rsa::new(&mut seeded)),
             Self::AesCtr => Box::new(standard::AesCtr::new(&key(&mut seeded))),
             Self::OperatingSystem => Box::new(standard::OperatingSystem),
             Self::Constant => Box::new(weak::Constant::new(seeded.next_u64() as u8)),

@@ -41,6 +41,8 @@ pub struct Estimate {
 /// All estimates of one source.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MinEntropy {
+    /// Bytes that were looked at.
+    pub sample: usize,
     /// The ten estimators, in the document's order.
     pub estimates: Vec<Estimate>,
     /// Bits of entropy for each byte: the lowest of them, section 3.1.3.
@@ -88,7 +90,7 @@ pub fn min_entropy(bytes: &[u8]) -> Result<MinEntropy, EvaluateError> {
     }
     let per_byte =
         estimates.iter().flat_map(|e| [Some(e.from_bits), e.from_bytes]).flatten().fold(8.0, f64::min);
-    Ok(MinEntropy { estimates, per_byte })
+    Ok(MinEntropy { sample: bytes.len(), estimates, per_byte })
 }
 
 /// The upper end of the confidence interval of a share that was seen among `n`.

@@ -18,7 +18,7 @@ use crate::flow::ticket::{Protection, Ticket};
 use crate::flow::waiting::Settled;
 use crate::policy::Destination;
 use crate::scu::{Answer, Failure, Instance, Meaning, Source};
-use crate::seal::random;
+use crate::seal::{Peek, random};
 use crate::spool::{Content, EntryId, Job, SpoolError};
 
 /// How often a destination has refused which instance since the start. Failures of the way to it do not count.
@@ -71,8 +71,8 @@ pub(super) async fn deliver(gateway: &Gateway, destination: &Destination, job: J
         Err(_) => Settled::Failed,
     };
     let verdict = match sent {
-        Ok((answer, ticket)) => {
-            gateway.trail.moved(|| forwarded(destination, ticket));
+        Ok((answer, ticket, patient)) => {
+            gateway.trail.moved(|| forwarded(destination, ticket, patient));
             gateway.ways.change(name, Way::worked);
             refusals.forget(entry);
             let done = job.done(now_unix_millis());
@@ -93,7 +93,7 @@ pub(super) async fn deliver(gateway: &Gateway, destination: &Destination, job: J
 }
 
 /// An instance that a destination has now, as the audit trail has it.
-fn forwarded(destination: &Destination, ticket: Ticket) -> Transfer {
+fn forwarded(destination: &Destination, ticket: Ticket, patient: Option<String>) -> Transfer {
     let address = &destination.address;
     Transfer {
         kind: Kind::Forwarded,
@@ -101,8 +101,7 @@ fn forwarded(destination: &Destination, ticket: Ticket) -> Transfer {
         destination: Party::named(&destination.name).titled(address.title.as_str()).at(&address.host),
         requestor: None,
         study: ticket.study,
-        // The spool does not know it.
-        patient: None,
+        patient,
         instances: vec![audit::Instance { class: ticket.sop_class, uid: ticket.sop_instance, key_id: None }],
         sealed: ticket.seal != Protection::Clear,
         grant: None,
@@ -162,12 +161,12 @@ fn put_off(
     job.later(now.saturating_add(wait), &why, now)
 }
 
-/// The answer of a destination that has the instance now.
+/// The answer of a destination that has the instance now, and the patient that it says it is of.
 async fn send(
     gateway: &Gateway,
     destination: &Destination,
     job: &Job,
-) -> Result<(Answer, Ticket), Undelivered> {
+) -> Result<(Answer, Ticket, Option<String>), Undelivered> {
     let content = job.open().map_err(|problem| match problem {
         problem @ SpoolError::Disk { .. } => Undelivered::Unread(problem.to_string()),
         problem => Undelivered::Damaged(problem.to_string()),
@@ -181,11 +180,14 @@ async fn send(
         .ok_or_else(|| damaged("the gateway has no AE title of its own".into()))?;
     let mut instance = Instance::new(ticket.sop_class.clone(), ticket.sop_instance.clone(), syntax);
     instance.length = Some(content.len());
-    match gateway.pool.store(&target, &instance, &mut FromSpool(content)).await {
-        Ok(answer) => Ok((answer, ticket)),
+    let peek = gateway.trail.is_on().then(|| Peek::up_to_study(syntax.encoding));
+    let mut source = FromSpool { content, peek, patient: None };
+    let stored = gateway.pool.store(&target, &instance, &mut source).await;
+    match stored {
+        Ok(answer) => Ok((answer, ticket, source.patient)),
         // It has the instance: from an earlier try whose answer was lost, or in an earlier version that it keeps.
         Err(Failure::Status(answer)) if answer.status == Status::DUPLICATE_SOP_INSTANCE => {
-            Ok((*answer, ticket))
+            Ok((*answer, ticket, source.patient))
         }
         Err(failure) => Err(Undelivered::of(failure)),
     }
@@ -207,12 +209,25 @@ impl Undelivered {
     }
 }
 
-/// The content of an entry as the data set of a message.
-struct FromSpool(Content);
+/// The content of an entry as the data set of a message, looked at on its way: the spool itself keeps nothing of the patient.
+struct FromSpool {
+    content: Content,
+    /// Until the patient is known.
+    peek: Option<Peek>,
+    patient: Option<String>,
+}
 
 impl Source for FromSpool {
     async fn next(&mut self) -> io::Result<Option<Bytes>> {
-        let block = self.0.next_block().map_err(|problem: SpoolError| io::Error::other(problem))?;
+        let block = self.content.next_block().map_err(|problem: SpoolError| io::Error::other(problem))?;
+        if let Some(peek) = &mut self.peek {
+            // What it cannot read is the destination's to refuse.
+            let looks_on = peek.push(block).unwrap_or(false) && !block.is_empty();
+            self.patient = peek.found.patient.take().or(self.patient.take());
+            if !looks_on {
+                self.peek = None;
+            }
+        }
         Ok((!block.is_empty()).then(|| Bytes::copy_from_slice(block)))
     }
 }

@@ -15,6 +15,7 @@ pub(super) const STUDY: Tag = Tag(0x0020, 0x000D);
 const SERIES: Tag = Tag(0x0020, 0x000E);
 const SOP_INSTANCE: Tag = Tag(0x0008, 0x0018);
 const SOP_CLASS: Tag = Tag(0x0008, 0x0016);
+const PATIENT_ID: Tag = Tag(0x0010, 0x0020);
 const STUDY_DATE: Tag = Tag(0x0008, 0x0020);
 const INSTANCES: Tag = Tag(0x0020, 0x1208);
 /// Matches that are taken of one query; an archive that has more is asked by dates.
@@ -56,6 +57,36 @@ pub(super) async fn studies(
         .collect();
     found.sort_by(|a, b| a.study.cmp(&b.study));
     found.dedup_by(|a, b| a.study == b.study);
+    Ok(found)
+}
+
+/// The studies that an archive has under this Patient ID, and under no other that it takes for the same.
+pub async fn studies_of_patient(
+    pool: &Pool,
+    from: &Destination,
+    patient: &str,
+) -> Result<Vec<Uid>, MigrateError> {
+    let mut caller = associate(pool, from).await?;
+    let keys = [
+        (LEVEL, VR::CS, "STUDY".to_owned()),
+        (PATIENT_ID, VR::LO, patient.to_owned()),
+        (STUDY, VR::UI, String::new()),
+    ];
+    let matches = ask(&mut caller, &keys).await?;
+    caller.release().await;
+    let mut found = Vec::new();
+    for values in &matches {
+        // Some archives ignore keys that they do not match by, and then name every study that there is.
+        let named = text(values, PATIENT_ID);
+        if named != patient {
+            let problem = "it names studies of other Patient IDs, so its answer cannot be relied on";
+            return Err(MigrateError::Answer(problem.to_owned()));
+        }
+        let study = uid(values, STUDY);
+        found.push(study.ok_or_else(|| MigrateError::Answer("a study without a UID".to_owned()))?);
+    }
+    found.sort();
+    found.dedup();
     Ok(found)
 }
 

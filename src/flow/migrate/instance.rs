@@ -101,13 +101,19 @@ pub(super) struct Job {
     /// Whether opened ones are files.
     to_folder: bool,
     held_bytes_max: usize,
+    study: Uid,
     class: Uid,
     instance: Uid,
     syntax: TransferSyntax,
 }
 
 impl Job {
-    pub(super) fn new(migration: &Migration, class: &Uid, instance: &Uid, syntax: TransferSyntax) -> Self {
+    pub(super) fn new(
+        migration: &Migration,
+        study: &Uid,
+        (class, instance): (&Uid, &Uid),
+        syntax: TransferSyntax,
+    ) -> Self {
         let plan = &migration.plan;
         let folder = match &plan.to {
             Target::Folder(folder) => folder.clone(),
@@ -122,6 +128,7 @@ impl Job {
             folder,
             to_folder: matches!(plan.to, Target::Folder(_)),
             held_bytes_max: plan.held_bytes_max,
+            study: study.clone(),
             class: class.clone(),
             instance: instance.clone(),
             syntax,
@@ -144,10 +151,11 @@ impl Job {
         let (sop_class, sop_instance) = (self.class.clone(), self.instance.clone());
         let binding = Binding { suite: self.suite, key_id, sop_class, sop_instance };
         let key = self.keys.draw(&binding)?;
-        let record = self.archive.wrap(&key, &KeyBinding::from(&binding))?;
+        let for_keys = KeyBinding::from(&binding);
+        let record = self.archive.wrap(&key, &for_keys)?;
         let transfer_syntax = Uid::parse(self.syntax.uid).expect("the table has good UIDs");
         let original = Original { transfer_syntax, front_bytes: 0 };
-        let in_tag = self.archive.in_tag(&record).map(<[u8]>::to_vec);
+        let in_tag = self.archive.in_tag(&record, &key, &for_keys, Some(&self.study))?;
         let sink = FileSink(self.file()?);
         let known = |claim: &Claim| find(&self.archive, claim).ok();
         let new = NewSeal { binding: binding.clone(), key, key_record: in_tag };
@@ -186,7 +194,10 @@ impl Job {
         }
         let transfer_syntax = Uid::parse(self.syntax.uid).expect("the table has good UIDs");
         let mut problem = None;
-        let finder = |claim: &Claim| find(&self.archive, claim).map_err(|error| problem = Some(error)).ok();
+        let finder = |claim: &Claim| {
+            let found = self.archive.find_to_open(claim).map(|found| found.content_key);
+            found.map_err(|error| problem = Some(error)).ok()
+        };
         let mut opener = Opener::new(&transfer_syntax, HeaderMode::Current, &self.layers, None, finder)?;
         let mut out = self.out()?;
         let mut head = Head::default();

@@ -6,28 +6,21 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedMutexGuard, mpsc, oneshot};
-use tokio::task::JoinSet;
-use tracing::debug;
 
 use super::instance::Piece;
-use crate::association::{
-    Acceptor, Admission, Association, Command, Config, Ending, Error, Gatekeeper, Knock, Message, Offer,
-    Rejection, Roles, element, field,
-};
-use crate::dicom::{AeTitle, Status, TransferSyntax, Uid, VERIFICATION, is_storage};
-use crate::tls::{Connection, Server};
+use crate::association::{Config, Door, Error, Host, Message, Visit};
+use crate::dicom::{AeTitle, Status, TransferSyntax, Uid};
+use crate::tls::Server;
 
 /// Pieces of an instance that wait to be taken.
 const PIECES_MAX: usize = 16;
 
 /// An open door; it closes when this is dropped.
 pub struct Landing {
-    address: SocketAddr,
+    door: Door,
     asked: Asked,
     parcels: Arc<tokio::sync::Mutex<mpsc::Receiver<Parcel>>>,
-    _listening: JoinSet<()>,
 }
 
 /// The AE title of the archive that was asked, while it is.
@@ -58,26 +51,16 @@ impl Landing {
         title: AeTitle,
         limits: Config,
     ) -> io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
         let (asked, (sender, receiver)) = (Asked::default(), mpsc::channel(1));
-        let address = listener.local_addr()?;
-        let gate = Gate { own: title, asked: Arc::clone(&asked) };
-        let host = Host {
-            acceptor: Acceptor::new(Arc::new(gate), Ending::never()),
-            server,
-            limits: Arc::new(limits),
-            asked: Arc::clone(&asked),
-            parcels: sender,
-        };
-        let mut listening = JoinSet::new();
-        listening.spawn(host.listen(listener));
-        Ok(Self { address, asked, parcels: Arc::new(receiver.into()), _listening: listening })
+        let host = Receiving { asked: Arc::clone(&asked), parcels: sender };
+        let door = Door::open(address, server, title, limits, host).await?;
+        Ok(Self { door, asked, parcels: Arc::new(receiver.into()) })
     }
 
     /// Where it is.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.door.address()
     }
 
     /// Opens it to this archive alone, until what is given back is dropped.
@@ -108,99 +91,22 @@ fn lock(asked: &Mutex<Option<AeTitle>>) -> MutexGuard<'_, Option<AeTitle>> {
     asked.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Lets in the archive that is asked, by the name that we asked it under.
-struct Gate {
-    own: AeTitle,
-    asked: Asked,
-}
-
-impl Gatekeeper for Gate {
-    fn admit(&self, knock: &Knock) -> Result<Admission, Rejection> {
-        if knock.called != self.own {
-            return Err(Rejection::CalledAeTitle);
-        }
-        if lock(&self.asked).as_ref() != Some(&knock.calling) {
-            return Err(Rejection::CallingAeTitle);
-        }
-        Ok(Admission {
-            peer: knock.calling.to_string().into(),
-            associations_max: None,
-            offer: Box::new(Storage),
-            pass: Arc::new(knock.calling.clone()),
-        })
-    }
-}
-
-/// Storing, and the echo that some nodes send before it.
-struct Storage;
-
-impl Offer for Storage {
-    fn roles(&self, class: &Uid) -> Option<Roles> {
-        (is_storage(class.as_str()) || class.as_str() == VERIFICATION).then_some(Roles::DEFAULT)
-    }
-}
-
+/// Hands on what the archive brings that is asked.
 #[derive(Clone)]
-struct Host {
-    acceptor: Acceptor,
-    server: Option<Server>,
-    limits: Arc<Config>,
+struct Receiving {
     asked: Asked,
     parcels: mpsc::Sender<Parcel>,
 }
 
-impl Host {
-    async fn listen(self, listener: TcpListener) {
-        let mut calls = JoinSet::new();
-        while let Ok((stream, from)) = listener.accept().await {
-            calls.spawn(self.clone().answer(stream, from));
-            while calls.try_join_next().is_some() {}
-        }
-    }
-
-    async fn answer(self, stream: TcpStream, from: SocketAddr) {
-        // Or every answer waits 40 ms for a delayed acknowledgement.
-        if stream.set_nodelay(true).is_err() {
-            return;
-        }
-        let limits = Arc::clone(&self.limits);
-        let association = match &self.server {
-            Some(server) => self.acceptor.accept_tls(stream, server, from, limits).await,
-            None => self.acceptor.accept(stream, from, limits).await,
-        };
-        let Some(mut association) = association else { return };
-        match self.serve(&mut association).await {
-            Ok(()) => association.close().await,
-            Err(error) => {
-                debug!(%error, "an association with the door of a migration failed");
-                association.end(&error).await;
-            }
-        }
-    }
-
-    async fn serve(&self, association: &mut Association<Connection<TcpStream>>) -> Result<(), Error> {
-        while let Some(message) = association.receive().await? {
-            let status = match message.command.field() {
-                field::C_ECHO => Status::SUCCESS,
-                field::C_STORE => self.store(association, &message).await?,
-                _ => Status::UNRECOGNIZED_OPERATION,
-            };
-            let response = Command::response_to(&message.command, status);
-            association.send(message.context.id, &response).await?;
-        }
-        Ok(())
+impl Host for Receiving {
+    fn expects(&self, calling: &AeTitle) -> bool {
+        lock(&self.asked).as_ref() == Some(calling)
     }
 
     /// Hands an instance on; reads it to its end whatever becomes of it.
-    async fn store(
-        &self,
-        association: &mut Association<Connection<TcpStream>>,
-        message: &Message,
-    ) -> Result<Status, Error> {
-        let uid = message.command.uid(element::AFFECTED_SOP_INSTANCE).and_then(Result::ok);
-        let Some(instance) = uid else { return Ok(Status::INVALID_SOP_INSTANCE) };
-        let calling = association.pass::<AeTitle>();
-        let is_asked = calling.is_some_and(|calling| lock(&self.asked).as_ref() == Some(&*calling));
+    async fn store(&self, visit: &mut Visit, message: &Message, instance: Uid) -> Result<Status, Error> {
+        // It may be another's turn since this archive came in.
+        let is_asked = visit.pass::<AeTitle>().is_some_and(|calling| self.expects(&calling));
         if !is_asked {
             return Ok(Status::NOT_AUTHORIZED);
         }
@@ -211,7 +117,7 @@ impl Host {
         if self.parcels.send(parcel).await.is_err() {
             return Ok(Status::PROCESSING_FAILURE);
         }
-        while let Some(piece) = association.next_data().await? {
+        while let Some(piece) = visit.next_data().await? {
             // Whoever does not want it any more has the rest skipped.
             let _ = sender.send(Piece::Data(piece)).await;
         }

@@ -23,7 +23,7 @@ use crate::policy::Fetch;
 use crate::scu::{Destination, Failure, Pool};
 use crate::seal::Suite;
 
-pub use identify::Found;
+pub use identify::{Found, studies_of_patient};
 pub use journal::{Entry, Journal, JournalError};
 pub use landing::Landing;
 

@@ -31,7 +31,7 @@ impl Migration {
             match coming.next().await? {
                 Step::Ended(ended) => break ended,
                 Step::Store { class, instance, syntax } => {
-                    self.take(&mut coming, (&class, &instance, syntax), &mut fetched).await?;
+                    self.take(study, &mut coming, (&class, &instance, syntax), &mut fetched).await?;
                 }
             }
         };
@@ -54,6 +54,7 @@ impl Migration {
 
     async fn take(
         &mut self,
+        study: &Uid,
         coming: &mut Coming<'_>,
         (class, instance, syntax): (&Uid, &Uid, TransferSyntax),
         fetched: &mut Fetched,
@@ -61,7 +62,7 @@ impl Migration {
         if fetched.prepared.iter().any(|one| one.instance == *instance) {
             return coming.answer(Status::SUCCESS).await;
         }
-        let job = Job::new(self, class, instance, syntax);
+        let job = Job::new(self, study, (class, instance), syntax);
         let (sender, pieces) = mpsc::channel(PIECES_MAX);
         let working = tokio::task::spawn_blocking(move || job.run(pieces));
         while let Some(piece) = coming.next_data().await? {

@@ -18,7 +18,7 @@ use crate::dicom::{Encoding, TransferSyntax, Uid};
 use crate::flow::audit::{self, Begin, Parties};
 use crate::flow::pieces::Pieces;
 use crate::flow::{Gateway, moment};
-use crate::keys::{Binding, KeysError, Source};
+use crate::keys::{KeysError, Source};
 use crate::policy::{Access, Answer, Facts};
 use crate::seal::{Claim, ContentKey, HeaderMode, OpenError, Opened, OpenedInstance, Opener};
 
@@ -273,11 +273,10 @@ impl Job {
         if !search.may_open {
             return None;
         }
-        let binding = Binding::from(&claim.binding);
-        match self.gateway.archive.find(binding.key_id, claim.key_record.as_deref(), &binding) {
+        match self.gateway.archive.find_to_open(claim) {
             Ok(found) => {
                 for (place, error) in &found.failures {
-                    tracing::warn!(instance = %binding.sop_instance, place, %error, "a key came from its second place");
+                    tracing::warn!(instance = %claim.binding.sop_instance, place, %error, "a key came from its second place");
                 }
                 search.found = Some(found.source);
                 Some(found.content_key)

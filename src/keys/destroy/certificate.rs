@@ -65,7 +65,7 @@ impl Statement {
             reason: order.reason.clone(),
             studies: reach.studies.clone(),
             keys: reach.keys.iter().map(ToString::to_string).collect(),
-            not_reached: not_reached(config),
+            not_reached: not_reached(config, reach),
         }
     }
 
@@ -77,13 +77,19 @@ impl Statement {
 
 /// Where wrapped keys may still be, that no command here can delete. Said plainly: a certificate that claims more is worth
 /// nothing.
-fn not_reached(config: &Config) -> Vec<String> {
+fn not_reached(config: &Config, reach: &Reach) -> Vec<String> {
     let mut places = vec![
         "backups of the key store from before: what is restored of them here is destroyed again, elsewhere it is not"
             .to_owned(),
         "copies of the images that were handed out opened".to_owned(),
     ];
-    if config.archive == ArchiveMode::Sidecar {
+    if reach.is_masked() {
+        places.push(
+            "instances sealed while shred_key was off: they carry their wrapped key; what the others carry is worth \
+             nothing without the shred keys of their study, which are among the keys destroyed"
+                .to_owned(),
+        );
+    } else if config.archive == ArchiveMode::Sidecar {
         places.push(
             "instances sealed while the archive mode was tag or both: they carry their wrapped key"
                 .to_owned(),

@@ -4,12 +4,15 @@ mod certificate;
 mod hold;
 mod tombstones;
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use crate::dicom::Uid;
 use crate::keys::config::Config;
 use crate::keys::error::KeysError;
 use crate::keys::hex;
+use crate::keys::shred::is_shred_key;
 use crate::keys::store::{Filter, KeyStore, Write};
 use crate::seal::KeyId;
 
@@ -47,6 +50,9 @@ pub struct Reach {
     pub keys: Vec<KeyId>,
     /// The studies that they belong to.
     pub studies: Vec<Uid>,
+    /// Those of them whose shred keys go as well, and with them what instances carry.
+    #[serde(skip)]
+    masked: BTreeSet<Uid>,
 }
 
 fn as_text<S: serde::Serializer>(keys: &[KeyId], serializer: S) -> Result<S::Ok, S::Error> {
@@ -60,6 +66,11 @@ pub fn parse_key_id(text: &str) -> Option<KeyId> {
 }
 
 impl Reach {
+    /// Whether instances of all of it carry nothing that is worth anything any more, as far as they were sealed so.
+    fn is_masked(&self) -> bool {
+        !self.studies.is_empty() && self.studies.iter().all(|study| self.masked.contains(study))
+    }
+
     /// Looks up what the store has of these studies, and to which studies these keys belong.
     pub fn of(store: &dyn KeyStore, studies: &[Uid], keys: &[KeyId]) -> Result<Self, KeysError> {
         let mut reach = Self::default();
@@ -70,6 +81,9 @@ impl Reach {
                 let step = store.list(&filter, after, STEP)?;
                 let Some(last) = step.last() else { break };
                 after = last.position;
+                if step.iter().any(is_shred_key) {
+                    reach.masked.insert(study.clone());
+                }
                 reach.keys.extend(step.iter().map(|stored| stored.binding.key_id));
                 if reach.keys.len() > KEYS_MAX {
                     let problem = format!("more than {KEYS_MAX} keys at once: name fewer studies");

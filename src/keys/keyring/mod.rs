@@ -19,7 +19,7 @@ use crate::keys::kek::{KekId, LocalKek, PrivateKek, PublicKek};
 use crate::keys::record::{KeyRecord, Recipient, kek_set};
 use crate::keys::secret::{Credential, Passphrase};
 use crate::keys::wrap::{self, Binding};
-use crate::seal::ContentKey;
+use crate::seal::{ContentKey, KeyId};
 
 pub use document::RecipientName;
 pub(crate) use escrowed::EscrowedKey;
@@ -206,18 +206,40 @@ impl Keyring {
         wrap::wrap(content_key, binding, self.current()?)
     }
 
-    /// The content key in a record that belongs to `binding`.
+    /// Wraps a masked content key for the current keys.
+    pub(crate) fn wrap_masked(
+        &self,
+        masked: &ContentKey,
+        binding: &Binding,
+        shred_key: KeyId,
+    ) -> Result<Vec<u8>, KeysError> {
+        wrap::wrap_masked(masked, binding, shred_key, self.current()?)
+    }
+
+    /// The content key in a record that belongs to `binding`; not one under a mask, which is no content key.
     pub fn unwrap(&self, record: &[u8], binding: &Binding) -> Result<ContentKey, KeysError> {
         let record = KeyRecord::parse(record)?;
-        wrap::check_names(&record, binding)?;
+        match record.shred_key {
+            Some(shred_key) => Err(KeysError::ShredKeyMissing { key_id: binding.key_id, shred_key }),
+            None => self.unwrap_parsed(&record, binding),
+        }
+    }
+
+    /// What a record wraps that belongs to `binding`, masked or not.
+    pub(crate) fn unwrap_parsed(
+        &self,
+        record: &KeyRecord,
+        binding: &Binding,
+    ) -> Result<ContentKey, KeysError> {
+        wrap::check_names(record, binding)?;
         let mut locked = None;
         let mut unusable = None;
-        for (recipient, kek) in self.ours(&record) {
+        for (recipient, kek) in self.ours(record) {
             let Some(private) = kek.private.as_deref() else {
                 locked = locked.or((kek.state() == PrivateState::Locked).then(|| kek.public.id()));
                 continue;
             };
-            match wrap::unwrap(&record, recipient, binding, &kek.public, private) {
+            match wrap::unwrap(record, recipient, binding, &kek.public, private) {
                 // The token cannot be reached, but another key may do.
                 Err(error @ KeysError::Token { .. }) => unusable = unusable.or(Some(error)),
                 answer => return answer,
@@ -225,7 +247,7 @@ impl Keyring {
         }
         Err(unusable.or(locked.map(KeysError::Locked)).unwrap_or_else(|| KeysError::KekMissing {
             key_id: binding.key_id,
-            wanted: wrap::known_keks(&record),
+            wanted: wrap::known_keks(record),
         }))
     }
 

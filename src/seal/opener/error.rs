@@ -7,6 +7,7 @@ use dicom_core::Tag;
 use super::damage::Damage;
 use crate::cipher::CipherError;
 use crate::dicom::Uid;
+use crate::seal::frames::FrameError;
 use crate::seal::header::HeaderError;
 use crate::seal::key::KeyId;
 use crate::seal::record::RecordError;
@@ -55,6 +56,9 @@ pub enum OpenError {
     /// The inner layer of its suite cannot be taken off.
     #[error(transparent)]
     Layer(#[from] CipherError),
+    /// A frame cannot be had by itself.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
     /// Sealed wrongly.
     #[error(transparent)]
     Record(#[from] RecordError),

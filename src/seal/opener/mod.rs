@@ -45,6 +45,8 @@ pub struct Claim {
     pub binding: Binding,
     /// The key record in the private block; a padding byte may stand behind it.
     pub key_record: Option<Vec<u8>>,
+    /// The gateway that signed it. With another one, or none, no content key opens it.
+    pub signer: Option<SignerKey>,
 }
 
 /// What is certain once an instance is open.
@@ -352,10 +354,10 @@ impl<K: FnMut(&Claim) -> Option<ContentKey>> Work<K> {
             sop_class: self.sop_class.clone().ok_or(OpenError::Uid(SOP_CLASS))?,
             sop_instance: self.sop_instance.clone().ok_or(OpenError::Uid(SOP_INSTANCE))?,
         };
-        let claim = Claim { binding, key_record: self.block.key_record().map(<[u8]>::to_vec) };
+        let signer = self.signing.as_ref().map(|(signer, _)| *signer);
+        let claim = Claim { binding, key_record: self.block.key_record().map(<[u8]>::to_vec), signer };
         let key = (self.find_key)(&claim).ok_or(OpenError::NoKey(header.key_id))?;
         self.out.restore = Restore::Waiting(self.pacs.take());
-        let signer = self.signing.as_ref().map(|(signer, _)| *signer);
         let stream = Box::new(LayeredOpener::new(key, &claim.binding, signer, &self.layers));
         self.out.binding = Some(claim.binding);
         self.pixels = Pixels::Stream { stream, left: header.stream_bytes, header };

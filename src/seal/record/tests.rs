@@ -115,7 +115,7 @@ fn a_packed_record_unpacks_to_what_it_says_or_not_at_all() {
         packer.write_all(content).unwrap();
         packer.finish().unwrap()
     };
-    let unpack = |body: &[u8]| unpack(body, Dictionary::None);
+    let unpack = |body: &[u8]| unpack(PACKED, body);
     assert_eq!(unpack(&packed(5, b"12345")), Ok(b"12345".to_vec()));
     assert_eq!(unpack(&packed(4, b"12345")), Err(RecordError::Packed(4)));
     assert_eq!(unpack(&packed(6, b"12345")), Err(RecordError::Packed(6)));

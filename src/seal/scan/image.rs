@@ -62,6 +62,14 @@ impl Image {
         expected_native_length(rows, columns, samples, bits_allocated, frames, &self.photometric)
     }
 
+    /// The bits of one frame of native pixel data; none if they would be more than 2^64.
+    #[must_use]
+    pub fn frame_bits(&self) -> Option<u64> {
+        let pixels = u64::from(self.rows).checked_mul(u64::from(self.columns))?;
+        let samples = samples_each(self.samples, &self.photometric);
+        pixels.checked_mul(u64::from(samples))?.checked_mul(u64::from(self.bits_allocated))
+    }
+
     /// How a native value of this length fits the image.
     #[must_use]
     pub fn fit(&self, length: u64) -> NativeFit {
@@ -87,15 +95,19 @@ pub fn expected_native_length(
     frames: u32,
     photometric: &str,
 ) -> Option<u64> {
-    // PS3.3 C.7.6.3.1.2: two pixels share their two chrominance samples.
-    let samples = match photometric {
-        "YBR_FULL_422" | "YBR_PARTIAL_422" if samples == 3 => 2,
-        _ => samples,
-    };
+    let samples = samples_each(samples, photometric);
     let pixels = u64::from(rows).checked_mul(u64::from(columns))?.checked_mul(u64::from(frames))?;
     let bits =
         u128::from(pixels).checked_mul(u128::from(samples))?.checked_mul(u128::from(bits_allocated))?;
     u64::try_from(bits.div_ceil(8)).ok()
+}
+
+/// Samples that are stored for each pixel: in these two pixels share their two chrominance samples (PS3.3 C.7.6.3.1.2).
+fn samples_each(samples: u16, photometric: &str) -> u16 {
+    match photometric {
+        "YBR_FULL_422" | "YBR_PARTIAL_422" if samples == 3 => 2,
+        _ => samples,
+    }
 }
 
 /// Gathers the attributes from top-level elements.

@@ -1,14 +1,17 @@
 //! The report as a whole: weak sources are caught by name, honest ones are not, and the same seed gives the same figures.
 
 use std::process::{Command, Output};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use sealgate::evaluate::image::Raster;
 use sealgate::evaluate::report::{
-    Cell, Generator, Named, Options, Report, Role, Step, Suite, build, to_csv, to_html, to_json,
+    Cell, Generator, Inputs, Named, Options, Report, Role, Step, Suite, build, to_csv, to_html, to_json,
+    to_times,
 };
 use sealgate::evaluate::source::Comparison;
+use sealgate::evaluate::trained::{Shared, Trained};
 use sealgate::evaluate::{sealed_stream, sealed_zeros};
+use sealgate::keygen::Model;
 use serde_json::Value;
 
 const OPTIONS: Options = Options { seed: 3, sequences: 60, bits: 2_000, clear_pictures: false };
@@ -24,9 +27,15 @@ fn picture(bits: u8) -> Raster {
 }
 
 fn report(generators: &[Generator<'_>], suites: &[Suite<'_>]) -> Report {
-    let images = [("disc", 8), ("deep disc", 16)]
-        .map(|(name, bits)| Named { name: name.to_owned(), image: picture(bits) });
-    build(Vec::new(), generators, suites, &images, OPTIONS, &|_| ()).unwrap()
+    let images = [("disc", 8, Some("CR")), ("deep disc", 16, Some("MR"))].map(|(name, bits, modality)| {
+        Named { name: name.to_owned(), modality: modality.map(str::to_owned), image: picture(bits) }
+    });
+    build(&inputs(generators, suites, &images), OPTIONS, &|_| ()).unwrap()
+}
+
+fn inputs<'a>(generators: &'a [Generator<'a>], suites: &'a [Suite<'a>], images: &'a [Named]) -> Inputs<'a> {
+    let (facts, circumstances) = (Vec::new(), Vec::new());
+    Inputs { facts, circumstances, generators, suites, models: &[], images, study: None }
 }
 
 fn findings(report: &Report, subject: &str) -> Vec<&'static str> {
@@ -94,49 +103,67 @@ fn damage_to_a_sealed_image_is_answered_with_refused() {
     assert!(cells(&rows[1]).iter().all(|cell| cell.as_str().unwrap().starts_with("opened")), "{}", rows[1]);
 }
 
-/// The numbers of a report, without the times.
-fn timeless(report: &Report) -> Vec<String> {
-    let lines = to_csv(report);
-    lines
-        .lines()
-        .filter(|line| !line.contains("seconds") && !line.contains(",ms,"))
-        .map(str::to_owned)
-        .collect()
+#[test]
+fn the_same_seed_gives_the_same_figures_and_times_stand_apart() {
+    let once = || report(&[Generator::from(Comparison::LowEntropy)], &[sealed_stream()]);
+    let (first, second) = (once(), once());
+    assert!(to_csv(&first).lines().count() > 150);
+    assert_eq!(to_csv(&first), to_csv(&second));
+    assert_eq!(to_json(&first).to_string(), to_json(&second).to_string());
+    for column in ["seconds a key", "ms", "512 x 512: decrypt"] {
+        let measured = format!(",measured,{column},");
+        assert!(to_times(&first).contains(&measured) && !to_csv(&first).contains(&measured), "{column}");
+    }
 }
 
 #[test]
-fn the_same_seed_gives_the_same_figures() {
-    let once = || report(&[Generator::from(Comparison::LowEntropy)], &[sealed_stream()]);
-    let (first, second) = (once(), once());
-    assert!(timeless(&first).len() > 150);
-    assert_eq!(timeless(&first), timeless(&second));
+fn another_seed_gives_other_figures() {
+    let with = |seed| {
+        let generators = [Generator::from(Comparison::AesCtr)];
+        let report = build(&inputs(&generators, &[], &[]), Options { seed, ..OPTIONS }, &|_| ());
+        to_csv(&report.unwrap())
+    };
+    assert_ne!(with(3), with(4));
+}
+
+#[test]
+fn what_draws_from_the_operating_system_is_named_as_not_repeatable() {
+    let generators = [Generator::from(Comparison::OperatingSystem), Generator::from(Comparison::AesCtr)];
+    let report = build(&inputs(&generators, &[], &[]), OPTIONS, &|_| ()).unwrap();
+    let fact = report.facts.iter().find(|(name, _)| name == "Differ from run to run").unwrap();
+    assert_eq!(fact.1, "figures of Operating system");
 }
 
 #[test]
 fn every_step_that_was_promised_is_done() {
     let steps = Mutex::new((0, 0));
-    let images = [Named { name: "disc".to_owned(), image: picture(8) }];
+    let images = [Named { name: "disc".to_owned(), modality: None, image: picture(8) }];
     let count = |step| match step {
         Step::Total(total) => steps.lock().unwrap().0 = total,
         Step::Done => steps.lock().unwrap().1 += 1,
         Step::Doing(_) => {}
     };
-    build(Vec::new(), &[Comparison::Rc4.into()], &[sealed_stream()], &images, OPTIONS, &count).unwrap();
+    let (generators, suites) = ([Comparison::Rc4.into()], [sealed_stream()]);
+    build(&inputs(&generators, &suites, &images), OPTIONS, &count).unwrap();
     let (total, done) = *steps.lock().unwrap();
     assert_eq!(total, done);
 }
 
 #[test]
 fn every_row_of_every_table_fits_its_columns_and_the_published_figures_stand_beside_ours() {
-    let report = report(&[Comparison::Lcg.into()], &[Suite::xor(Comparison::Lcg)]);
+    let report = report(&[Comparison::Lcg.into()], &[Suite::xor(Comparison::Lcg), sealed_stream()]);
     let page = to_html(&report);
-    for figure in ["7.9870", "2.0714", "99.59", "7.2034", "10413.13", "1572864", "133120"] {
+    let published =
+        ["7.9870", "2.0714", "99.59", "7.2034", "10413.13", "1572864", "133120", "0.2355", "7.9995"];
+    for figure in published.into_iter().chain(["1.8107", "0.2743", "7.9798", "39.4"]) {
         assert!(page.contains(figure), "{figure}");
     }
     for section in &report.sections {
         for block in &section.blocks {
             if let sealgate::evaluate::report::Block::Table(table) = block {
                 assert!(!table.rows.is_empty(), "{}", table.id);
+                let columns: std::collections::HashSet<&String> = table.columns.iter().collect();
+                assert_eq!(columns.len(), table.columns.len(), "{}: a heading comes twice", table.id);
                 assert!(
                     table.rows.iter().all(|row| row.cells.len() + 1 == table.columns.len()),
                     "{}",
@@ -146,6 +173,31 @@ fn every_row_of_every_table_fits_its_columns_and_the_published_figures_stand_bes
                 assert!(!table.rows.iter().flat_map(|row| &row.cells).any(nonsense), "{}", table.id);
             }
         }
+    }
+}
+
+#[test]
+fn generators_trained_alike_do_not_open_what_the_other_closes() {
+    let trained = ["lite-b", "lite-c"].map(|name| {
+        let model = Model::load(&super::path(&format!("alike/{name}.sgg"))).unwrap();
+        Arc::new(Trained::new(name, &model).unwrap())
+    });
+    assert_eq!(trained[0].shares_with(&trained[1]), Shared::Both);
+    let found = build(&Inputs { models: &trained, ..inputs(&[], &[], &[]) }, OPTIONS, &|_| ()).unwrap();
+    let json = to_json(&found);
+    let rows = json["sections"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|section| section["id"] == "imitation")
+        .unwrap()["tables"][0]["rows"]
+        .as_array()
+        .unwrap();
+    let row = |name: &str| &rows.iter().find(|row| row["name"] == name).unwrap()["cells"];
+    for way in ["as used here, most", "as published, most"] {
+        let both = row("transformation domain and structure")[way].as_f64().unwrap();
+        assert!(both < 5.0, "{way}: {both} % come back");
+        assert!((row("the weights and the seed")[way].as_f64().unwrap() - 100.0).abs() < 1e-9);
     }
 }
 
@@ -167,6 +219,7 @@ fn the_command_writes_a_page_and_its_numbers() {
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(said.starts_with("Key stream: Weak: constant key: constant key, "), "{said}");
     assert!(said.ends_with("report/report.html\n"), "{said}");
+    assert!(folder.path().join("report/times.csv").exists());
     for name in ["report.html", "figures.json", "figures.csv"] {
         assert!(folder.path().join("report").join(name).metadata().unwrap().len() > 1_000, "{name}");
     }

@@ -6,6 +6,7 @@ mod history;
 mod keystream;
 mod migrate;
 mod rules;
+mod shred;
 pub(crate) mod site;
 mod soak;
 mod suites;

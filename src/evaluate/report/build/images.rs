@@ -1,4 +1,4 @@
-//! The figures of encrypted images, beside tables V to XV and XX and those of the chaotic paper.
+//! The figures of images as they are stored, encrypted: entropy, likeness, correlation, sensitivity, damage, and pictures.
 
 use std::time::Instant;
 
@@ -7,16 +7,16 @@ use crate::evaluate::EvaluateError;
 use crate::evaluate::finding::{Finding, Trial, of_trial};
 use crate::evaluate::image::{
     Correlation, Difference, Direction, LocalEntropy, Noise, PUBLISHED_INTERVAL, Raster, Similarity,
-    correlation, correlation_sampled, critical_values, crop, difference, disturb, entropy, entropy_expected,
-    local_entropy, of_bytes, scatter, similarity,
+    correlation, critical_values, crop, difference, disturb, entropy, entropy_expected, local_entropy,
+    of_bytes, scatter, similarity,
 };
 use crate::evaluate::papers::{chaotic, deep_key_gen as paper, mean};
 use crate::evaluate::report::{Block, Cell, Figure, Kind, Section, Table, picture, svg};
 
-/// Pairs that the paper draws for a correlation.
-const PAPER_PAIRS: usize = 256;
 /// Dots of a scatter plot.
 const DOTS: usize = 1_500;
+/// The edge of encrypted pictures: noise cannot be made small by compressing it.
+const CIPHER_EDGE: usize = 128;
 /// Pictures and plots are shown of so many images.
 const SHOWN: usize = 3;
 
@@ -24,6 +24,8 @@ const SHOWN: usize = 3;
 pub(super) struct Figures {
     pub(super) findings: Vec<Finding>,
     images: Vec<OfImage>,
+    /// The first image, encrypted.
+    cipher: Raster,
     other_key: Difference,
     one_pixel: Difference,
     wrong_key: Result<Difference, String>,
@@ -38,10 +40,28 @@ struct OfImage {
     evenness: f64,
     local: Option<LocalEntropy>,
     similarity: Option<Similarity>,
-    /// For each direction: plain, encrypted, and encrypted as the paper samples it.
-    correlations: [[Option<Correlation>; 3]; 3],
+    /// For each direction: plain and encrypted.
+    correlations: [[Option<Correlation>; 2]; 3],
     seconds: f64,
-    cipher: Raster,
+}
+
+/// What a suite made of an image.
+pub(super) struct Encrypted {
+    /// All that came out.
+    pub(super) locked: Vec<u8>,
+    /// As much of it as an image of the same shape holds.
+    pub(super) image: Raster,
+    /// How long it took.
+    pub(super) seconds: f64,
+}
+
+/// Encrypts an image; it has to succeed for there to be anything to measure.
+pub(super) fn encrypt(suite: &Suite<'_>, plain: &Raster, key: u64) -> Result<Encrypted, EvaluateError> {
+    let bytes = plain.to_bytes();
+    let start = Instant::now();
+    let locked = encrypted(suite, &bytes, key)?;
+    let seconds = start.elapsed().as_secs_f64();
+    Ok(Encrypted { image: raster_of(plain, &locked)?, locked, seconds })
 }
 
 /// Bytes as an image of the same shape, in whole bytes a sample.
@@ -117,6 +137,7 @@ pub(super) fn measure(
     Ok(Figures {
         findings,
         images: found,
+        cipher: cipher.clone(),
         other_key: difference(&cipher, &other_key)?,
         one_pixel: difference(&cipher, &one_pixel)?,
         wrong_key,
@@ -127,18 +148,10 @@ pub(super) fn measure(
 fn of_image(suite: &Suite<'_>, image: &Raster, key: u64, options: Options) -> Result<OfImage, EvaluateError> {
     let bytes = image.to_bytes();
     let plain = raster_of(image, &bytes)?;
-    let start = Instant::now();
-    let locked = encrypted(suite, &bytes, key)?;
-    let seconds = start.elapsed().as_secs_f64();
-    let cipher = raster_of(&plain, &locked)?;
+    let Encrypted { image: cipher, seconds, .. } = encrypt(suite, &plain, key)?;
     let histogram = of_bytes(&cipher.to_bytes());
-    let correlations = Direction::ALL.map(|direction| {
-        [
-            correlation(&plain, direction).ok(),
-            correlation(&cipher, direction).ok(),
-            correlation_sampled(&cipher, direction, PAPER_PAIRS, options.seed).ok(),
-        ]
-    });
+    let correlations = Direction::ALL
+        .map(|direction| [correlation(&plain, direction).ok(), correlation(&cipher, direction).ok()]);
     Ok(OfImage {
         plain_entropy: entropy(&of_bytes(&bytes).counts),
         cipher_entropy: entropy(&histogram.counts),
@@ -148,7 +161,6 @@ fn of_image(suite: &Suite<'_>, image: &Raster, key: u64, options: Options) -> Re
         similarity: similarity(&plain, &cipher).ok(),
         correlations,
         seconds,
-        cipher,
     })
 }
 
@@ -200,8 +212,7 @@ pub(super) fn section(
             how like each other. An even ciphertext shows the entropy in the last row for its size, not 8."
             .to_owned(),
         shows_not: "Whether the cipher is strong. XOR with a Mersenne Twister does as well here as AES. MSE and PSNR against the plain \
-            image say how bright that image is. With 256 pairs a correlation of 0.12 is chance; the paper's vertical ones, up to \
-            0.29, are not."
+            image say how bright that image is."
             .to_owned(),
         blocks,
     }
@@ -215,7 +226,7 @@ fn average(trial: &Figures, of: impl Fn(&OfImage) -> Option<f64>) -> Option<f64>
 fn entropy_table(suites: &[Suite<'_>], trials: &[Figures]) -> Table {
     let mut table = Table::new(
         "cipher-entropy",
-        "Information entropy of images (tables V to VII and XX), means over the images",
+        "Information entropy of images as they are stored, in bits a byte (table XX), means over the images",
         &["Suite", "plain", "encrypted", "even source of this size", "local entropy", "least even, P"],
     );
     for (suite, trial) in suites.iter().zip(trials) {
@@ -234,21 +245,13 @@ fn entropy_table(suites: &[Suite<'_>], trials: &[Figures]) -> Table {
             ],
         );
     }
-    let mut published = |name: String, plain: Option<f64>, cipher: f64| {
-        let cells =
-            vec![Cell::maybe(plain, 4), Cell::Number(cipher, 4), Cell::Empty, Cell::Empty, Cell::Empty];
+    let mut published = |name: String, cipher: f64| {
+        let cells = vec![Cell::Empty, Cell::Number(cipher, 4), Cell::Empty, Cell::Empty, Cell::Empty];
         table.row(Kind::Published, name, cells);
     };
-    for set in &paper::DATA_SETS {
-        let name = format!("DeepKeyGen, {}, table {}", set.modality, set.tables[0]);
-        published(name, Some(mean(&set.plain_entropy)), mean(&set.cipher_entropy));
-    }
     for method in &paper::METHODS {
-        published(format!("{}, table XX", method.name), None, method.cipher_entropy);
+        published(format!("{}, table XX", method.name), method.cipher_entropy);
     }
-    let [low, high] = chaotic::ENTROPY;
-    published("Chaotic paper, lowest".to_owned(), None, low);
-    published("Chaotic paper, highest".to_owned(), None, high);
     let [low, high] = PUBLISHED_INTERVAL;
     table.row(
         Kind::Ideal,
@@ -267,7 +270,7 @@ fn entropy_table(suites: &[Suite<'_>], trials: &[Figures]) -> Table {
 fn similarity_table(suites: &[Suite<'_>], trials: &[Figures]) -> Table {
     let mut table = Table::new(
         "similarity",
-        "Likeness of plain and encrypted image (tables VIII to X), means over the images",
+        "Likeness of plain and encrypted image as stored, means over the images; an MSE of 16 bits is up to 65,536 times one of 8",
         &["Suite", "MSE", "PSNR, dB", "SSIM"],
     );
     for (suite, trial) in suites.iter().zip(trials) {
@@ -281,23 +284,6 @@ fn similarity_table(suites: &[Suite<'_>], trials: &[Figures]) -> Table {
             ],
         );
     }
-    for set in &paper::DATA_SETS {
-        let name = format!("DeepKeyGen, {}, table {}", set.modality, set.tables[1]);
-        table.row(
-            Kind::Published,
-            name,
-            vec![Cell::Number(mean(&set.mse), 2), Cell::Empty, Cell::Number(mean(&set.ssim), 4)],
-        );
-    }
-    table.row(
-        Kind::Published,
-        "Chaotic paper",
-        vec![
-            Cell::Text(format!("{:.0} to {:.0}", chaotic::MSE[0], chaotic::MSE[1])),
-            Cell::Text(format!("{:.2} to {:.2}", chaotic::PSNR[0], chaotic::PSNR[1])),
-            Cell::Empty,
-        ],
-    );
     let depends = || Cell::Text("depends on the image alone".to_owned());
     table.row(Kind::Ideal, "Random pixels", vec![depends(), depends(), Cell::Text("near 0".to_owned())]);
     table
@@ -306,57 +292,32 @@ fn similarity_table(suites: &[Suite<'_>], trials: &[Figures]) -> Table {
 fn correlation_table(suites: &[Suite<'_>], trials: &[Figures]) -> Table {
     let mut table = Table::new(
         "correlation",
-        "Correlation of neighbours (tables XI to XIII): the mean size over the images",
+        "Correlation of neighbours, all pairs: the mean size over the images, as stored",
         &[
             "Suite",
-            "direction",
-            "plain",
-            "encrypted, all pairs",
-            "encrypted, 256 pairs",
+            "plain: horizontal",
+            "vertical",
+            "diagonal",
+            "encrypted: horizontal",
+            "vertical",
+            "diagonal",
             "chance for all pairs",
         ],
     );
     for (suite, trial) in suites.iter().zip(trials) {
-        for (at, direction) in Direction::ALL.into_iter().enumerate() {
-            let size = |which: usize| {
-                average(trial, |image| Some(image.correlations[at][which]?.coefficient?.abs()))
-            };
-            let noise = average(trial, |image| Some(image.correlations[at][1]?.noise()));
+        let size = |at: usize, which: usize| {
+            average(trial, |image| Some(image.correlations[at][which]?.coefficient?.abs()))
+        };
+        let noise = average(trial, |image| Some(image.correlations[0][1]?.noise()));
+        let mut cells: Vec<Cell> = (0..3).map(|at| Cell::maybe(size(at, 0), 4)).collect();
+        cells.extend((0..3).map(|at| {
             // The mean of sizes stays below what 95 of 100 single ones do, with room for few images.
-            let holds = size(1).zip(noise).is_some_and(|(size, noise)| size <= 1.5 * noise);
-            table.row(
-                Kind::Measured,
-                &suite.name,
-                vec![
-                    Cell::Text(direction.name().to_owned()),
-                    Cell::maybe(size(0), 4),
-                    size(1).map_or(Cell::Empty, |size| Cell::Check(holds, format!("{size:.4}"))),
-                    Cell::maybe(size(2), 4),
-                    Cell::maybe(noise, 4),
-                ],
-            );
-        }
+            let holds = size(at, 1).zip(noise).is_some_and(|(size, noise)| size <= 1.5 * noise);
+            size(at, 1).map_or(Cell::Empty, |size| Cell::Check(holds, format!("{size:.4}")))
+        }));
+        cells.push(Cell::maybe(noise, 4));
+        table.row(Kind::Measured, &suite.name, cells);
     }
-    for set in &paper::DATA_SETS {
-        for (at, direction) in Direction::ALL.into_iter().enumerate() {
-            let name = format!("DeepKeyGen, {}, table {}", set.modality, set.tables[2]);
-            table.row(
-                Kind::Published,
-                name,
-                vec![
-                    Cell::Text(direction.name().to_owned()),
-                    Cell::Number(mean(&set.plain_correlation[at]), 4),
-                    Cell::Empty,
-                    Cell::Number(mean(&set.cipher_correlation[at]), 4),
-                    Cell::Empty,
-                ],
-            );
-        }
-    }
-    let [low, high] = chaotic::CORRELATION;
-    let mut cells = vec![Cell::Text("all".to_owned()), Cell::Empty, Cell::Text(format!("{low} to {high}"))];
-    cells.extend([Cell::Empty, Cell::Empty]);
-    table.row(Kind::Published, "Chaotic paper", cells);
     table
 }
 
@@ -402,7 +363,7 @@ fn images_table(suite: &Suite<'_>, trial: &Figures, images: &[Named]) -> Table {
                 Cell::maybe(encrypted(0), 4),
                 Cell::maybe(encrypted(1), 4),
                 Cell::maybe(encrypted(2), 4),
-                Cell::Number(1000.0 * found.seconds, 2),
+                Cell::Time(1000.0 * found.seconds, 2),
             ],
         );
     }
@@ -416,8 +377,7 @@ fn drawings(suites: &[Suite<'_>], trials: &[Figures], images: &[Named], options:
     let plain = raster_of(&first.image, &first.image.to_bytes()).unwrap_or_else(|_| first.image.clone());
     let row = |draw: &dyn Fn(&Raster, &str) -> String, with_plain: bool| -> Vec<Figure> {
         let of_plain = with_plain.then(|| ("plain".to_owned(), &plain));
-        let of_suites =
-            suites.iter().zip(trials).map(|(suite, trial)| (suite.name.clone(), &trial.images[0].cipher));
+        let of_suites = suites.iter().zip(trials).map(|(suite, trial)| (suite.name.clone(), &trial.cipher));
         of_plain
             .into_iter()
             .chain(of_suites)
@@ -434,8 +394,9 @@ fn drawings(suites: &[Suite<'_>], trials: &[Figures], images: &[Named], options:
     };
     let caption = format!("Neighbours of {}: each dot a pixel and the one to its right", first.name);
     blocks.push(Block::Figures { caption, figures: row(&dots, true) });
+    let small = |image: &Raster, label: &str| picture::within(image, label, CIPHER_EDGE);
     let caption = format!("{} as the archive holds it, as figures 12 and 13", first.name);
-    blocks.push(Block::Figures { caption, figures: row(&picture::element, options.clear_pictures) });
+    blocks.push(Block::Figures { caption, figures: row(&small, options.clear_pictures) });
     if options.clear_pictures {
         let figures = images.iter().take(SHOWN).map(|named| Figure {
             caption: named.name.clone(),
@@ -466,7 +427,7 @@ pub(super) fn difference_section(suites: &[Suite<'_>], trials: &[Figures]) -> Se
         [npcr, Cell::Number(100.0 * d.uaci, 4)]
     };
     for (suite, trial) in suites.iter().zip(trials) {
-        let image = &trial.images[0].cipher;
+        let image = &trial.cipher;
         let min = critical_values(image.bits(), image.samples().len(), 0.001).npcr_min;
         let mut row: Vec<Cell> =
             cells(&trial.other_key, min).into_iter().chain(cells(&trial.one_pixel, min)).collect();

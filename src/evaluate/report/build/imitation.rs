@@ -1,66 +1,207 @@
 //! Imitation attacks of DeepKeyGen section IV-D: does the key of one generator open what another's has closed?
 
-use super::keys::draw;
-use super::{Generator, Named, Options, Role};
+use std::sync::Arc;
+
+use super::Options;
+use super::phantom::phantom;
 use crate::evaluate::EvaluateError;
 use crate::evaluate::image::{Raster, difference};
-use crate::evaluate::report::svg;
-use crate::evaluate::report::{Block, Figure, Section};
+use crate::evaluate::report::{Block, Cell, Figure, Kind, Section, Table, picture, svg};
+use crate::evaluate::trained::{Shared, Trained, seed_of};
+use crate::keygen::{Ending, SIDE};
 
-/// How many keys stand against each other, as in figure 10.
-const KEYS: u64 = 4;
+/// How many generators stand against each other at most; figure 10 has four.
+const MODELS_MAX: usize = 6;
+/// The edge of the picture that is encrypted, which takes the first bytes of a key.
+const EDGE: usize = 128;
 
-/// For every pair of key streams the share of samples that the second brings back from what the first has encrypted.
+/// The keys that each generator makes of one seed, the same for all: the attacker knows it.
+struct Keys {
+    ending: Ending,
+    keys: Vec<Vec<u8>>,
+}
+
+/// For every pair of keys the share of samples that the second brings back from what the first has encrypted.
 pub(in crate::evaluate) fn mutual_decryption(
     plain: &Raster,
     streams: &[Vec<u8>],
 ) -> Result<Vec<Vec<f64>>, EvaluateError> {
-    let bytes = plain.to_bytes();
     let opened = |locked: &[u8], opening: &[u8]| -> Result<f64, EvaluateError> {
-        let found: Vec<u8> = bytes.iter().zip(locked).zip(opening).map(|((b, l), o)| b ^ l ^ o).collect();
-        let image = super::images::raster_of(plain, &found)?;
-        Ok(1.0 - difference(plain, &image)?.npcr)
+        Ok(1.0 - difference(plain, &decrypted(plain, locked, opening)?)?.npcr)
     };
     streams.iter().map(|locked| streams.iter().map(|opening| opened(locked, opening)).collect()).collect()
 }
 
-/// The matrix for each generator that is not weak on purpose, over streams of four seeds.
-pub(super) fn section(
-    generators: &[Generator<'_>],
-    first: &Named,
-    options: Options,
-) -> Result<Option<Section>, EvaluateError> {
-    let length = first.image.to_bytes().len();
-    let names: Vec<String> = ["A", "B", "C", "D"].map(str::to_owned).to_vec();
-    let mut figures = Vec::new();
-    for generator in generators.iter().filter(|generator| generator.role != Role::Weak) {
-        let streams: Vec<Vec<u8>> = (0..KEYS).map(|i| draw(generator, options.seed + i, length)).collect();
-        let matrix = mutual_decryption(&first.image, &streams)?;
-        let label = format!("Mutual decryption with {}", generator.name);
-        figures
-            .push(Figure { caption: generator.name.clone(), markup: svg::matrix(&matrix, &names, &label) });
-    }
-    if figures.is_empty() {
+/// What comes back when one key has closed an image and another opens it.
+fn decrypted(plain: &Raster, locked: &[u8], opening: &[u8]) -> Result<Raster, EvaluateError> {
+    let bytes = plain.to_bytes();
+    let found: Vec<u8> = bytes.iter().zip(locked).zip(opening).map(|((b, l), o)| b ^ l ^ o).collect();
+    super::images::raster_of(plain, &found)
+}
+
+/// The attacks on the generators that are given; none without any.
+pub(super) fn section(models: &[Arc<Trained>], options: Options) -> Result<Option<Section>, EvaluateError> {
+    let models = &models[..models.len().min(MODELS_MAX)];
+    if models.is_empty() {
         return Ok(None);
     }
-    Ok(Some(Section {
+    let plain = phantom(EDGE, 0);
+    let seed = seed_of(options.seed);
+    let ways = [Ending::Fold, Ending::Tanh].map(|ending| Keys {
+        ending,
+        keys: models.iter().map(|model| model.key_of_seed(&seed, ending)).collect(),
+    });
+    let mut blocks = vec![Block::Table(attack_table(models, &plain, &ways, options)?)];
+    let names: Vec<String> = letters(models.len());
+    let legend: Vec<String> = names
+        .iter()
+        .zip(models)
+        .map(|(letter, model)| format!("{letter}: {}, trained {}", model.name(), model.training()))
+        .collect();
+    let mut figures = Vec::new();
+    for way in &ways {
+        let matrix = mutual_decryption(&plain, &way.keys)?;
+        let caption = format!("share of samples that come back, {}", name_of(way.ending));
+        figures.push(Figure { markup: svg::matrix(&matrix, &names, &caption), caption });
+        let caption = format!("the same as pictures, {}", name_of(way.ending));
+        if let Some(mosaic) = mosaic(&plain, &way.keys)? {
+            figures.push(Figure { markup: picture::within(&mosaic, &caption, 1024), caption });
+        }
+    }
+    let caption = format!(
+        "Mutual decryption, as figure 10: a key closes (down), another opens (across). {}",
+        legend.join("; ")
+    );
+    blocks.push(Block::Figures { caption, figures });
+    blocks.push(attack_pictures(&plain, &ways[0].keys, &names)?);
+    Ok(Some(words(blocks)))
+}
+
+fn words(blocks: Vec<Block>) -> Section {
+    Section {
         id: "imitation",
-        title: "Mutual decryption",
-        shows: "The share of samples that come back when key A to D (down) closes and key A to D (across) opens, as figure 10: 1 on \
-            the diagonal, about 1/256 elsewhere."
+        title: "Imitation attacks",
+        shows: "Whether a generator that an attacker trained gives the key of another: with the transformation domain leaked (another \
+            structure), with the structure leaked (another domain), with both. All make their key of the same seed, which the \
+            attacker knows; the paper's attackers know it too. As in the paper, no key opens what another has closed."
             .to_owned(),
-        shows_not: "Resistance to imitation. That two trainings give different keys shows that training is random, which an attacker \
-            knows too; whoever gets the weights and the seed has the key. Generators trained alike, with leaked structure and \
-            leaked transformation domain, are compared only where several trained models are given."
+        shows_not: "Resistance to an attacker. That two trainings give different weights says that training starts at random, and the \
+            attacker knows that too; he does not imitate, he copies: the weights are in a file, and with them and the seed \
+            everything opens, as the last row shows. That is why a generator is credited with no entropy here."
             .to_owned(),
-        blocks: vec![Block::Figures { caption: format!("Mutual decryption of {}", first.name), figures }],
-    }))
+        blocks,
+    }
+}
+
+fn name_of(ending: Ending) -> &'static str {
+    match ending {
+        Ending::Fold => "as used here",
+        Ending::Tanh => "as published (tanh)",
+    }
+}
+
+fn letters(count: usize) -> Vec<String> {
+    ('A'..).take(count).map(String::from).collect()
+}
+
+/// One row for each kind of leak, and two for what the paper leaves out.
+fn attack_table(
+    models: &[Arc<Trained>],
+    plain: &Raster,
+    ways: &[Keys; 2],
+    options: Options,
+) -> Result<Table, EvaluateError> {
+    let mut table = Table::new(
+        "imitation",
+        "What an attacker's key brings back of an image (figures 8 to 10), in percent of its samples",
+        &[
+            "The attacker has",
+            "pairs of generators",
+            "as used here, most",
+            "as published, most",
+            "does it open?",
+        ],
+    );
+    let matrices = [&ways[0], &ways[1]].map(|way| mutual_decryption(plain, &way.keys));
+    let [fold, tanh] = matrices;
+    let (fold, tanh) = (fold?, tanh?);
+    for shared in [Shared::Domain, Shared::Structure, Shared::Both, Shared::Nothing] {
+        let pairs: Vec<(usize, usize)> = (0..models.len())
+            .flat_map(|a| (0..models.len()).map(move |b| (a, b)))
+            .filter(|(a, b)| a != b && models[*a].shares_with(&models[*b]) == shared)
+            .collect();
+        if pairs.is_empty() {
+            continue;
+        }
+        let most = |matrix: &[Vec<f64>]| pairs.iter().map(|(a, b)| matrix[*a][*b]).fold(0.0, f64::max);
+        let found = [most(&fold), most(&tanh)];
+        row(&mut table, shared.name(), &(pairs.len() / 2).to_string(), found, false);
+    }
+    let share = |locked: &[u8], opening: &[u8]| -> Result<f64, EvaluateError> {
+        Ok(1.0 - difference(plain, &decrypted(plain, locked, opening)?)?.npcr)
+    };
+    let other = seed_of(options.seed ^ 1);
+    let guess = |way: &Keys| share(&way.keys[0], &models[0].key_of_seed(&other, way.ending));
+    row(&mut table, "the weights, not the seed", "", [guess(&ways[0])?, guess(&ways[1])?], false);
+    let seed = seed_of(options.seed);
+    let copy = |way: &Keys| share(&way.keys[0], &models[0].key_of_seed(&seed, way.ending));
+    row(&mut table, "the weights and the seed", "", [copy(&ways[0])?, copy(&ways[1])?], true);
+    let published = vec![
+        Cell::Empty,
+        Cell::Empty,
+        Cell::Text("\"cannot be visually recognized\"".to_owned()),
+        Cell::Check(true, "no".to_owned()),
+    ];
+    table.row(Kind::Published, "DeepKeyGen IV-D: domain, structure, or both", published);
+    let chance = || Cell::Number(100.0 / 256.0, 3);
+    let ideal = vec![Cell::Empty, chance(), chance(), Cell::Check(true, "no".to_owned())];
+    table.row(Kind::Ideal, "A key that has nothing to do with it", ideal);
+    Ok(table)
+}
+
+/// A quarter of the samples is far beyond chance, and shows any picture.
+const OPENS: f64 = 0.25;
+
+fn row(table: &mut Table, name: &str, pairs: &str, found: [f64; 2], expected: bool) {
+    let opens = found.iter().any(|share| *share > OPENS);
+    let mut cells = vec![Cell::Text(pairs.to_owned())];
+    cells.extend(found.map(|share| Cell::Number(100.0 * share, 3)));
+    let said = match (opens, expected) {
+        (true, true) => "yes, of course",
+        (true, false) => "yes",
+        (false, _) => "no",
+    };
+    cells.push(Cell::Check(opens == expected, said.to_owned()));
+    table.row(Kind::Measured, name, cells);
+}
+
+/// Every pair as a small picture, as figure 10.
+fn mosaic(plain: &Raster, keys: &[Vec<u8>]) -> Result<Option<Raster>, EvaluateError> {
+    let row = |locked: &Vec<u8>| keys.iter().map(|opening| decrypted(plain, locked, opening)).collect();
+    Ok(picture::mosaic(&keys.iter().map(row).collect::<Result<Vec<Vec<Raster>>, _>>()?))
+}
+
+/// Figures 8 and 9: the image, what A makes of it, and what each key makes of that.
+fn attack_pictures(plain: &Raster, keys: &[Vec<u8>], names: &[String]) -> Result<Block, EvaluateError> {
+    let mut shown = vec![("plain".to_owned(), plain.clone())];
+    shown.push(("encrypted with key A".to_owned(), decrypted(plain, &keys[0], &vec![0; keys[0].len()])?));
+    for (name, key) in names.iter().zip(keys) {
+        shown.push((format!("decrypted with key {name}"), decrypted(plain, &keys[0], key)?));
+    }
+    let figures = shown
+        .into_iter()
+        .map(|(caption, image)| Figure { markup: picture::within(&image, &caption, SIDE), caption });
+    Ok(Block::Figures {
+        caption: "A drawn chest, encrypted by A and decrypted by each, as figures 8 and 9".to_owned(),
+        figures: figures.collect(),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::evaluate::Seeded;
+    use crate::keygen::{Kind as Network, Model};
 
     #[test]
     fn only_the_same_stream_opens() {
@@ -73,5 +214,23 @@ mod tests {
         let matrix = mutual_decryption(&plain, &[stream(1), stream(2), stream(1)]).unwrap();
         assert!((matrix[0][0] - 1.0).abs() < 1e-12 && (matrix[0][2] - 1.0).abs() < 1e-12);
         assert!(matrix[0][1] < 0.01 && matrix[1][2] < 0.01);
+    }
+
+    #[test]
+    fn an_imitated_generator_does_not_open_and_a_copied_one_does() {
+        let model =
+            |seed| Arc::new(Trained::new("lite", &Model::drawn(Network::Lite, seed).unwrap()).unwrap());
+        let options = Options { seed: 3, sequences: 1, bits: 8, clear_pictures: false };
+        let section = section(&[model(1), model(2)], options).unwrap().unwrap();
+        let Block::Table(table) = &section.blocks[0] else { panic!("the attacks come first") };
+        let opens = |name: &str| {
+            let row = table.rows.iter().find(|row| row.name == name).unwrap();
+            let Cell::Number(share, _) = row.cells[1] else { panic!("a share") };
+            assert!(matches!(row.cells[3], Cell::Check(true, _)), "as it should be: {name}");
+            share
+        };
+        assert!(opens("structure") < 1.0);
+        assert!(opens("the weights, not the seed") < 1.0);
+        assert!((opens("the weights and the seed") - 100.0).abs() < 1e-9);
     }
 }
