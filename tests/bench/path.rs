@@ -93,8 +93,9 @@ impl Peer {
         fs::create_dir_all(&out).expect("a folder");
         let mut command = Command::new(std::env::var_os("SEALGATE_PYTHON")?);
         command.args(["-m", "pynetdicom", "storescp", &port.to_string(), "-od"]).arg(out);
-        let peer = Self::start("pynetdicom storescp", "ANY-SCP", port, &mut command)?;
-        Some(Self { most: 4, ..peer })
+        let mut peer = Self::start("pynetdicom storescp", "ANY-SCP", port, &mut command)?;
+        peer.most = 4;
+        Some(peer)
     }
 
     fn orthanc(folder: &Path) -> Option<Self> {
@@ -106,9 +107,10 @@ impl Peer {
             "OverwriteInstances": true, "SyncStorageArea": false, "DicomThreadsCount": 4,
         });
         fs::write(&file, config.to_string()).expect("written");
-        let peer =
+        let mut peer =
             Self::start("Orthanc", "ORTHANC", port, Command::new("Orthanc").arg(file).current_dir(folder))?;
-        Some(Self { most: 4, ..peer })
+        peer.most = 4;
+        Some(peer)
     }
 
     /// Sealgate in front of a PACS at this address; nothing listens on port 9.

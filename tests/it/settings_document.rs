@@ -45,7 +45,10 @@ fn rows(lines: &[&str]) -> Vec<Row> {
                 rows.push(Row::default());
             }
             let row = rows.last_mut().unwrap();
-            row.text = format!("{} {text}", row.text).trim_start().to_owned();
+            if !row.text.is_empty() {
+                row.text.push(' ');
+            }
+            row.text.push_str(text);
         } else {
             let (key, default) = setting(line).unwrap_or_else(|| panic!("neither key nor comment: {line}"));
             let row = rows.last_mut().unwrap();

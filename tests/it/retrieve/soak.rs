@@ -65,7 +65,7 @@ async fn a_long_time_at_work_loses_nothing_and_holds_no_more_than_at_first() {
     let mut round = 0_usize;
     while Instant::now() < end || held.len() < WARM + 6 {
         round += 1;
-        let is_away = round % 3 == 0;
+        let is_away = round.is_multiple_of(3);
         if is_away {
             archive.process.kill();
         }
@@ -80,7 +80,7 @@ async fn a_long_time_at_work_loses_nothing_and_holds_no_more_than_at_first() {
         assert!(ended.is_complete() && wrong.is_empty(), "round {round}: {ended:?}: {wrong:?}");
         let (refused, ended) = front.get("NOSY", &study, &needs).await;
         assert!(refused.is_empty() && ended.answer.status == Status(0x0124), "round {round}: {ended:?}");
-        if round % 4 == 0 {
+        if round.is_multiple_of(4) {
             front.gateway.signal("HUP");
         }
         held.push(Held::by(&front.gateway));
