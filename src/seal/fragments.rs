@@ -50,26 +50,32 @@ impl Fragments {
 mod tests {
     use super::*;
 
+    /// What is told of pieces of this size: where fragments begin, how long they are, and all bytes.
+    fn told(all: &[u8], size: usize) -> (Vec<(usize, u32)>, Vec<u8>) {
+        let (mut fragments, mut found, mut bytes) = (Fragments::default(), Vec::new(), Vec::new());
+        for piece in all.chunks(size) {
+            let mut left = piece;
+            while !left.is_empty() {
+                let (part, later) = fragments.next(left);
+                let (Part::Bytes(now) | Part::Fragment(now, _)) = part;
+                bytes.extend_from_slice(now);
+                if let Part::Fragment(_, length) = part {
+                    found.push((bytes.len(), length));
+                }
+                left = later;
+            }
+        }
+        (found, bytes)
+    }
+
     #[test]
     fn fragments_are_told_whatever_the_pieces_are() {
         let item =
             |bytes: &[u8]| [&ITEM[..], &u32::try_from(bytes.len()).unwrap().to_le_bytes(), bytes].concat();
-        let all =
-            [item(&[]), item(&[1; 30]), item(&[2; 4]), vec![0xFE, 0xFF, 0xDD, 0xE0, 0, 0, 0, 0]].concat();
+        let end = vec![0xFE, 0xFF, 0xDD, 0xE0, 0, 0, 0, 0];
+        let all = [item(&[]), item(&[1; 30]), item(&[2; 4]), end].concat();
         for size in 1..all.len() {
-            let (mut fragments, mut found, mut bytes) = (Fragments::default(), Vec::new(), Vec::new());
-            for piece in all.chunks(size) {
-                let mut left = piece;
-                while !left.is_empty() {
-                    let (part, later) = fragments.next(left);
-                    let (Part::Bytes(now) | Part::Fragment(now, _)) = part;
-                    bytes.extend_from_slice(now);
-                    let length = if let Part::Fragment(_, length) = part { Some(length) } else { None };
-                    found.extend(length.map(|length| (bytes.len(), length)));
-                    left = later;
-                }
-            }
-            assert_eq!((found, &bytes), (vec![(16, 30), (54, 4)], &all), "pieces of {size}");
+            assert_eq!(told(&all, size), (vec![(16, 30), (54, 4)], all.clone()), "pieces of {size}");
         }
     }
 }
