@@ -92,7 +92,7 @@ impl Browser {
         self.ask(
             "POST",
             "/actions",
-            json!({ "actions": [{ "type": "key", "id": "keys", "actions": strokes }] }),
+            &json!({ "actions": [{ "type": "key", "id": "keys", "actions": strokes }] }),
         );
     }
 
