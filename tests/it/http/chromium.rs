@@ -1,4 +1,4 @@
-//! The admin page in a browser: headless Chromium through WebDriver, narrow and wide, light and dark.
+//! The admin page in a browser: headless Chromium through `WebDriver`, narrow and wide, light and dark.
 //!
 //! `SEALGATE_SCREENSHOTS=FOLDER` keeps the pictures; `SEALGATE_BARS=1` holds the first paint to its bar, on a quiet machine.
 
