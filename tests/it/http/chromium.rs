@@ -1,4 +1,4 @@
-//! The admin page in a browser: headless Chromium through WebDriver, narrow and wide, light and dark.
+//! The admin page in a browser: headless Chromium through `WebDriver`, narrow and wide, light and dark.
 //!
 //! `SEALGATE_SCREENSHOTS=FOLDER` keeps the pictures; `SEALGATE_BARS=1` holds the first paint to its bar, on a quiet machine.
 
@@ -59,33 +59,32 @@ impl Browser {
         // Headless windows have a least width; this holds for the page itself.
         browser.emulate(
             "Emulation.setDeviceMetricsOverride",
-            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false }),
+            &json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false }),
         );
         browser
     }
 
-    fn ask(&self, method: &str, path: &str, body: Value) -> Value {
-        let mut answer =
-            client::json(self.driver, method, &format!("/session/{}{path}", self.session), &body);
+    fn ask(&self, method: &str, path: &str, body: &Value) -> Value {
+        let mut answer = client::json(self.driver, method, &format!("/session/{}{path}", self.session), body);
         answer["value"].take()
     }
 
-    fn emulate(&self, command: &str, parameters: Value) {
-        self.ask("POST", "/goog/cdp/execute", json!({ "cmd": command, "params": parameters }));
+    fn emulate(&self, command: &str, parameters: &Value) {
+        self.ask("POST", "/goog/cdp/execute", &json!({ "cmd": command, "params": parameters }));
     }
 
     fn go(&self, url: &str) {
-        self.ask("POST", "/url", json!({ "url": url }));
+        self.ask("POST", "/url", &json!({ "url": url }));
     }
 
     /// The result of a script.
     fn run(&self, script: &str) -> Value {
-        self.ask("POST", "/execute/sync", json!({ "script": script, "args": [] }))
+        self.ask("POST", "/execute/sync", &json!({ "script": script, "args": [] }))
     }
 
     fn theme(&self, theme: &str) {
         let features = json!([{ "name": "prefers-color-scheme", "value": theme }]);
-        self.emulate("Emulation.setEmulatedMedia", json!({ "features": features }));
+        self.emulate("Emulation.setEmulatedMedia", &json!({ "features": features }));
     }
 
     fn press(&self, key: char) {
@@ -93,7 +92,7 @@ impl Browser {
         self.ask(
             "POST",
             "/actions",
-            json!({ "actions": [{ "type": "key", "id": "keys", "actions": strokes }] }),
+            &json!({ "actions": [{ "type": "key", "id": "keys", "actions": strokes }] }),
         );
     }
 
@@ -119,14 +118,14 @@ impl Browser {
     fn keep_picture(&self, name: &str) {
         let Some(folder) = std::env::var_os("SEALGATE_SCREENSHOTS").map(PathBuf::from) else { return };
         std::fs::create_dir_all(&folder).unwrap();
-        let picture = self.ask("GET", "/screenshot", Value::Null);
+        let picture = self.ask("GET", "/screenshot", &Value::Null);
         std::fs::write(folder.join(format!("{name}.png")), from_base64(picture.as_str().unwrap())).unwrap();
     }
 }
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        self.ask("DELETE", "", json!({}));
+        self.ask("DELETE", "", &json!({}));
     }
 }
 
@@ -194,7 +193,7 @@ fn every_page_is_whole_in_a_browser_narrow_and_wide_light_and_dark() {
             }
         }
         // What the policy forbids, and what a script throws, would stand here.
-        let log = browser.ask("POST", "/se/log", json!({ "type": "browser" }));
+        let log = browser.ask("POST", "/se/log", &json!({ "type": "browser" }));
         let severe: Vec<_> =
             log.as_array().unwrap().iter().filter(|line| line["level"] == "SEVERE").collect();
         assert!(severe.is_empty(), "{severe:?}");

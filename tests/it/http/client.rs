@@ -1,5 +1,6 @@
 //! A small HTTP/1.1 client: one request on one connection, and everything of the answer.
 
+use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -28,13 +29,18 @@ impl Answer {
 pub(crate) fn ask(to: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
     let mut request = format!("{method} {path} HTTP/1.1\r\nhost: {to}\r\nconnection: close\r\n");
     for (name, value) in headers {
-        request += &format!("{name}: {value}\r\n");
+        write!(request, "{name}: {value}\r\n").unwrap();
     }
     if method == "POST" {
-        request +=
-            &format!("content-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n", body.len());
+        write!(
+            request,
+            "content-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n",
+            body.len()
+        )
+        .unwrap();
     }
-    request += &format!("\r\n{body}");
+    request.push_str("\r\n");
+    request.push_str(body);
     send(to, request.as_bytes()).expect("an answer")
 }
 
@@ -48,7 +54,7 @@ pub(crate) fn send(to: SocketAddr, request: &[u8]) -> Option<Answer> {
     stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout");
     // It may be refused before it is all sent.
     let _refused = stream.write_all(request);
-    let (mut bytes, mut piece) = (Vec::new(), [0; 65536]);
+    let (mut bytes, mut piece) = (Vec::new(), [0; 8192]);
     // Some servers leave the connection open, whatever they are told.
     while !is_whole(&bytes) {
         match stream.read(&mut piece) {
@@ -90,7 +96,7 @@ fn unchunked(mut rest: &[u8]) -> Vec<u8> {
     body
 }
 
-/// Asks in JSON and gets JSON, as WebDriver does.
+/// Asks in JSON and gets JSON, as `WebDriver` does.
 #[cfg(feature = "peers")]
 pub(crate) fn json(to: SocketAddr, method: &str, path: &str, body: &serde_json::Value) -> serde_json::Value {
     let body = if method == "GET" { String::new() } else { body.to_string() };

@@ -23,7 +23,7 @@ fn with_web(more: &str) -> String {
 }
 
 /// The value of a sample whose line begins so.
-fn value(text: &str, sample: &str) -> f64 {
+fn value(text: &str, sample: &str) -> u64 {
     let line = text.lines().find(|line| line.starts_with(sample));
     let line = line.unwrap_or_else(|| panic!("no {sample} in\n{text}"));
     line.rsplit(' ').next().unwrap().parse().unwrap()
@@ -49,11 +49,11 @@ fn associations_are_counted_by_peer_and_refusals_by_reason_alone() {
         assert_eq!(gateway.echo(&format!("STRANGER{number}"), "SEALGATE").0, 4);
     }
     let text = get(web, "/metrics").text().to_owned();
-    assert_eq!(value(&text, "sealgate_associations_accepted_total{peer=\"tester\"}"), 2.0);
-    assert_eq!(value(&text, "sealgate_associations_refused_total{reason=\"calling-ae-title\"}"), 5.0);
+    assert_eq!(value(&text, "sealgate_associations_accepted_total{peer=\"tester\"}"), 2);
+    assert_eq!(value(&text, "sealgate_associations_refused_total{reason=\"calling-ae-title\"}"), 5);
     assert!(!text.contains("STRANGER"), "{text}");
-    assert_eq!(value(&text, "sealgate_ready "), 1.0);
-    assert!(value(&text, "sealgate_process_resident_memory_bytes ") > 1e6);
+    assert_eq!(value(&text, "sealgate_ready "), 1);
+    assert!(value(&text, "sealgate_process_resident_memory_bytes ") > 1_000_000);
     assert_eq!(get(web, "/").status, 404, "without users there is no admin page");
 }
 
@@ -123,9 +123,9 @@ fn a_full_spool_is_not_ready_and_says_why() {
     assert_eq!(answer.status, 503);
     assert!(answer.text().contains("the spool is full"), "{answer:?}");
     let text = get(web(&gateway), "/metrics").text().to_owned();
-    assert_eq!(value(&text, "sealgate_ready "), 0.0);
-    assert_eq!(value(&text, "sealgate_spool_pressure "), 2.0);
-    assert_eq!(value(&text, "sealgate_forward_destination_up{destination=\"pacs\"}"), 1.0);
+    assert_eq!(value(&text, "sealgate_ready "), 0);
+    assert_eq!(value(&text, "sealgate_spool_pressure "), 2);
+    assert_eq!(value(&text, "sealgate_forward_destination_up{destination=\"pacs\"}"), 1);
     let status = Command::new(env!("CARGO_BIN_EXE_sealgate"))
         .args(["status", "--config"])
         .arg(gateway.config())
@@ -156,7 +156,7 @@ fn what_a_trial_did_stands_in_metrics_and_status_alike_and_no_patient_does() {
     let trial = Trial::start();
     // The archive has an image a moment before it is durable here that it has; records are synced every second.
     let forwarded = "sealgate_forward_instances_total{destination=\"archive\",outcome=\"forwarded\"} 5";
-    let is_done = |text: &str| text.contains(forwarded) && value(text, "sealgate_audit_records_total ") > 0.0;
+    let is_done = |text: &str| text.contains(forwarded) && value(text, "sealgate_audit_records_total ") > 0;
     let end = Instant::now() + SOON;
     let text = loop {
         let text = get(trial.web, "/metrics").text().to_owned();
@@ -171,15 +171,15 @@ fn what_a_trial_did_stands_in_metrics_and_status_alike_and_no_patient_does() {
             &text,
             "sealgate_store_instances_total{peer=\"modality\",route=\"everything\",outcome=\"new\"}"
         ),
-        5.0
+        5
     );
-    assert_eq!(value(&text, "sealgate_seal_instances_total{suite=\"deepkeygen\"}"), 5.0);
-    assert_eq!(value(&text, "sealgate_keys_kept_total{outcome=\"kept\"}"), 5.0);
-    assert_eq!(value(&text, "sealgate_open_instances_total{peer=\"viewer\",outcome=\"opened\"}"), 5.0);
-    assert_eq!(value(&text, "sealgate_store_duration_seconds_count{route=\"everything\"}"), 5.0);
-    assert!(value(&text, "sealgate_store_received_bytes_total{peer=\"modality\"}") > 1e6);
+    assert_eq!(value(&text, "sealgate_seal_instances_total{suite=\"deepkeygen\"}"), 5);
+    assert_eq!(value(&text, "sealgate_keys_kept_total{outcome=\"kept\"}"), 5);
+    assert_eq!(value(&text, "sealgate_open_instances_total{peer=\"viewer\",outcome=\"opened\"}"), 5);
+    assert_eq!(value(&text, "sealgate_store_duration_seconds_count{route=\"everything\"}"), 5);
+    assert!(value(&text, "sealgate_store_received_bytes_total{peer=\"modality\"}") > 1_000_000);
     for count in ["spool_commit", "open", "keys_commit"] {
-        assert_eq!(value(&text, &format!("sealgate_{count}_duration_seconds_count ")), 5.0, "{count}");
+        assert_eq!(value(&text, &format!("sealgate_{count}_duration_seconds_count ")), 5, "{count}");
     }
     for patient in ["Phantom", "TRIAL-1", "2.25."] {
         assert!(!text.contains(patient), "{patient} in\n{text}");
