@@ -75,7 +75,7 @@ fn images() -> Vec<(String, Raster)> {
     );
     let real = REAL.iter().filter_map(|(what, name)| {
         let image = first_frame(File::open(find(&root, name)?).unwrap()).unwrap();
-        Some(((*what).to_owned(), in_eight_bits(&image)))
+        Some(((*what).to_owned(), in_eight_bits(&image.image)))
     });
     real.chain([("fundus, drawn".to_owned(), fundus(512))]).collect()
 }

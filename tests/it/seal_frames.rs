@@ -333,7 +333,7 @@ fn the_command_opens_one_frame_and_says_what_proved_it() {
 #[test]
 fn of_a_signed_instance_the_signer_belongs_to_every_frame() {
     let mut out = Cursor::new(Vec::new());
-    let new_seal = |sop_class, sop_instance| {
+    let new_seal = |sop_class, sop_instance, _| {
         let binding =
             Binding { suite: Suite::DeepKeyGen, key_id: KeyId::new([9; 16]), sop_class, sop_instance };
         Ok::<_, Infallible>(NewSeal { binding, key: ContentKey::new(KEY), key_record: None })
