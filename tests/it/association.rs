@@ -248,7 +248,7 @@ async fn a_command_and_its_data_go_out_in_one_write() {
 async fn a_message_left_half_sent_cannot_be_continued_by_another() {
     let (mut caller, mut host) = pair(&[proposal(CT, None)], BOTH, 4096).await;
     let mut outgoing = caller.begin(1, &request(field::C_STORE, 1, true)).expect("nothing is half sent");
-    outgoing.write(&some_bytes(10_000)).await.expect("sent");
+    outgoing.write(&some_bytes(100_000)).await.expect("sent");
     drop(outgoing);
     let error = caller.send(1, &request(field::C_STORE, 2, false)).await.expect_err("refused");
     assert!(matches!(error, Error::HalfSent), "{error}");

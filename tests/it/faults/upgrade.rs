@@ -55,6 +55,8 @@ fn left_by(version: &Path, address: &str) -> Hospital {
     for folder in ["keys", "spool", "audit"] {
         copy(&version.join(folder), &hospital.path(folder));
     }
+    // What is checked out knows no empty folders.
+    fs::create_dir_all(hospital.path("spool/damaged")).unwrap();
     hospital
 }
 

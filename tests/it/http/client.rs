@@ -76,8 +76,9 @@ fn read(bytes: &[u8]) -> Option<Answer> {
     let head = std::str::from_utf8(&bytes[..end]).expect("a header is text");
     let mut lines = head.lines();
     let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
-    let headers = lines.filter_map(|line| line.split_once(": "));
-    let headers: Vec<_> = headers.map(|(name, value)| (name.to_lowercase(), value.to_owned())).collect();
+    let headers = lines.filter_map(|line| line.split_once(':'));
+    let headers: Vec<_> =
+        headers.map(|(name, value)| (name.to_lowercase(), value.trim().to_owned())).collect();
     let mut body = bytes[end + 4..].to_vec();
     if headers.iter().any(|(name, value)| name == "transfer-encoding" && value == "chunked") {
         body = unchunked(&body);
