@@ -9,16 +9,17 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
 use super::custody::{self, Office};
+use super::keys_backup::{Backup, Verify};
 use super::keys_custody::{self, Destroyed, Escrow, Lift, Meant};
 use super::time::{unix_millis, utc};
 use super::{ConfigArgs, Exit, complain};
 use crate::custody::Role;
 use crate::dicom::{AeTitle, Uid};
-use crate::keys::store::{Filter, KeyStore, StoredKey, restore, verify_backup};
+use crate::keys::store::{Filter, KeyStore, StoredKey};
 use crate::keys::write_new_file;
 use crate::keys::{
-    Algorithm, Config, DualKeyInfo, KekInfo, Keyring, KeysError, NewCustody, RecipientName, destroy, dual,
-    rotation, selftest, signer,
+    Algorithm, Config, DualKeyInfo, KekInfo, Keyring, KeysError, NewCustody, RecipientName, rotation,
+    selftest,
 };
 use crate::settings::{self, Settings};
 
@@ -139,26 +140,6 @@ struct List {
     /// List at most so many instances
     #[arg(long, value_name = "N", default_value_t = 1000)]
     limit: usize,
-    #[command(flatten)]
-    common: Common,
-}
-
-#[derive(Debug, Args)]
-struct Backup {
-    /// The backup; its manifest is the same name with .manifest.json
-    file: PathBuf,
-    #[command(flatten)]
-    common: Common,
-}
-
-#[derive(Debug, Args)]
-struct Verify {
-    /// Open only so many keys, evenly spread, instead of all
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    sample: Option<u64>,
-    /// Verify this backup against its manifest instead of the store
-    #[arg(long, value_name = "FILE", conflicts_with = "sample")]
-    backup: Option<PathBuf>,
     #[command(flatten)]
     common: Common,
 }
@@ -543,91 +524,6 @@ impl SignerArgs {
     }
 }
 
-impl Backup {
-    fn make(&self, config: &Config) -> Result<Answer, KeysError> {
-        let store = config.open_store()?;
-        let bar = progress("backing up");
-        let manifest = store.backup(&self.file, now_unix_seconds(), &mut bar_updates(&bar))?;
-        let (_, checked) = verify_backup(&self.file, &mut bar_updates(&bar))?;
-        bar.finish_and_clear();
-        let dual = dual::back_up(&config.keyring_path(), &self.file)?;
-        let signers = signer::back_up(&config.keyring_path(), &self.file)?;
-        let text = format!(
-            "Backed up {} keys in {} records to {}, {} dual keys and {} signing keys beside it.\nKeep the key files of {} apart from it: without them it opens \
-             nothing.{}",
-            manifest.counts.keys,
-            manifest.counts.records,
-            self.file.display(),
-            dual.len(),
-            signers.len(),
-            config.keyring_path().display(),
-            lines(&checked.problems)
-        );
-        let good = checked.problems.is_empty();
-        Ok(Answer {
-            good,
-            fields: json!({ "manifest": manifest, "dual_keys": dual, "signers": signers, "problems": checked.problems }),
-            text,
-        })
-    }
-
-    fn restore(&self, config: &Config) -> Result<Answer, KeysError> {
-        let bar = progress("verifying");
-        let restored = restore(&self.file, &config.store_path(), now_unix_seconds(), &mut bar_updates(&bar))?;
-        bar.finish_and_clear();
-        // An older backup has what was destroyed since; the tombstones lie outside of it.
-        let again = destroy::reapply(config, &config.open_store()?)?;
-        let dual = dual::restore(&config.keyring_path(), &self.file)?;
-        let signers = signer::restore(&config.keyring_path(), &self.file)?;
-        let before = restored.replaced.as_ref();
-        let before =
-            before.map_or(String::new(), |path| format!("\nThe store before it is {}.", path.display()));
-        let destroyed = match again {
-            0 => String::new(),
-            _ => format!("\n{again} of them were destroyed before, and are destroyed again."),
-        };
-        let text = format!(
-            "Restored {} keys to {}, {} dual keys and {} signing keys.{before}{destroyed}\n`sealgate keys verify` tries whether they open.",
-            restored.manifest.counts.keys,
-            config.store_path().display(),
-            dual.len(),
-            signers.len()
-        );
-        let fields =
-            json!({ "restored": restored, "destroyed_again": again, "dual_keys": dual, "signers": signers });
-        Ok(Answer::good(fields, text))
-    }
-}
-
-impl Verify {
-    fn run(&self, config: &Config) -> Result<Answer, KeysError> {
-        let bar = progress("verifying");
-        let mut update = bar_updates(&bar);
-        if let Some(backup) = &self.backup {
-            let (manifest, report) = verify_backup(backup, &mut update)?;
-            let text = format!("Read {} records.{}", report.records, lines(&report.problems));
-            let good = report.problems.is_empty();
-            return Ok(Answer { good, fields: json!({ "manifest": manifest, "check": report }), text });
-        }
-        let store = config.open_store()?;
-        let mut report = store.check(&mut update)?;
-        report.problems.extend(destroy::check(config, &store)?);
-        let keyring = config.open_keyring()?;
-        let outcome = rotation::verify(&store, &keyring, self.sample, &mut update)?;
-        bar.finish_and_clear();
-        let text = format!(
-            "Read {} records, {} of {} tried do not open.{}{}",
-            report.records,
-            outcome.failed,
-            outcome.done.saturating_add(outcome.failed),
-            lines(&report.problems),
-            lines(&outcome.failures)
-        );
-        let good = report.problems.is_empty() && outcome.failed == 0;
-        Ok(Answer { good, fields: json!({ "check": report, "open": outcome }), text })
-    }
-}
-
 impl ExportPublic {
     fn run(&self, config: &Config) -> Result<Answer, KeysError> {
         let keyring = Keyring::load(&config.keyring_path(), &config.recipients)?;
@@ -643,12 +539,12 @@ impl ExportPublic {
     }
 }
 
-fn lines(problems: &[String]) -> String {
+pub(super) fn lines(problems: &[String]) -> String {
     problems.iter().flat_map(|problem| ["\n  ", problem]).collect()
 }
 
 /// A bar on a terminal, nothing in a pipe.
-fn progress(verb: &'static str) -> ProgressBar {
+pub(super) fn progress(verb: &'static str) -> ProgressBar {
     if !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
@@ -659,13 +555,13 @@ fn progress(verb: &'static str) -> ProgressBar {
     bar
 }
 
-fn bar_updates(bar: &ProgressBar) -> impl FnMut(u64, u64) + '_ {
+pub(super) fn bar_updates(bar: &ProgressBar) -> impl FnMut(u64, u64) + '_ {
     |done, total| {
         bar.set_length(total);
         bar.set_position(done);
     }
 }
 
-fn now_unix_seconds() -> u64 {
+pub(super) fn now_unix_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

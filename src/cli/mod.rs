@@ -16,6 +16,7 @@ mod grant;
 mod handover;
 mod inspect;
 mod keys;
+mod keys_backup;
 mod keys_custody;
 mod keys_patient;
 mod manual;

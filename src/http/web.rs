@@ -63,7 +63,8 @@ async fn around(State(web): State<Web>, request: Request, next: Next) -> Respons
         ("cross-origin-opener-policy", "same-origin"),
         ("cross-origin-resource-policy", "same-origin"),
         ("permissions-policy", "camera=(), geolocation=(), microphone=()"),
-        ("referrer-policy", "no-referrer"),
+        // With no-referrer, browsers say "null" for the origin of a form.
+        ("referrer-policy", "same-origin"),
         ("x-content-type-options", "nosniff"),
         ("x-frame-options", "DENY"),
     ] {

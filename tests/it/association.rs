@@ -247,11 +247,16 @@ async fn a_command_and_its_data_go_out_in_one_write() {
 #[tokio::test]
 async fn a_message_left_half_sent_cannot_be_continued_by_another() {
     let (mut caller, mut host) = pair(&[proposal(CT, None)], BOTH, 4096).await;
-    let mut outgoing = caller.begin(1, &request(field::C_STORE, 1, true)).expect("nothing is half sent");
-    outgoing.write(&some_bytes(100_000)).await.expect("sent");
-    drop(outgoing);
-    let error = caller.send(1, &request(field::C_STORE, 2, false)).await.expect_err("refused");
-    assert!(matches!(error, Error::HalfSent), "{error}");
+    let telling = async {
+        let request_with_data = request(field::C_STORE, 1, true);
+        let mut outgoing = caller.begin(1, &request_with_data).expect("nothing is half sent");
+        // More than is sent at once.
+        outgoing.write(&some_bytes(100_000)).await.expect("sent");
+        drop(outgoing);
+        let error = caller.send(1, &request(field::C_STORE, 2, false)).await.expect_err("refused");
+        assert!(matches!(error, Error::HalfSent), "{error}");
+        caller.end(&error).await;
+    };
     let hearing = async {
         host.receive().await.expect("the command came").expect("not the end");
         let heard = loop {
@@ -263,7 +268,7 @@ async fn a_message_left_half_sent_cannot_be_continued_by_another() {
         drop(host);
         heard
     };
-    let ((), heard) = tokio::join!(caller.end(&error), hearing);
+    let ((), heard) = tokio::join!(telling, hearing);
     assert!(matches!(heard, Error::Aborted { by: 0, .. }), "{heard}");
 }
 

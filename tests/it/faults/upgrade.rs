@@ -4,7 +4,7 @@
 //! `cargo test --test it writes_what_this_version_leaves -- --ignored`, and is never changed.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use sealgate::dicom::Status;
@@ -56,7 +56,7 @@ fn left_by(version: &Path, address: &str) -> Hospital {
         copy(&version.join(folder), &hospital.path(folder));
     }
     // What is checked out knows no empty folders.
-    fs::create_dir_all(hospital.path("spool/damaged")).unwrap();
+    fs::DirBuilder::new().mode(0o700).create(hospital.path("spool/damaged")).unwrap();
     hospital
 }
 

@@ -84,7 +84,7 @@ fn every_answer_has_headers_that_keep_browsers_careful() {
         assert!(answer.header("content-security-policy").starts_with("default-src 'none'"), "{path}");
         assert!(!answer.header("content-security-policy").contains("unsafe"), "{path}");
         assert_eq!(answer.header("x-content-type-options"), "nosniff");
-        assert_eq!(answer.header("referrer-policy"), "no-referrer");
+        assert_eq!(answer.header("referrer-policy"), "same-origin");
     }
 }
 
