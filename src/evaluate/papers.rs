@@ -163,7 +163,7 @@ pub mod chaotic {
     pub const KEY_SPACE_BITS: f64 = 133_120.0;
     /// Edge of the image, seconds to encrypt, seconds to decrypt.
     pub const SECONDS: [(u32, f64, f64); 2] = [(256, 0.7914, 0.8669), (512, 1.8107, 1.9592)];
-    /// The same of the method that the paper calls [18].
+    /// The same of the method that the paper calls reference 18.
     pub const SECONDS_18: [(u32, f64, f64); 2] = [(256, 0.1037, 0.0984), (512, 0.3036, 0.2743)];
     /// What the paper calls the effective key entropy by SP 800-22, in bits.
     pub const EFFECTIVE_KEY_ENTROPY: f64 = 7.9864;

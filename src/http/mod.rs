@@ -1,5 +1,5 @@
 //! The web server: metrics and health for machines, the admin page for people. What it knows of the gateway comes through
-//! [`House`].
+//! `House`.
 
 mod admin;
 mod config;

@@ -1,4 +1,4 @@
-//! The admin page: who may see it, which page is where, and what its forms do. All it knows comes through [`House`].
+//! The admin page: who may see it, which page is where, and what its forms do. All it knows comes through `House`.
 
 mod door;
 mod lists;
