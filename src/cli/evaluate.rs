@@ -109,7 +109,6 @@ impl Evaluate {
             suites: &suites,
             models: &models,
             images: &images,
-            study: None,
         };
         let report = build(&inputs, options, &progress).map_err(|error| error.to_string())?;
         bar.finish_and_clear();

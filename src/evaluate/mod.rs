@@ -34,8 +34,6 @@ pub mod sp800_22;
 /// The estimators of min-entropy of NIST SP 800-90B section 6.3.
 pub mod sp800_90b;
 mod special;
-/// What a study of hyperparameters found.
-pub mod study;
 /// Generators of key images, and what their training records say.
 pub mod trained;
 

@@ -19,7 +19,6 @@ use crate::evaluate::EvaluateError;
 use crate::evaluate::finding::Finding;
 use crate::evaluate::image::Raster;
 use crate::evaluate::source::{Comparison, Source};
-use crate::evaluate::study::Study;
 use crate::evaluate::trained::Trained;
 
 /// Bytes of one key image: 256 x 256 x 3.
@@ -188,8 +187,6 @@ pub struct Inputs<'a> {
     pub models: &'a [Arc<Trained>],
     /// Images to encrypt.
     pub images: &'a [Named],
-    /// The study of hyperparameters, if it was run.
-    pub study: Option<&'a Study>,
 }
 
 impl Inputs<'_> {
@@ -230,7 +227,7 @@ pub fn build(
     }
     sections.extend(imitation::section(inputs.models, options)?);
     sections.extend(pictures::section(inputs, options)?);
-    sections.push(study::section(inputs.study));
+    sections.push(study::section());
     sections.push(space::section(inputs.generators));
     sections.push(words::section(&one_pixel, inputs.generators, &measured));
     let title = "What the figures say, and what they do not".to_owned();
