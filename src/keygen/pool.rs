@@ -129,17 +129,20 @@ impl<T: Send + 'static> Pool<T> {
     pub fn status(&self) -> PoolStatus {
         let shared = &self.shared;
         shared.say_if_stuck();
+        // Before the alarm: whoever sees a failure counted, or what was made after it, sees the alarm as it left it.
+        let failures = shared.failures.load(Ordering::Acquire);
+        let ready = shared.lock().len();
         let alarm = if shared.stuck() {
             Some(Alarm::Stuck)
         } else {
             shared.failing.load(Ordering::Relaxed).then_some(Alarm::Failing)
         };
         PoolStatus {
-            ready: shared.lock().len(),
+            ready,
             made: shared.made.load(Ordering::Relaxed),
             taken: shared.taken.load(Ordering::Relaxed),
             missed: shared.missed.load(Ordering::Relaxed),
-            failures: shared.failures.load(Ordering::Relaxed),
+            failures,
             alarm,
         }
     }
@@ -182,13 +185,13 @@ impl<T: Send> Shared<T> {
                     self.rest(least.saturating_sub(begun.elapsed()));
                 }
                 Err(reason) => {
-                    self.failures.fetch_add(1, Ordering::Relaxed);
                     if !self.failing.swap(true, Ordering::Relaxed) {
                         error!(
                             engine = engine.name(),
                             reason, "the generator fails; keys rest on system entropy alone"
                         );
                     }
+                    self.failures.fetch_add(1, Ordering::Release);
                     self.rest(retry);
                     retry = (retry * 2).min(Duration::from_secs(self.config.retry_seconds_max));
                 }
