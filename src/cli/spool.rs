@@ -18,6 +18,7 @@ use crate::settings;
 use crate::spool::{
     Config, EntryId, Listing, Mailbox, Reply, Request, Spool, SpoolError, State, Summary, Wish, look, look_at,
 };
+use crate::telemetry::words::span;
 
 /// How long the service may take to carry out what is asked.
 const REPLY_PATIENCE: Duration = Duration::from_secs(20);
@@ -216,19 +217,8 @@ fn as_json(entry: &Summary, places: &[Destination]) -> Value {
     })
 }
 
-/// A span of time as people say it.
-fn span(millis: u64) -> String {
-    let seconds = millis / 1000;
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7200 => format!("{} min", seconds / 60),
-        7200..172_800 => format!("{} h", seconds / 3600),
-        _ => format!("{} d", seconds / 86_400),
-    }
-}
-
 fn in_words(entry: &Summary, places: &[Destination]) -> String {
-    let age = span(entry.age_millis(now()));
+    let age = span(entry.age_millis(now()) / 1000);
     let deliveries: Vec<String> = entry
         .deliveries
         .iter()
@@ -283,12 +273,12 @@ fn commitment_in_words(one: &Pending) -> String {
                 (Some(failed), _) => format!("{destination}: {failed} of {instances} not committed"),
                 (None, 0) => format!("{destination}: not asked yet"),
                 (None, at) => {
-                    format!("{destination}: asked {} ago, no answer", span(now().saturating_sub(*at)))
+                    format!("{destination}: asked {} ago, no answer", span(now().saturating_sub(*at) / 1000))
                 }
             }
         })
         .collect();
-    let age = span(now().saturating_sub(*received_unix_millis));
+    let age = span(now().saturating_sub(*received_unix_millis) / 1000);
     let asked = if asked.is_empty() { String::new() } else { format!("\n    {}", asked.join("; ")) };
     format!("{transaction}  {age:>7}  {instances} instances of {peer}: {stage}{asked}")
 }

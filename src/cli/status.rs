@@ -12,6 +12,7 @@ use super::{ConfigArgs, Exit, complain};
 use crate::app::{StatusError, ask_status};
 use crate::settings;
 use crate::telemetry::snapshot::Snapshot;
+use crate::telemetry::words::{bytes, span};
 
 /// Show how the running gateway is: what comes in, what waits, what is wrong
 #[derive(Debug, Args)]
@@ -75,30 +76,6 @@ fn as_json(snapshot: &Snapshot, one_line: bool) -> String {
     let mut value = json!(snapshot);
     value["ok"] = json!(snapshot.not_ready.is_empty());
     if one_line { value.to_string() } else { format!("{value:#}") }
-}
-
-/// A number of bytes as people say it.
-pub(super) fn bytes(count: u64) -> String {
-    let units = ["B", "kB", "MB", "GB", "TB", "PB"];
-    let (mut whole, mut rest, mut unit) = (count, 0, 0);
-    while whole >= 1000 && unit + 1 < units.len() {
-        (whole, rest, unit) = (whole / 1000, whole % 1000, unit + 1);
-    }
-    let word = units.get(unit).copied().unwrap_or_default();
-    if unit == 0 || whole >= 100 {
-        format!("{whole} {word}")
-    } else {
-        format!("{whole}.{} {word}", rest / 100)
-    }
-}
-
-fn span(seconds: u64) -> String {
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7200 => format!("{} min", seconds / 60),
-        7200..172_800 => format!("{} h", seconds / 3600),
-        _ => format!("{} d", seconds / 86_400),
-    }
 }
 
 fn in_words(snapshot: &Snapshot) -> String {
@@ -211,12 +188,6 @@ fn destinations(snapshot: &Snapshot, out: &mut String) {
 mod tests {
     use super::*;
     use crate::telemetry::snapshot::{Destination, Spool};
-
-    #[test]
-    fn numbers_are_said_as_people_say_them() {
-        let words = [0, 999, 1000, 1_550_000, 107_374_182_400].map(bytes);
-        assert_eq!(words, ["0 B", "999 B", "1.0 kB", "1.5 MB", "107 GB"]);
-    }
 
     #[test]
     fn what_is_down_and_what_waits_stands_in_the_table() {

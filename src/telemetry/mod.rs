@@ -3,5 +3,6 @@
 mod log;
 pub mod metrics;
 pub mod snapshot;
+pub mod words;
 
 pub use log::{Config, Format, LevelError, LogHandle, init};

@@ -2,12 +2,12 @@
 
 use maud::{Markup, html};
 
-use super::page::{bytes, span};
 use super::session::Session;
 use super::texts;
 use crate::custody::Role;
 use crate::http::house::{Emergency, Queued, Recorded, Sealed, Study, Wanted};
 use crate::telemetry::snapshot::Peer;
+use crate::telemetry::words::{bytes, span};
 
 /// Who may have deliveries tried again.
 pub(super) const RETRIES: &[Role] = &[Role::Operator, Role::Custodian];

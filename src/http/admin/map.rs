@@ -2,9 +2,9 @@
 
 use maud::{Markup, html};
 
-use super::page::span;
 use super::texts;
 use crate::telemetry::snapshot::{Destination, Peer, Snapshot};
+use crate::telemetry::words::span;
 
 /// Nodes on either side that are drawn; the tables have all.
 const DRAWN_MAX: usize = 12;

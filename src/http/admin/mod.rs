@@ -135,7 +135,7 @@ async fn queue(State(web): State<Web>, Entered(session): Entered) -> Response {
 }
 
 async fn show_queue(web: &Web, session: &Session, done: Option<Result<String, String>>) -> Response {
-    let queued = ask(web, |house| Ok(house.queue(false, SHOWN_MAX))).await;
+    let queued = ask(web, |house| Ok(house.queue(SHOWN_MAX))).await;
     let content = html! {
         (page::notice(done.as_ref()))
         @match &queued {

@@ -2,10 +2,10 @@
 
 use maud::{Markup, html};
 
-use super::page::{bytes, span};
 use super::ring::{EVERY, Ring, SAMPLES_MAX};
 use super::texts;
 use crate::telemetry::snapshot::Snapshot;
+use crate::telemetry::words::{bytes, span};
 
 /// Size of a graph, in its own units.
 const WIDE: u64 = 180;

@@ -96,28 +96,3 @@ pub(super) fn notice(words: Option<&Result<String, String>>) -> Markup {
         }
     }
 }
-
-/// A number of bytes as people say it.
-pub(super) fn bytes(count: u64) -> String {
-    let units = ["B", "kB", "MB", "GB", "TB", "PB"];
-    let (mut whole, mut rest, mut unit) = (count, 0, 0);
-    while whole >= 1000 && unit + 1 < units.len() {
-        (whole, rest, unit) = (whole / 1000, whole % 1000, unit + 1);
-    }
-    let word = units.get(unit).copied().unwrap_or_default();
-    if unit == 0 || whole >= 100 {
-        format!("{whole} {word}")
-    } else {
-        format!("{whole}.{} {word}", rest / 100)
-    }
-}
-
-/// A span of time as people say it.
-pub(super) fn span(seconds: u64) -> String {
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7200 => format!("{} min", seconds / 60),
-        7200..172_800 => format!("{} h", seconds / 3600),
-        _ => format!("{} d", seconds / 86_400),
-    }
-}
