@@ -1,6 +1,8 @@
 //! Events as audit messages: the tables of PS3.15 A.5.3, one function for each, on the schema of A.5.1.
 
 use aws_lc_rs::digest;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
 use super::alert::{Alert, Code};
 use super::clock::rfc3339;
@@ -319,44 +321,12 @@ fn short(text: &str) -> String {
 
 /// RFC 4648 4.
 pub(super) fn base64(bytes: &[u8]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for three in bytes.chunks(3) {
-        let mut word = [0; 4];
-        word[1..=three.len()].copy_from_slice(three);
-        let word = u32::from_be_bytes(word);
-        for place in 0..4_usize {
-            let letter = LETTERS[(word >> (18 - 6 * place)) as usize & 63];
-            text.push(if place <= three.len() { char::from(letter) } else { '=' });
-        }
-    }
-    text
+    STANDARD.encode(bytes)
 }
 
 /// The way back, of what [`base64`] made; none for anything else.
 pub(super) fn unbase64(text: &str) -> Option<Vec<u8>> {
-    let (fours, rest) = text.as_bytes().as_chunks::<4>();
-    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
-    for four in fours {
-        let length = 3 - four.iter().rev().take_while(|&&letter| letter == b'=').count().min(2);
-        let word = four.iter().take(length + 1).enumerate().try_fold(0, |word, (place, letter)| {
-            let sextet = u32::from(sextet_of(*letter)?);
-            Some(word | sextet << (18 - 6 * place))
-        })?;
-        bytes.extend_from_slice(&word.to_be_bytes()[1..=length]);
-    }
-    rest.is_empty().then_some(bytes)
-}
-
-fn sextet_of(letter: u8) -> Option<u8> {
-    Some(match letter {
-        b'A'..=b'Z' => letter - b'A',
-        b'a'..=b'z' => letter - b'a' + 26,
-        b'0'..=b'9' => letter - b'0' + 52,
-        b'+' => 62,
-        b'/' => 63,
-        _ => return None,
-    })
+    STANDARD.decode(text).ok()
 }
 
 #[cfg(test)]

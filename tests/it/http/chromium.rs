@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -119,7 +121,11 @@ impl Browser {
         let Some(folder) = std::env::var_os("SEALGATE_SCREENSHOTS").map(PathBuf::from) else { return };
         std::fs::create_dir_all(&folder).unwrap();
         let picture = self.ask("GET", "/screenshot", &Value::Null);
-        std::fs::write(folder.join(format!("{name}.png")), from_base64(picture.as_str().unwrap())).unwrap();
+        std::fs::write(
+            folder.join(format!("{name}.png")),
+            STANDARD.decode(picture.as_str().unwrap()).unwrap(),
+        )
+        .unwrap();
     }
 }
 
@@ -127,21 +133,6 @@ impl Drop for Browser {
     fn drop(&mut self) {
         self.ask("DELETE", "", &json!({}));
     }
-}
-
-fn from_base64(text: &str) -> Vec<u8> {
-    let digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let (mut bytes, mut held, mut bits) = (Vec::new(), 0_u32, 0);
-    for digit in text.chars().filter_map(|c| digits.find(c)) {
-        held = held << 6 | digit as u32;
-        bits += 6;
-        if bits >= 8 {
-            bits -= 8;
-            bytes.push((held >> bits) as u8);
-            held &= (1 << bits) - 1;
-        }
-    }
-    bytes
 }
 
 /// Every text whose colours, as they are on the screen, are too much alike (WCAG 2.2, 1.4.3).
