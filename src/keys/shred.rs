@@ -6,7 +6,6 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::dicom::Uid;
 use crate::keys::destroy::Tombstones;
@@ -116,12 +115,11 @@ fn binding(id: KeyId, study: &Uid) -> Binding {
 }
 
 fn facts(study: &Uid) -> Facts {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Facts {
         study: Some(study.clone()),
         series: None,
         calling: None,
-        sealed_unix_millis: i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
+        sealed_unix_millis: chrono::Utc::now().timestamp_millis(),
         attributes: OriginalAttributes::default(),
     }
 }

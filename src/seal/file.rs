@@ -5,9 +5,10 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use dicom_core::Tag;
 
 use super::carrier::LIMITS;
+use super::claim::Claim;
 use super::derive::Binding;
 use super::key::ContentKey;
-use super::opener::{Claim, HeaderMode, OpenError, Opened, OpenedInstance, Opener};
+use super::opener::{HeaderMode, OpenError, Opened, OpenedInstance, Opener};
 use super::peek::{Peek, Peeked};
 use super::record::Original;
 use super::scan::ScanError;

@@ -5,6 +5,7 @@ pub mod element;
 pub mod scan;
 
 mod carrier;
+mod claim;
 mod clear;
 mod derive;
 mod digest;
@@ -26,6 +27,7 @@ mod stream;
 mod suite;
 
 pub(crate) use carrier::is_our_creator;
+pub use claim::Claim;
 pub use clear::ClearBytes;
 pub use derive::{Binding, Conditioning, Entropy, KeySource, NoEntropy, SystemEntropy, content_key, random};
 pub use digest::DataDigest;
@@ -35,7 +37,7 @@ pub use geometry::{Shape, TooLarge, fit};
 pub use header::{HEADER_BYTES, Header, HeaderError, LENGTH_AT, MAGIC, VERSION};
 pub use inspect::{InspectError, Inspection, Seal, SignatureProblem, inspect};
 pub use key::{ContentKey, KeyId};
-pub use opener::{Changes, Claim, Damage, HeaderMode, OpenError, Opened, OpenedInstance, Opener};
+pub use opener::{Changes, Damage, HeaderMode, OpenError, Opened, OpenedInstance, Opener};
 pub use peek::{Peek, Peeked};
 pub use record::{Original, RecordError, RecordReader, RecordWriter, Restored};
 pub use sealer::{Described, NewSeal, SealError, Sealed, Sealer, Sink};

@@ -7,6 +7,7 @@ use std::io;
 use dicom_core::Tag;
 
 use super::carrier::{self, BlockFinder, CarrierHeader, LIMITS, Room, Unfinished};
+use super::claim::Claim;
 use super::derive::{Binding, NoEntropy, random};
 use super::element::{Length, PIXEL_DATA, is_pixel_data};
 use super::fragments::{Fragments, Part};
@@ -15,7 +16,6 @@ use super::header::{HEADER_BYTES, Header, MAGIC};
 use super::key::{ContentKey, KeyId};
 use super::layered::LayeredSealer;
 use super::metadata::Metadata;
-use super::opener::Claim;
 use super::record::{Original, RecordWriter};
 use super::scan::{Element, Event, Head, Image, ImageAttributes, ScanError, Scanner};
 use super::signature::{SIGNATURE_BYTES, SIGNER_BYTES, Signer, SignerKey, Signing, context};

@@ -6,8 +6,9 @@
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hkdf::{HKDF_SHA512, KeyType, Prk};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
+use super::clear::ClearBytes;
 use super::key::ContentKey;
 
 /// Plaintext bytes in every chunk but the last.
@@ -56,8 +57,15 @@ pub enum StreamError {
 /// Whether a stream that begins with this prefix was made with this key in this context.
 #[must_use]
 pub(super) fn commits(key: &ContentKey, context: &[u8], prefix: &[u8; PREFIX_BYTES]) -> bool {
-    let Some((salt, commitment)) = prefix.split_first_chunk() else { return false };
-    verify_slices_are_equal(commitment, &derive(key, salt, context).1).is_ok()
+    verified(key, context, prefix).is_ok()
+}
+
+/// Derives the keys of a stream that begins with this prefix, and holds the commitment against them.
+fn verified(key: &ContentKey, context: &[u8], prefix: &[u8]) -> Result<Chunks, StreamError> {
+    let (salt, commitment) = prefix.split_first_chunk().ok_or(StreamError::Commitment)?;
+    let (chunks, expected) = derive(key, salt, context);
+    verify_slices_are_equal(commitment, &expected).map_err(|_| StreamError::Commitment)?;
+    Ok(chunks)
 }
 
 /// The ciphertext length of a plaintext of this length, prefix included.
@@ -144,7 +152,7 @@ impl Chunks {
 pub struct StreamSealer {
     chunks: Chunks,
     /// Plaintext of the chunk in hand, less than 16 KiB between calls.
-    buffer: Vec<u8>,
+    buffer: ClearBytes,
 }
 
 impl StreamSealer {
@@ -156,7 +164,7 @@ impl StreamSealer {
         let (salt_field, commitment_field) = prefix.split_at_mut(SALT_BYTES);
         salt_field.copy_from_slice(salt);
         commitment_field.copy_from_slice(&commitment);
-        (Self { chunks, buffer: Vec::with_capacity(SEALED_CHUNK_BYTES) }, prefix)
+        (Self { chunks, buffer: ClearBytes::with_capacity(SEALED_CHUNK_BYTES) }, prefix)
     }
 
     /// Takes the next plaintext, and hands every chunk that it completes to `out`.
@@ -186,17 +194,11 @@ impl StreamSealer {
         let nonce = self.chunks.advance()?;
         self.chunks
             .key
-            .seal_in_place_append_tag(nonce, Aad::empty(), &mut self.buffer)
+            .seal_in_place_append_tag(nonce, Aad::empty(), &mut *self.buffer)
             .expect("a chunk is far below the limit of GCM");
         out(&self.buffer)?;
         self.buffer.clear();
         Ok(())
-    }
-}
-
-impl Drop for StreamSealer {
-    fn drop(&mut self) {
-        self.buffer.zeroize();
     }
 }
 
@@ -206,7 +208,9 @@ pub struct StreamOpener {
     context: Vec<u8>,
     chunks: Option<Chunks>,
     /// Ciphertext of the prefix or chunk in hand.
-    buffer: Vec<u8>,
+    buffer: ClearBytes,
+    /// Plaintext of a chunk that came in one piece.
+    plain: ClearBytes,
     taken: u64,
 }
 
@@ -214,7 +218,8 @@ impl StreamOpener {
     /// Starts to open a stream with the key and context it was made with.
     #[must_use]
     pub fn new(key: ContentKey, context: Vec<u8>) -> Self {
-        Self { key, context, chunks: None, buffer: Vec::with_capacity(SEALED_CHUNK_BYTES), taken: 0 }
+        let buffer = ClearBytes::with_capacity(SEALED_CHUNK_BYTES);
+        Self { key, context, chunks: None, buffer, plain: ClearBytes::from(vec![0; CHUNK_BYTES]), taken: 0 }
     }
 
     /// Takes the next ciphertext, and hands every chunk that it completes to `out`, decrypted.
@@ -241,7 +246,7 @@ impl StreamOpener {
             self.buffer.extend_from_slice(now);
             sealed = later;
             if self.chunks.is_none() {
-                self.begin()?;
+                self.chunks = Some(verified(&self.key, &self.context, &self.buffer)?);
             } else {
                 self.open(out)?;
             }
@@ -260,21 +265,11 @@ impl StreamOpener {
         self.open(out)
     }
 
-    /// Derives the keys, once the salt is there, and holds the commitment against them.
-    fn begin(&mut self) -> Result<(), StreamError> {
-        let (salt, commitment) = self.buffer.split_at_checked(SALT_BYTES).unwrap_or_default();
-        let salt = salt.try_into().map_err(|_| StreamError::Commitment)?;
-        let (chunks, expected) = derive(&self.key, salt, &self.context);
-        verify_slices_are_equal(commitment, &expected).map_err(|_| StreamError::Commitment)?;
-        self.chunks = Some(chunks);
-        Ok(())
-    }
-
     fn open<E: From<StreamError>>(&mut self, out: &mut impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
         let Some(chunks) = self.chunks.as_mut() else { return Err(StreamError::Commitment.into()) };
         let chunk = chunks.next;
         let nonce = chunks.advance()?;
-        let plain = chunks.key.open_in_place(nonce, Aad::empty(), &mut self.buffer);
+        let plain = chunks.key.open_in_place(nonce, Aad::empty(), &mut self.buffer[..]);
         out(plain.map_err(|_| StreamError::Chunk { chunk })?)
     }
 
@@ -287,19 +282,10 @@ impl StreamOpener {
         let Some(chunks) = self.chunks.as_mut() else { return Err(StreamError::Commitment.into()) };
         let (chunk, nonce) = (chunks.next, chunks.advance()?);
         let (ciphertext, tag) = sealed.split_at(CHUNK_BYTES);
-        self.buffer.resize(CHUNK_BYTES, 0);
-        let opened = chunks.key.open_separate_gather(nonce, Aad::empty(), ciphertext, tag, &mut self.buffer);
+        let opened = chunks.key.open_separate_gather(nonce, Aad::empty(), ciphertext, tag, &mut self.plain);
         // Nothing of a chunk that is not authentic is given out.
         opened.map_err(|_| StreamError::Chunk { chunk })?;
-        out(&self.buffer)?;
-        self.buffer.clear();
-        Ok(())
-    }
-}
-
-impl Drop for StreamOpener {
-    fn drop(&mut self) {
-        self.buffer.zeroize();
+        out(&self.plain)
     }
 }
 
@@ -317,10 +303,7 @@ impl ChunkOpener {
         prefix: &[u8; PREFIX_BYTES],
         stream_bytes: u64,
     ) -> Result<Self, StreamError> {
-        let (salt, commitment) = prefix.split_first_chunk().ok_or(StreamError::Commitment)?;
-        let (chunks, expected) = derive(key, salt, context);
-        verify_slices_are_equal(commitment, &expected).map_err(|_| StreamError::Commitment)?;
-        let opener = Self { chunks, stream_bytes };
+        let opener = Self { chunks: verified(key, context, prefix)?, stream_bytes };
         match opener.place(opener.last()) {
             Some((_, length)) if length >= TAG_BYTES => Ok(opener),
             _ => Err(StreamError::Truncated { bytes: stream_bytes }),

@@ -187,13 +187,13 @@ async fn send(
     let mut instance = Instance::new(ticket.sop_class.clone(), ticket.sop_instance.clone(), syntax);
     instance.length = Some(content.len());
     let peek = gateway.trail.is_on().then(|| Peek::up_to_study(syntax.encoding));
-    let mut source = FromSpool { content, peek, patient: None };
+    let mut source = FromSpool { content, peek, looks_on: true };
     let stored = gateway.pool.store(&target, &instance, &mut source).await;
     match stored {
-        Ok(answer) => Ok((answer, ticket, source.patient)),
+        Ok(answer) => Ok((answer, ticket, source.patient())),
         // It has the instance: from an earlier try whose answer was lost, or in an earlier version that it keeps.
         Err(Failure::Status(answer)) if answer.status == Status::DUPLICATE_SOP_INSTANCE => {
-            Ok((*answer, ticket, source.patient))
+            Ok((*answer, ticket, source.patient()))
         }
         Err(failure) => Err(Undelivered::of(failure)),
     }
@@ -218,21 +218,23 @@ impl Undelivered {
 /// The content of an entry as the data set of a message, looked at on its way: the spool itself keeps nothing of the patient.
 struct FromSpool {
     content: Content,
-    /// Until the patient is known.
+    /// For the audit trail, where there is one.
     peek: Option<Peek>,
-    patient: Option<String>,
+    looks_on: bool,
+}
+
+impl FromSpool {
+    fn patient(self) -> Option<String> {
+        self.peek?.found.patient
+    }
 }
 
 impl Source for FromSpool {
     async fn next(&mut self) -> io::Result<Option<Bytes>> {
         let block = self.content.next_block().map_err(|problem: SpoolError| io::Error::other(problem))?;
-        if let Some(peek) = &mut self.peek {
+        if let (true, Some(peek)) = (self.looks_on, &mut self.peek) {
             // What it cannot read is the destination's to refuse.
-            let looks_on = peek.push(block).unwrap_or(false) && !block.is_empty();
-            self.patient = peek.found.patient.take().or(self.patient.take());
-            if !looks_on {
-                self.peek = None;
-            }
+            self.looks_on = peek.push(block).unwrap_or(false) && !block.is_empty();
         }
         Ok((!block.is_empty()).then(|| Bytes::copy_from_slice(block)))
     }

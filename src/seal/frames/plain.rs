@@ -14,9 +14,11 @@ use crate::seal::signature::{SignerKey, context};
 use crate::seal::stream::{CHUNK_BYTES, ChunkOpener, PREFIX_BYTES, TAG_BYTES};
 
 /// The records of a stream, by position.
-pub(super) struct Plain<R> {
-    chunks: ChunkReader<R>,
-    layer: Option<LayerReader>,
+pub(super) enum Plain<R> {
+    /// As the stream has them.
+    Chunks(ChunkReader<R>),
+    /// Under an inner layer.
+    Layer(LayerReader<R>),
 }
 
 impl<R: Read + Seek> Plain<R> {
@@ -35,34 +37,58 @@ impl<R: Read + Seek> Plain<R> {
         let opener = ChunkOpener::new(key, &context, &prefix, bytes)?;
         let mut chunks = ChunkReader::new(file, at, opener);
         chunks.hold(chunks.opener.last())?;
-        let layer = match (binding.suite.inner(), prefix.first_chunk()) {
+        Ok(match (binding.suite.inner(), prefix.first_chunk()) {
             (Some(kind), Some(salt)) => {
                 let mut parameters = Vec::new();
                 chunks.read(0, kind.parameter_bytes(), &mut parameters)?;
                 let units = layers.to_open_units(kind, &parameters, &layer_seed(key, salt, &context))?;
-                Some(LayerReader { units, kind, held: None, unit: Zeroizing::new(Vec::new()) })
+                Self::Layer(LayerReader { chunks, units, kind, held: None, unit: Zeroizing::default() })
             }
-            _ => None,
-        };
-        Ok(Self { chunks, layer })
+            _ => Self::Chunks(chunks),
+        })
     }
 
     /// Puts the `length` bytes of the records from `at` on behind what `out` has.
     pub(super) fn read(&mut self, at: u64, length: usize, out: &mut Vec<u8>) -> Result<(), Fault> {
-        match &mut self.layer {
-            None => self.chunks.read(at, length, out),
-            Some(layer) => layer.read(&mut self.chunks, at, length, out),
+        match self {
+            Self::Chunks(chunks) => chunks.read(at, length, out),
+            Self::Layer(layer) => layer.read(at, length, out),
         }
     }
 
     /// How many chunks were read, and how many there are.
     pub(super) fn chunks(&self) -> (u64, u64) {
-        (self.chunks.opened, self.chunks.opener.last().saturating_add(1))
+        let (Self::Chunks(chunks) | Self::Layer(LayerReader { chunks, .. })) = self;
+        (chunks.opened, chunks.opener.last().saturating_add(1))
+    }
+}
+
+/// A row of parts of one length, of which the last one may be shorter.
+trait Parts {
+    /// How long they are.
+    fn part_bytes(&self) -> usize;
+
+    /// One of them, counted from 0.
+    fn hold(&mut self, number: u64) -> Result<&[u8], Fault>;
+
+    /// Puts the `length` bytes from `at` on behind what `out` has.
+    fn read(&mut self, mut at: u64, length: usize, out: &mut Vec<u8>) -> Result<(), Fault> {
+        let mut left = length;
+        while left > 0 {
+            let (number, within) = split(at, self.part_bytes());
+            let part = self.hold(number)?.get(within..).unwrap_or_default();
+            let now =
+                part.get(..left.min(part.len())).filter(|now| !now.is_empty()).ok_or(RecordError::NoEnd)?;
+            out.extend_from_slice(now);
+            left = left.saturating_sub(now.len());
+            at = at.saturating_add(now.len() as u64);
+        }
+        Ok(())
     }
 }
 
 /// The chunks of a stream; holds one.
-struct ChunkReader<R> {
+pub(super) struct ChunkReader<R> {
     file: R,
     at: u64,
     opener: ChunkOpener,
@@ -77,6 +103,12 @@ impl<R: Read + Seek> ChunkReader<R> {
     fn new(file: R, at: u64, opener: ChunkOpener) -> Self {
         let chunk = Zeroizing::new(Vec::with_capacity(CHUNK_BYTES.saturating_add(TAG_BYTES)));
         Self { file, at, opener, held: None, chunk, opened: 0 }
+    }
+}
+
+impl<R: Read + Seek> Parts for ChunkReader<R> {
+    fn part_bytes(&self) -> usize {
+        CHUNK_BYTES
     }
 
     /// Reads a chunk and opens it, unless it is the one in hand.
@@ -95,21 +127,6 @@ impl<R: Read + Seek> ChunkReader<R> {
         let end = self.chunk.len().saturating_sub(TAG_BYTES);
         Ok(self.chunk.get(..end).unwrap_or_default())
     }
-
-    /// Puts the plaintext of the stream from `at` on behind what `out` has.
-    fn read(&mut self, mut at: u64, length: usize, out: &mut Vec<u8>) -> Result<(), Fault> {
-        let mut left = length;
-        while left > 0 {
-            let (number, within) = split(at, CHUNK_BYTES);
-            let chunk = self.hold(number)?.get(within..).unwrap_or_default();
-            let now =
-                chunk.get(..left.min(chunk.len())).filter(|now| !now.is_empty()).ok_or(RecordError::NoEnd)?;
-            out.extend_from_slice(now);
-            left = left.saturating_sub(now.len());
-            at = at.saturating_add(now.len() as u64);
-        }
-        Ok(())
-    }
 }
 
 /// In which part a position is, and where in it.
@@ -120,7 +137,8 @@ fn split(at: u64, part: usize) -> (u64, usize) {
 }
 
 /// What is under an inner layer; holds one unit.
-struct LayerReader {
+pub(super) struct LayerReader<R> {
+    chunks: ChunkReader<R>,
     units: Box<dyn Units>,
     kind: Kind,
     held: Option<u64>,
@@ -128,19 +146,24 @@ struct LayerReader {
     unit: Zeroizing<Vec<u8>>,
 }
 
-impl LayerReader {
-    fn hold<R: Read + Seek>(&mut self, chunks: &mut ChunkReader<R>, number: u64) -> Result<&[u8], Fault> {
+impl<R: Read + Seek> Parts for LayerReader<R> {
+    fn part_bytes(&self) -> usize {
+        self.kind.unit_bytes()
+    }
+
+    /// Opens a unit, unless it is the one in hand.
+    fn hold(&mut self, number: u64) -> Result<&[u8], Fault> {
         if self.held != Some(number) {
             self.held = None;
             let (whole, parameters) = (self.kind.unit_bytes() as u64, self.kind.parameter_bytes() as u64);
-            let total = chunks.opener.plain_bytes().saturating_sub(parameters);
+            let total = self.chunks.opener.plain_bytes().saturating_sub(parameters);
             let first = number.saturating_mul(whole);
             let left = total.checked_sub(first).filter(|left| *left > 0).ok_or(RecordError::NoEnd)?;
             let lead = if number == 0 { 0 } else { self.kind.lead_bytes() };
             let length = usize::try_from(left.min(whole)).unwrap_or(usize::MAX);
             let mut under = Zeroizing::new(Vec::with_capacity(lead.saturating_add(length)));
             let from = parameters.saturating_add(first).saturating_sub(lead as u64);
-            chunks.read(from, lead.saturating_add(length), &mut under)?;
+            self.chunks.read(from, lead.saturating_add(length), &mut under)?;
             let (before, bytes) = under.split_at_checked(lead).unwrap_or_default();
             let unit = if left > whole { Unit::Whole(bytes) } else { Unit::Last(bytes) };
             self.unit.clear();
@@ -149,25 +172,5 @@ impl LayerReader {
             self.held = Some(number);
         }
         Ok(&self.unit)
-    }
-
-    fn read<R: Read + Seek>(
-        &mut self,
-        chunks: &mut ChunkReader<R>,
-        mut at: u64,
-        length: usize,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Fault> {
-        let (whole, mut left) = (self.kind.unit_bytes(), length);
-        while left > 0 {
-            let (number, within) = split(at, whole);
-            let unit = self.hold(chunks, number)?.get(within..).unwrap_or_default();
-            let now =
-                unit.get(..left.min(unit.len())).filter(|now| !now.is_empty()).ok_or(RecordError::NoEnd)?;
-            out.extend_from_slice(now);
-            left = left.saturating_sub(now.len());
-            at = at.saturating_add(now.len() as u64);
-        }
-        Ok(())
     }
 }

@@ -2,25 +2,21 @@
 
 use std::io::{Read, Seek, SeekFrom};
 
-use dicom_core::Tag;
-
 use super::plain::Plain;
 use super::{Fault, FrameError};
 use crate::cipher::Layers;
-use crate::dicom::{Encoding, TransferSyntax, Uid};
-use crate::seal::carrier::{BlockFinder, LIMITS};
-use crate::seal::derive::Binding;
+use crate::dicom::{Encoding, TransferSyntax};
+use crate::seal::carrier::LIMITS;
+use crate::seal::claim::{Claim, Claimed};
 use crate::seal::element::{Length, PIXEL_DATA, is_pixel_data};
 use crate::seal::header::{HEADER_BYTES, Header, HeaderError};
 use crate::seal::key::ContentKey;
-use crate::seal::opener::{Claim, Damage, OpenError};
+use crate::seal::opener::{Damage, OpenError};
 use crate::seal::scan::part10::{self, FrontError};
 use crate::seal::scan::{Event, ScanError, Scanner};
 use crate::seal::sealer::around;
 use crate::seal::signature::{SIGNER_BYTES, SignerKey};
 
-const SOP_CLASS: Tag = Tag(0x0008, 0x0016);
-const SOP_INSTANCE: Tag = Tag(0x0008, 0x0018);
 const PIECE_BYTES: u64 = 64 * 1024;
 
 /// Where the stream of a sealed file lies, and with what its key is looked for.
@@ -37,7 +33,7 @@ impl<R: Read + Seek> Place<R> {
     pub(super) fn find(mut file: R) -> Result<Self, Fault> {
         file.seek(SeekFrom::Start(0))?;
         let (at, found) = look(&mut file)?;
-        let block_there = found.block.is_present();
+        let block_there = found.claimed.has_block();
         let Some((behind, length)) = found.pixels else {
             return Err(if block_there {
                 OpenError::Damaged(Damage::NoPixels)
@@ -68,13 +64,7 @@ impl<R: Read + Seek> Place<R> {
             signer = Some(SignerKey::read(&bytes)?);
             at = at.saturating_add(SIGNER_BYTES as u64);
         }
-        let binding = Binding {
-            suite: header.suite,
-            key_id: header.key_id,
-            sop_class: found.sop_class.ok_or(OpenError::Uid(SOP_CLASS))?,
-            sop_instance: found.sop_instance.ok_or(OpenError::Uid(SOP_INSTANCE))?,
-        };
-        let claim = Claim { binding, key_record: found.block.key_record().map(<[u8]>::to_vec), signer };
+        let claim = found.claimed.claim(&header, signer)?;
         Ok(Self { file, claim, header, stream_at: at })
     }
 
@@ -88,9 +78,7 @@ impl<R: Read + Seek> Place<R> {
 /// What the header of the file says.
 #[derive(Default)]
 struct Found {
-    sop_class: Option<Uid>,
-    sop_instance: Option<Uid>,
-    block: BlockFinder,
+    claimed: Claimed,
     /// Where the value of Pixel Data begins in the data set, and how long it is.
     pixels: Option<(u64, u32)>,
     done: bool,
@@ -100,12 +88,7 @@ impl Found {
     fn take(&mut self, event: &Event<'_>) {
         match event {
             _ if self.done => {}
-            Event::Element(element) => match element.tag {
-                SOP_CLASS => self.sop_class = Uid::from_wire(element.value).ok(),
-                SOP_INSTANCE => self.sop_instance = Uid::from_wire(element.value).ok(),
-                Tag(group, _) if group % 2 == 1 => self.block.take(element.tag, element.value),
-                _ => {}
-            },
+            Event::Element(element) => self.claimed.take(element),
             Event::Begin(head) if is_pixel_data(head.tag) => {
                 self.done = true;
                 if let (PIXEL_DATA, Length::Defined(length)) = (head.tag, head.length) {

@@ -17,12 +17,11 @@ pub use restore::Opened;
 
 use std::io;
 
-use dicom_core::Tag;
-
 use self::damage::Signs;
 use self::merge::PacsHeader;
 use self::restore::Restore;
-use super::carrier::{BlockFinder, LIMITS};
+use super::carrier::LIMITS;
+use super::claim::{Claim, Claimed};
 use super::derive::Binding;
 use super::element::{Layout, PIXEL_DATA, is_pixel_data};
 use super::header::{HEADER_BYTES, Header, HeaderError};
@@ -34,20 +33,6 @@ use super::sealer::around;
 use super::signature::{SIGNATURE_BYTES, SIGNER_BYTES, SignerKey, Signing};
 use crate::cipher::Layers;
 use crate::dicom::{Encoding, TransferSyntax, Uid};
-
-const SOP_CLASS: Tag = Tag(0x0008, 0x0016);
-const SOP_INSTANCE: Tag = Tag(0x0008, 0x0018);
-
-/// What a sealed instance claims, with which its key is looked for. Only the key commitment makes it more than a claim.
-#[derive(Debug, Clone)]
-pub struct Claim {
-    /// Suite, key id, SOP Class and Instance UID.
-    pub binding: Binding,
-    /// The key record in the private block; a padding byte may stand behind it.
-    pub key_record: Option<Vec<u8>>,
-    /// The gateway that signed it. With another one, or none, no content key opens it.
-    pub signer: Option<SignerKey>,
-}
 
 /// What is certain once an instance is open.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,9 +67,7 @@ pub struct Opener<K> {
 struct Work<K> {
     find_key: K,
     layers: Layers,
-    sop_class: Option<Uid>,
-    sop_instance: Option<Uid>,
-    block: BlockFinder,
+    claimed: Claimed,
     signs: Signs,
     pacs: Option<PacsHeader>,
     pixels: Pixels,
@@ -180,9 +163,7 @@ impl<K: FnMut(&Claim) -> Option<ContentKey>> Opener<K> {
         let work = Work {
             find_key,
             layers: layers.clone(),
-            sop_class: None,
-            sop_instance: None,
-            block: BlockFinder::default(),
+            claimed: Claimed::default(),
             signs: Signs::new(encoding),
             pacs,
             pixels: Pixels::Before,
@@ -209,9 +190,9 @@ impl<K: FnMut(&Claim) -> Option<ContentKey>> Opener<K> {
         on: &mut impl FnMut(Opened<'_>) -> io::Result<()>,
     ) -> Result<OpenedInstance, OpenError> {
         self.scanner.finish()?;
-        let Work { pixels, block, signing, out, .. } = self.work;
+        let Work { pixels, claimed, signing, out, .. } = self.work;
         let (Pixels::Padding, Some(original), Some(binding)) = (pixels, out.original, out.binding) else {
-            let was_sealed = block.is_present();
+            let was_sealed = claimed.has_block();
             return Err(if was_sealed { OpenError::Damaged(Damage::NoPixels) } else { OpenError::NotSealed });
         };
         let changes = out.restore.finish(on)?;
@@ -242,12 +223,7 @@ impl<K: FnMut(&Claim) -> Option<ContentKey>> Work<K> {
     }
 
     fn take_element(&mut self, element: &Element<'_>) {
-        match element.tag {
-            SOP_CLASS => self.sop_class = Uid::from_wire(element.value).ok(),
-            SOP_INSTANCE => self.sop_instance = Uid::from_wire(element.value).ok(),
-            Tag(group, _) if group % 2 == 1 => self.block.take(element.tag, element.value),
-            _ => {}
-        }
+        self.claimed.take(element);
         self.signs.take(element);
         if let Some(pacs) = &mut self.pacs {
             pacs.take(element);
@@ -327,8 +303,8 @@ impl<K: FnMut(&Claim) -> Option<ContentKey>> Work<K> {
         let (Some(signature), Some((signer, signing))) = (gathered.first_chunk(), &self.signing) else {
             return Ok(later);
         };
-        if let (Some(class), Some(instance)) = (&self.sop_class, &self.sop_instance) {
-            signing.verify(*signer, header, (class, instance), signature)?;
+        if let Some(uids) = self.claimed.uids() {
+            signing.verify(*signer, header, uids, signature)?;
             self.pixels = Pixels::Padding;
         }
         Ok(later)
@@ -348,14 +324,8 @@ impl<K: FnMut(&Claim) -> Option<ContentKey>> Work<K> {
     }
 
     fn begin_stream(&mut self, header: Header) -> Result<(), OpenError> {
-        let binding = Binding {
-            suite: header.suite,
-            key_id: header.key_id,
-            sop_class: self.sop_class.clone().ok_or(OpenError::Uid(SOP_CLASS))?,
-            sop_instance: self.sop_instance.clone().ok_or(OpenError::Uid(SOP_INSTANCE))?,
-        };
         let signer = self.signing.as_ref().map(|(signer, _)| *signer);
-        let claim = Claim { binding, key_record: self.block.key_record().map(<[u8]>::to_vec), signer };
+        let claim = self.claimed.claim(&header, signer)?;
         let key = (self.find_key)(&claim).ok_or(OpenError::NoKey(header.key_id))?;
         self.out.restore = Restore::Waiting(self.pacs.take());
         let stream = Box::new(LayeredOpener::new(key, &claim.binding, signer, &self.layers));
@@ -378,7 +348,7 @@ impl<K: FnMut(&Claim) -> Option<ContentKey>> Work<K> {
     /// Pixels that begin with `first` and no fixed header: an ordinary image, or one that the private block says was
     /// sealed.
     fn not_sealed(&self, first: &[u8]) -> OpenError {
-        if self.block.is_present() {
+        if self.claimed.has_block() {
             OpenError::Damaged(self.signs.explain(first))
         } else {
             OpenError::NotSealed
