@@ -63,7 +63,7 @@ impl House for Hall {
         snapshot
     }
 
-    fn queue(&self, aside: bool, limit: usize) -> Vec<Queued> {
+    fn queue(&self, limit: usize) -> Vec<Queued> {
         let Some(rooms) = &self.rooms else { return Vec::new() };
         let now = now_unix_millis();
         let (mut found, mut after) = (Vec::new(), 0);
@@ -71,8 +71,7 @@ impl House for Hall {
             let page = rooms.spool.list(after, PAGE);
             let Some(last) = page.last() else { return found };
             after = last.sequence;
-            let shown = page.iter().flat_map(|entry| queued(entry, now));
-            found.extend(shown.filter(|one| !aside || one.state == "set aside"));
+            found.extend(page.iter().flat_map(|entry| queued(entry, now)));
             if found.len() >= limit {
                 found.truncate(limit);
                 return found;

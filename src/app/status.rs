@@ -13,7 +13,7 @@ use tokio::net::UnixListener;
 use tokio::time::timeout;
 use tracing::{debug, error};
 
-use crate::http::House;
+use crate::http::{self, House};
 use crate::telemetry::snapshot::Snapshot;
 
 /// Seconds that an answer may take on either side.
@@ -58,8 +58,7 @@ pub(super) async fn tell(spool: PathBuf, house: Arc<dyn House>) {
             tokio::time::sleep(Duration::from_secs(1)).await;
             continue;
         };
-        let told = Arc::clone(&house);
-        let snapshot = tokio::task::spawn_blocking(move || told.snapshot()).await.unwrap_or_default();
+        let snapshot = http::snapshot(&house).await;
         let text = serde_json::to_vec(&snapshot).unwrap_or_default();
         let sent = timeout(Duration::from_secs(SECONDS), async {
             stream.write_all(&text).await?;

@@ -139,8 +139,8 @@ pub trait House: Send + Sync + 'static {
     /// How it is now.
     fn snapshot(&self) -> Snapshot;
 
-    /// What waits or was set aside, the oldest first, up to `limit`; with `aside`, only that.
-    fn queue(&self, aside: bool, limit: usize) -> Vec<Queued>;
+    /// What waits or was set aside, the oldest first, up to `limit`.
+    fn queue(&self, limit: usize) -> Vec<Queued>;
 
     /// Has deliveries tried again that were put off or set aside: of one entry, or of all. How many.
     fn retry(&self, entry: Option<&str>, by: &Admin) -> Result<usize, String>;

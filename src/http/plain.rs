@@ -13,7 +13,7 @@ use crate::telemetry::metrics::{Form, encode};
 use crate::telemetry::snapshot::Snapshot;
 
 /// How the gateway is now; asked on a thread that may wait for a disk.
-pub(super) async fn snapshot(house: &Arc<dyn House>) -> Snapshot {
+pub async fn snapshot(house: &Arc<dyn House>) -> Snapshot {
     let house = Arc::clone(house);
     tokio::task::spawn_blocking(move || house.snapshot()).await.unwrap_or_default()
 }
