@@ -10,6 +10,7 @@
 //! Python with pynetdicom by `SEALGATE_PYTHON`; what is missing is left out. Everything shares this machine's cores.
 
 use std::fs;
+use std::io::{Seek, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -315,10 +316,33 @@ fn storing(runtime: &Runtime, folder: &Path, size: Size) {
                 rate / peer_rate
             );
         }
+        if let (1, Some(peer), Some(rates)) = (associations, others.first(), theirs.first()) {
+            bound(folder, peer.name, 1.0 / median(rates));
+        }
         latencies.push((associations, rate, times));
     }
     told(&latencies);
     println!("resident memory of Sealgate: {} MiB at most (bar 128)", sealgate.resident_max());
+}
+
+/// What the disk alone allows: one that stores as fast as a peer that does not sync, and then syncs, over one association.
+fn bound(folder: &Path, name: &str, seconds: f64) {
+    let mut file = fs::File::create(folder.join("synced")).expect("a file");
+    let bytes = vec![7; 512 * 1024];
+    let times: Vec<f64> = (0..50)
+        .map(|_| {
+            file.rewind().and_then(|()| file.write_all(&bytes)).expect("written");
+            let start = Instant::now();
+            file.sync_data().expect("synced");
+            start.elapsed().as_secs_f64()
+        })
+        .collect();
+    let sync = median(&times);
+    println!(
+        "one fdatasync takes {:.2} ms: as fast as {name} and synced before the answer could reach {:.2} of it",
+        sync * 1000.0,
+        seconds / (seconds + sync)
+    );
 }
 
 /// What a single store costs as associations grow.
