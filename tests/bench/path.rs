@@ -1,8 +1,8 @@
 //! The store path beside others that store: CT slices with one sender to Sealgate, dicom-rs and DCMTK `storescp`, Orthanc
 //! and pynetdicom.
 //!
-//! `cargo bench --bench path [-- FOLDER [SLICES [TURNS]]]` runs all in turns and prints one table of ratios, and how long a
-//! single store takes. Sealgate seals, and what it acknowledges is fsynced on the disk of FOLDER, which should be a real one;
+//! `cargo bench --bench path [-- FOLDER [SLICES [TURNS [storing|files|forwarding]]]]` runs all in turns and prints tables of
+//! ratios, and how long a single store takes. Sealgate seals, and what it acknowledges is fsynced on the disk of FOLDER, which should be a real one;
 //! the others neither seal nor sync. The first table has our own sender, out of memory and without a pause, the next one
 //! the senders of DCMTK and dicom-rs with files. Last, what waits in the spool goes to three kinds of PACS.
 //!
@@ -526,7 +526,14 @@ fn main() {
     let size = Size { instances: number(1, INSTANCES).max(64), turns: number(2, TURNS).max(1) };
     let folder = tempfile::tempdir_in(place).expect("a temporary folder");
     let runtime = Runtime::new().expect("a runtime");
-    storing(&runtime, folder.path(), size);
-    storing_files(folder.path(), size);
-    forwarding(&runtime, folder.path(), size);
+    let is_asked = |part: &str| words.get(3).is_none_or(|only| only == part);
+    if is_asked("storing") {
+        storing(&runtime, folder.path(), size);
+    }
+    if is_asked("files") {
+        storing_files(folder.path(), size);
+    }
+    if is_asked("forwarding") {
+        forwarding(&runtime, folder.path(), size);
+    }
 }
