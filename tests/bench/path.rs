@@ -85,9 +85,8 @@ impl Peer {
     }
 
     /// At its best: without Nagle, each association a process.
-    fn dcmtk(folder: &Path) -> Option<Self> {
-        let (out, port) = (folder.join("dcmtk"), free_port());
-        fs::create_dir_all(&out).expect("a folder");
+    fn dcmtk(out: &Path, port: u16) -> Option<Self> {
+        fs::create_dir_all(out).expect("a folder");
         let mut command = Command::new("storescp");
         command.env("TCP_NODELAY", "1").args(["-q", "--fork", "-pdu", "131072", "-od"]).arg(out);
         Self::start("DCMTK storescp --fork", "ANY", port, command.arg(port.to_string()))
@@ -101,20 +100,6 @@ impl Peer {
         let mut peer = Self::start("pynetdicom storescp", "ANY-SCP", port, &mut command)?;
         peer.most = 4;
         Some(peer)
-    }
-
-    fn dcmqrscp(store: &Path, port: u16) -> Option<Self> {
-        fs::create_dir_all(store).expect("a folder");
-        let config = format!(
-            "NetworkTCPPort = {port}\nMaxPDUSize = 131072\nMaxAssociations = 16\nHostTable BEGIN\nHostTable END\n\
-             VendorTable BEGIN\nVendorTable END\nAETable BEGIN\nQRSCP {} RW (1000, 8192mb) ANY\nAETable END\n",
-            store.display()
-        );
-        let file = store.with_extension("cfg");
-        fs::write(&file, config).expect("written");
-        let mut command = Command::new("dcmqrscp");
-        command.env("TCP_NODELAY", "1").args(["-q", "-c"]).arg(file);
-        Self::start("DCMTK dcmqrscp", "QRSCP", port, &mut command)
     }
 
     fn orthanc(store: &Path, port: u16) -> Option<Self> {
@@ -284,7 +269,7 @@ fn storing(runtime: &Runtime, folder: &Path, size: Size) {
     let sealgate = Peer::sealgate(folder, "AWAY@127.0.0.1:9");
     let others = [
         Peer::storescp(&folder.join("storescp"), free_port()),
-        Peer::dcmtk(folder),
+        Peer::dcmtk(&folder.join("dcmtk"), free_port()),
         Peer::orthanc(&folder.join("orthanc"), free_port()),
         Peer::pynetdicom(folder),
     ];
@@ -469,7 +454,7 @@ fn storing_files(folder: &Path, size: Size) {
 /// Forwarding: what waits goes to a PACS that has come back, beside storing to one like it directly.
 fn forwarding(runtime: &Runtime, folder: &Path, size: Size) {
     type Start = fn(&Path, u16) -> Option<Peer>;
-    let kinds: [Start; 3] = [Peer::storescp, Peer::dcmqrscp, Peer::orthanc];
+    let kinds: [Start; 3] = [Peer::storescp, Peer::dcmtk, Peer::orthanc];
     for (kind, start) in kinds.into_iter().enumerate() {
         let (mut rates, mut direct_rates, mut name) = (Vec::new(), Vec::new(), "");
         for turn in 0..size.turns {
