@@ -24,7 +24,8 @@ fn main() -> ExitCode {
 
     let image = median(|| measure_image(&data, 1));
     println!("image measures, 512 x 512 grey: {image:.1?}, the bar is {IMAGE_BAR:?}");
-    println!("image measures, 512 x 512 colour: {:.1?}", median(|| measure_image(&data, 3)));
+    let colour = median(|| measure_image(&data, 3));
+    println!("image measures, 512 x 512 colour: {colour:.1?}, the bar is {IMAGE_BAR:?}");
 
     let start = Instant::now();
     let assessment = assess(&data, 1_000_000, || ()).expect("a hundred sequences");
@@ -41,7 +42,7 @@ fn main() -> ExitCode {
 
     let peak = peak_memory();
     println!("peak of memory: {} MiB, the bar is {} MiB", peak >> 20, MEMORY_BAR >> 20);
-    ExitCode::from(u8::from(suite > SUITE_BAR || image > IMAGE_BAR || peak > MEMORY_BAR))
+    ExitCode::from(u8::from(suite > SUITE_BAR || image.max(colour) > IMAGE_BAR || peak > MEMORY_BAR))
 }
 
 fn measure_image(data: &[u8], channels: usize) -> Duration {

@@ -24,7 +24,8 @@ pub struct Similarity {
 
 /// MSE, PSNR and SSIM of two images of one shape.
 pub fn similarity(first: &Raster, second: &Raster) -> Result<Similarity, EvaluateError> {
-    Ok(Similarity { mse: mse(first, second)?, psnr: psnr(first, second)?, ssim: ssim(first, second)? })
+    let mse = mse(first, second)?;
+    Ok(Similarity { mse, psnr: psnr_of(mse, first.peak()), ssim: ssim(first, second)? })
 }
 
 /// The mean of the squared differences over all samples.
@@ -37,8 +38,11 @@ pub fn mse(first: &Raster, second: &Raster) -> Result<f64, EvaluateError> {
 
 /// 20 log10(peak / sqrt(MSE)).
 pub fn psnr(first: &Raster, second: &Raster) -> Result<f64, EvaluateError> {
-    let peak = f64::from(first.peak());
-    Ok(10.0 * (peak * peak / mse(first, second)?).log10())
+    Ok(psnr_of(mse(first, second)?, first.peak()))
+}
+
+fn psnr_of(mse: f64, peak: u16) -> f64 {
+    10.0 * (f64::from(peak).powi(2) / mse).log10()
 }
 
 /// Structural similarity: Gaussian window, K1 = 0.01, K2 = 0.03, population covariance, the border left out; the
@@ -68,61 +72,89 @@ fn ssim_of_channel(first: &Raster, second: &Raster, channel: usize) -> f64 {
     sum / (rows * columns) as f64
 }
 
-/// The sum of the similarity over the windows whose first rows are `rows`.
-fn ssim_of_band(first: &Raster, second: &Raster, channel: usize, rows: std::ops::Range<usize>) -> f64 {
-    let peak = f64::from(first.peak());
-    let (c1, c2) = ((0.01 * peak).powi(2), (0.03 * peak).powi(2));
-    let kernel = gaussian();
-    let columns = first.width() - 2 * RADIUS;
-    let mut moments: [Vec<f64>; 5] = std::array::from_fn(|_| vec![0.0; first.width()]);
-    let mut smooth: [Vec<f64>; 5] = std::array::from_fn(|_| vec![0.0; columns]);
-    let mut sum = 0.0;
-    for row in rows {
-        for moment in &mut moments {
-            moment.fill(0.0);
-        }
-        for (tap, weight) in kernel.iter().enumerate() {
-            add_row(&mut moments, first, second, (row + tap, channel), *weight);
-        }
-        for (smooth, moment) in smooth.iter_mut().zip(&moments) {
-            smooth.fill(0.0);
-            for (tap, weight) in kernel.iter().enumerate() {
-                smooth.iter_mut().zip(&moment[tap..]).for_each(|(s, m)| *s += weight * m);
-            }
-        }
-        let [x, y, xx, yy, xy] = &smooth;
-        for i in 0..columns {
-            let (variance_x, variance_y) = (xx[i] - x[i] * x[i], yy[i] - y[i] * y[i]);
-            let covariance = xy[i] - x[i] * y[i];
-            sum += (2.0 * x[i] * y[i] + c1) * (2.0 * covariance + c2)
-                / ((x[i] * x[i] + y[i] * y[i] + c1) * (variance_x + variance_y + c2));
+/// What SSIM takes the weighted means of: x, y, x² + y², xy. Its formula asks for the sum of the two variances alone, so the
+/// squares go together.
+struct Moments([Vec<f64>; 4]);
+
+impl Moments {
+    fn new(places: usize) -> Self {
+        Self(std::array::from_fn(|_| vec![0.0; places]))
+    }
+
+    /// One row of one channel.
+    fn read(&mut self, first: &Raster, second: &Raster, row: usize, channel: usize) {
+        let (width, channels) = (first.width(), first.channels());
+        let range = row * width * channels..(row + 1) * width * channels;
+        let a = first.samples()[range.clone()].iter().skip(channel).step_by(channels);
+        let b = second.samples()[range].iter().skip(channel).step_by(channels);
+        let [x, y, squares, product] = &mut self.0;
+        let places = x.iter_mut().zip(y).zip(squares).zip(product);
+        for ((((x, y), squares), product), (a, b)) in places.zip(a.zip(b)) {
+            let (a, b) = (f64::from(*a), f64::from(*b));
+            (*x, *y, *squares, *product) = (a, b, a * a + b * b, a * b);
         }
     }
-    sum
+
+    /// The weighted means of eleven rows, one for each column.
+    fn weigh_rows(&mut self, rows: [&Self; TAPS], kernel: &[f64; TAPS]) {
+        for (moment, out) in self.0.iter_mut().enumerate() {
+            weigh(out, rows.map(|row| &row.0[moment][..]), kernel);
+        }
+    }
+
+    /// The weighted means of eleven neighbours in a row.
+    fn weigh_columns(&mut self, row: &Self, kernel: &[f64; TAPS]) {
+        for (out, all) in self.0.iter_mut().zip(&row.0) {
+            weigh(out, std::array::from_fn(|tap| &all[tap..]), kernel);
+        }
+    }
+
+    /// The sum of the similarity over the windows that these are the means of.
+    fn similarity(&self, peak: f64) -> f64 {
+        let (c1, c2) = ((0.01 * peak).powi(2), (0.03 * peak).powi(2));
+        let [x, y, squares, product] = &self.0;
+        let windows = x.iter().zip(y).zip(squares).zip(product);
+        let of_window = |(((x, y), squares), product): (((&f64, &f64), &f64), &f64)| {
+            let (brightness, both) = (x * x + y * y, x * y);
+            (2.0 * both + c1) * (2.0 * (product - both) + c2)
+                / ((brightness + c1) * (squares - brightness + c2))
+        };
+        windows.map(of_window).sum()
+    }
 }
 
-/// Adds one weighted row of x, y, x², y² and xy.
-fn add_row(
-    moments: &mut [Vec<f64>; 5],
-    first: &Raster,
-    second: &Raster,
-    (row, channel): (usize, usize),
-    weight: f64,
-) {
-    let (width, channels) = (first.width(), first.channels());
-    let range = row * width * channels..(row + 1) * width * channels;
-    let a = first.samples()[range.clone()].iter().skip(channel).step_by(channels);
-    let b = second.samples()[range].iter().skip(channel).step_by(channels);
-    let [x, y, xx, yy, xy] = moments;
-    let sums = x.iter_mut().zip(y).zip(xx).zip(yy).zip(xy);
-    for (((((x, y), xx), yy), xy), (a, b)) in sums.zip(a.zip(b)) {
-        let (a, b) = (f64::from(*a), f64::from(*b));
-        *x += weight * a;
-        *y += weight * b;
-        *xx += weight * a * a;
-        *yy += weight * b * b;
-        *xy += weight * a * b;
+/// The weighted sum of eleven rows. The weights are symmetric, so that each is multiplied once, with the sum of two. A few
+/// rows at a time in plain loops: those a compiler makes good vectors of.
+fn weigh(out: &mut [f64], rows: [&[f64]; TAPS], kernel: &[f64; TAPS]) {
+    let [a, b, c, d, e, f, g, h, i, j, k] = rows;
+    let [far, four, three, two, one, middle, ..] = *kernel;
+    let near = f.iter().zip(e.iter().zip(g)).zip(d.iter().zip(h));
+    for (sum, ((f, (e, g)), (d, h))) in out.iter_mut().zip(near) {
+        *sum = middle * f + one * (e + g) + two * (d + h);
     }
+    let rest = c.iter().zip(i).zip(b.iter().zip(j)).zip(a.iter().zip(k));
+    for (sum, (((c, i), (b, j)), (a, k))) in out.iter_mut().zip(rest) {
+        *sum += three * (c + i) + four * (b + j) + far * (a + k);
+    }
+}
+
+/// The sum of the similarity over the windows whose first rows are `rows`.
+fn ssim_of_band(first: &Raster, second: &Raster, channel: usize, rows: std::ops::Range<usize>) -> f64 {
+    let kernel = gaussian();
+    let width = first.width();
+    // The last eleven rows, each in the place of its number.
+    let mut last: [Moments; TAPS] = std::array::from_fn(|_| Moments::new(width));
+    let (mut weighed, mut means) = (Moments::new(width), Moments::new(width - 2 * RADIUS));
+    (rows.start..rows.start + TAPS - 1).for_each(|row| last[row % TAPS].read(first, second, row, channel));
+    let mut sum = 0.0;
+    for row in rows {
+        let newest = row + TAPS - 1;
+        last[newest % TAPS].read(first, second, newest, channel);
+        weighed.weigh_rows(std::array::from_fn(|tap| &last[(row + tap) % TAPS]), &kernel);
+        means.weigh_columns(&weighed, &kernel);
+        sum += means.similarity(f64::from(first.peak()));
+    }
+    sum
 }
 
 fn gaussian() -> [f64; TAPS] {
