@@ -79,6 +79,12 @@ impl Trained {
         self.engine.id()
     }
 
+    /// What it was trained on, where a record says so.
+    #[must_use]
+    pub fn domain(&self) -> Option<&str> {
+        self.domain.as_deref()
+    }
+
     /// How long it was trained, in words.
     #[must_use]
     pub fn training(&self) -> String {

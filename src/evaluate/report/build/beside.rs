@@ -47,9 +47,19 @@ struct Beside {
     pixels: usize,
 }
 
+/// The place of a modality in `GROUPS`.
 fn group_of(modality: Option<&str>) -> usize {
     let is_in = |(_, names): &(&str, &[&str])| modality.is_some_and(|m| names.contains(&m));
     GROUPS.iter().position(is_in).unwrap_or(GROUPS.len() - 1)
+}
+
+/// The first image of each kind that the DeepKeyGen paper has, with the name of the kind; the first of all, if there is none.
+pub(super) fn first_of_each(images: &[Named]) -> Vec<(&'static str, &Named)> {
+    let of = |group: usize| images.iter().find(|named| group_of(named.modality.as_deref()) == group);
+    let found = |group: usize| Some((GROUPS[group].0, of(group)?));
+    let found: Vec<_> = (0..paper::DATA_SETS.len()).filter_map(found).collect();
+    let any = || images.first().map(|named| (GROUPS[group_of(named.modality.as_deref())].0, named));
+    if found.is_empty() { any().into_iter().collect() } else { found }
 }
 
 fn measure(suite: &Suite<'_>, named: &Named, key: u64, seed: u64) -> Result<Beside, EvaluateError> {

@@ -1,31 +1,27 @@
-//! The figures of images as they are stored, encrypted: entropy, likeness, correlation, sensitivity, damage, and pictures.
+//! The figures of images as they are stored, encrypted: entropy, likeness, correlation, sensitivity and damage.
 
 use std::time::Instant;
 
+use super::drawings;
 use super::{Named, Options, Role, Step, Suite};
 use crate::evaluate::EvaluateError;
 use crate::evaluate::finding::{Finding, Trial, of_trial};
 use crate::evaluate::image::{
     Correlation, Difference, Direction, LocalEntropy, Noise, PUBLISHED_INTERVAL, Raster, Similarity,
     correlation, critical_values, crop, difference, disturb, entropy, entropy_expected, local_entropy,
-    of_bytes, scatter, similarity,
+    of_bytes, similarity,
 };
 use crate::evaluate::papers::{chaotic, deep_key_gen as paper, mean};
-use crate::evaluate::report::{Block, Cell, Figure, Kind, Section, Table, picture, svg};
-
-/// Dots of a scatter plot.
-const DOTS: usize = 1_500;
-/// The edge of encrypted pictures: noise cannot be made small by compressing it.
-const CIPHER_EDGE: usize = 128;
-/// Pictures and plots are shown of so many images.
-const SHOWN: usize = 3;
+use crate::evaluate::report::{Block, Cell, Kind, Section, Table};
 
 /// All figures of one suite.
 pub(super) struct Figures {
     pub(super) findings: Vec<Finding>,
     images: Vec<OfImage>,
     /// The first image, encrypted.
-    cipher: Raster,
+    pub(super) cipher: Raster,
+    /// What is shown encrypted: the first image, or a drawn chest.
+    pub(super) shown: Raster,
     other_key: Difference,
     one_pixel: Difference,
     wrong_key: Result<Difference, String>,
@@ -137,6 +133,7 @@ pub(super) fn measure(
     Ok(Figures {
         findings,
         images: found,
+        shown: if options.clear_pictures { cipher.clone() } else { drawings::drawn_chest(suite, fresh + 3)? },
         cipher: cipher.clone(),
         other_key: difference(&cipher, &other_key)?,
         one_pixel: difference(&cipher, &one_pixel)?,
@@ -204,7 +201,7 @@ pub(super) fn section(
     for (suite, trial) in suites.iter().zip(trials) {
         blocks.push(Block::Folded(images_table(suite, trial, images)));
     }
-    blocks.extend(drawings(suites, trials, images, options));
+    blocks.extend(drawings::blocks(suites, trials, images, options));
     Section {
         id: "images",
         title: "Encrypted images",
@@ -368,43 +365,6 @@ fn images_table(suite: &Suite<'_>, trial: &Figures, images: &[Named]) -> Table {
         );
     }
     table
-}
-
-/// Histograms as figures 7 and 11, pictures as figures 12 and 13, scatter plots.
-fn drawings(suites: &[Suite<'_>], trials: &[Figures], images: &[Named], options: Options) -> Vec<Block> {
-    let mut blocks = Vec::new();
-    let first = &images[0];
-    let plain = raster_of(&first.image, &first.image.to_bytes()).unwrap_or_else(|_| first.image.clone());
-    let row = |draw: &dyn Fn(&Raster, &str) -> String, with_plain: bool| -> Vec<Figure> {
-        let of_plain = with_plain.then(|| ("plain".to_owned(), &plain));
-        let of_suites = suites.iter().zip(trials).map(|(suite, trial)| (suite.name.clone(), &trial.cipher));
-        of_plain
-            .into_iter()
-            .chain(of_suites)
-            .map(|(caption, image)| Figure { markup: draw(image, &caption), caption })
-            .collect()
-    };
-    let histogram = |image: &Raster, label: &str| svg::histogram(&of_bytes(&image.to_bytes()).counts, label);
-    let caption = format!("Histograms of {}, as figures 7 and 11", first.name);
-    blocks.push(Block::Figures { caption, figures: row(&histogram, true) });
-    let dots = |image: &Raster, label: &str| {
-        let pairs = scatter(image, Direction::Horizontal, DOTS, options.seed).unwrap_or_default();
-        // The axes end at the brightest pixel: of 16 bits most images use 12.
-        svg::scatter(&pairs, image.samples().iter().copied().max().unwrap_or(0), label)
-    };
-    let caption = format!("Neighbours of {}: each dot a pixel and the one to its right", first.name);
-    blocks.push(Block::Figures { caption, figures: row(&dots, true) });
-    let small = |image: &Raster, label: &str| picture::within(image, label, CIPHER_EDGE);
-    let caption = format!("{} as the archive holds it, as figures 12 and 13", first.name);
-    blocks.push(Block::Figures { caption, figures: row(&small, options.clear_pictures) });
-    if options.clear_pictures {
-        let figures = images.iter().take(SHOWN).map(|named| Figure {
-            caption: named.name.clone(),
-            markup: picture::element(&named.image, &named.name),
-        });
-        blocks.push(Block::Figures { caption: "The images in clear".to_owned(), figures: figures.collect() });
-    }
-    blocks
 }
 
 /// Tables XIV and XV: two keys, one changed pixel, the wrong key.

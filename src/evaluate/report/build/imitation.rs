@@ -73,7 +73,8 @@ pub(super) fn section(models: &[Arc<Trained>], options: Options) -> Result<Optio
         legend.join("; ")
     );
     blocks.push(Block::Figures { caption, figures });
-    blocks.push(attack_pictures(&plain, &ways[0].keys, &names)?);
+    let attack = Attack { models, plain: &plain, keys: &ways[0].keys, names: &names };
+    blocks.extend(attack.pictures()?);
     Ok(Some(words(blocks)))
 }
 
@@ -83,7 +84,8 @@ fn words(blocks: Vec<Block>) -> Section {
         title: "Imitation attacks",
         shows: "Whether a generator that an attacker trained gives the key of another: with the transformation domain leaked (another \
             structure), with the structure leaked (another domain), with both. All make their key of the same seed, which the \
-            attacker knows; the paper's attackers know it too. As in the paper, no key opens what another has closed."
+            attacker knows; the paper's attackers know it too. As in the paper, no key opens what another has closed. Figures 8 to \
+            10 stand below as far as the generators that were given share a domain or a structure; --model adds others."
             .to_owned(),
         shows_not: "Resistance to an attacker. That two trainings give different weights says that training starts at random, and the \
             attacker knows that too; he does not imitate, he copies: the weights are in a file, and with them and the seed \
@@ -181,20 +183,75 @@ fn mosaic(plain: &Raster, keys: &[Vec<u8>]) -> Result<Option<Raster>, EvaluateEr
     Ok(picture::mosaic(&keys.iter().map(row).collect::<Result<Vec<Vec<Raster>>, _>>()?))
 }
 
-/// Figures 8 and 9: the image, what A makes of it, and what each key makes of that.
-fn attack_pictures(plain: &Raster, keys: &[Vec<u8>], names: &[String]) -> Result<Block, EvaluateError> {
-    let mut shown = vec![("plain".to_owned(), plain.clone())];
-    shown.push(("encrypted with key A".to_owned(), decrypted(plain, &keys[0], &vec![0; keys[0].len()])?));
-    for (name, key) in names.iter().zip(keys) {
-        shown.push((format!("decrypted with key {name}"), decrypted(plain, &keys[0], key)?));
+/// What the pictures of the attacks are made of.
+struct Attack<'a> {
+    models: &'a [Arc<Trained>],
+    plain: &'a Raster,
+    keys: &'a [Vec<u8>],
+    names: &'a [String],
+}
+
+impl Attack<'_> {
+    /// Figures 8 and 9, where there are generators that share so much: the image, what one key makes of it, and what each
+    /// key makes of that. Without any such pair the first key and its own decryption stand alone.
+    fn pictures(&self) -> Result<Vec<Block>, EvaluateError> {
+        let leaks = [
+            (Shared::Domain, "The transformation domain leaked, as figure 8"),
+            (Shared::Structure, "The structure leaked, as figure 9"),
+            (Shared::Both, "Both leaked, as a line of figure 10"),
+        ];
+        let mut blocks = Vec::new();
+        for (shared, caption) in leaks {
+            let who = (0..self.models.len()).find(|a| !self.others(*a, shared).is_empty());
+            if let Some(a) = who {
+                blocks.push(self.leak(caption, a, &self.others(a, shared))?);
+            }
+        }
+        if blocks.is_empty() {
+            blocks.push(self.leak("One generator alone", 0, &[])?);
+        }
+        Ok(blocks)
     }
-    let figures = shown
-        .into_iter()
-        .map(|(caption, image)| Figure { markup: picture::within(&image, &caption, SIDE), caption });
-    Ok(Block::Figures {
-        caption: "A drawn chest, encrypted by A and decrypted by each, as figures 8 and 9".to_owned(),
-        figures: figures.collect(),
-    })
+
+    /// Those that share just so much with `a`.
+    fn others(&self, a: usize, shared: Shared) -> Vec<usize> {
+        let alike = |b: &usize| *b != a && self.models[a].shares_with(&self.models[*b]) == shared;
+        (0..self.models.len()).filter(alike).collect()
+    }
+
+    /// An image under the key of `a`, opened with that key and with those of `others`.
+    fn leak(&self, caption: &str, a: usize, others: &[usize]) -> Result<Block, EvaluateError> {
+        let (plain, keys) = (self.plain, self.keys);
+        let named = |i: usize| format!("{} ({})", self.names[i], self.models[i].name());
+        let nothing = vec![0; keys[a].len()];
+        let mut shown = vec![
+            ("plain".to_owned(), plain.clone()),
+            (format!("encrypted with the key of {}", named(a)), decrypted(plain, &keys[a], &nothing)?),
+        ];
+        for other in std::iter::once(a).chain(others.iter().copied()) {
+            let caption = format!("decrypted with the key of {}", named(other));
+            shown.push((caption, decrypted(plain, &keys[a], &keys[other])?));
+        }
+        let figures = shown
+            .into_iter()
+            .map(|(caption, image)| Figure { markup: picture::within(&image, &caption, SIDE), caption });
+        let domains = domains_of(self.models, a, others);
+        Ok(Block::Figures {
+            caption: format!("{caption}: a drawn chest.{domains}"),
+            figures: figures.collect(),
+        })
+    }
+}
+
+/// What each was trained on, where they differ: the paper shows an image of each domain, a record has its recipe.
+fn domains_of(models: &[Arc<Trained>], a: usize, others: &[usize]) -> String {
+    let domain = |i: usize| models[i].domain().unwrap_or("none, its weights are as they were drawn");
+    if others.iter().all(|other| domain(*other) == domain(a)) {
+        return String::new();
+    }
+    let all = std::iter::once(a).chain(others.iter().copied());
+    let said: Vec<String> = all.map(|i| format!("{}: {}", models[i].name(), domain(i))).collect();
+    format!(" Transformation domains: {}", said.join("; "))
 }
 
 #[cfg(test)]
@@ -229,8 +286,38 @@ mod tests {
             assert!(matches!(row.cells[3], Cell::Check(true, _)), "as it should be: {name}");
             share
         };
+        let captions: Vec<&str> = section
+            .blocks
+            .iter()
+            .filter_map(|block| match block {
+                Block::Figures { caption, figures } => Some((caption, figures.len())),
+                _ => None,
+            })
+            .filter_map(|(caption, figures)| {
+                (figures == 4 && caption.contains("chest")).then_some(&caption[..])
+            })
+            .collect();
+        assert_eq!(captions.len(), 1, "the two share their structure alone: {captions:?}");
+        assert!(captions[0].starts_with("The structure leaked, as figure 9"), "{captions:?}");
         assert!(opens("structure") < 1.0);
         assert!(opens("the weights, not the seed") < 1.0);
         assert!((opens("the weights and the seed") - 100.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn generators_trained_alike_do_not_open_what_the_other_closes() {
+        let trained = ["lite-b", "lite-c"].map(|name| {
+            let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/evaluate/alike");
+            let model = Model::load(&folder.join(format!("{name}.sgg"))).unwrap();
+            Arc::new(Trained::new(name, &model).unwrap())
+        });
+        assert_eq!(trained[0].shares_with(&trained[1]), Shared::Both);
+        let seed = seed_of(3);
+        for ending in [Ending::Fold, Ending::Tanh] {
+            let keys = trained.each_ref().map(|model| model.key_of_seed(&seed, ending));
+            let matrix = mutual_decryption(&phantom(EDGE, 0), &keys).unwrap();
+            assert!((matrix[0][0] - 1.0).abs() < 1e-12 && (matrix[1][1] - 1.0).abs() < 1e-12, "{matrix:?}");
+            assert!(matrix[0][1] < 0.05 && matrix[1][0] < 0.05, "{ending:?}: {matrix:?}");
+        }
     }
 }

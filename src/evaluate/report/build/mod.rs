@@ -1,6 +1,7 @@
 //! Takes all measures of generators and suites, and puts them into a report.
 
 mod beside;
+mod drawings;
 mod images;
 mod imitation;
 mod keys;
@@ -40,6 +41,9 @@ pub enum Role {
 }
 
 impl Role {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Ours, Self::Layer, Self::Published, Self::Compared, Self::Weak];
+
     /// In words.
     #[must_use]
     pub fn name(self) -> &'static str {

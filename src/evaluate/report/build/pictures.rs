@@ -1,11 +1,13 @@
-//! Figures 5, 12 and 13 of the DeepKeyGen paper: keys, an image on its way and back, and what a weak transformation domain does.
+//! Figures 5, 7, 12 and 13 of the DeepKeyGen paper: keys, an image on its way and back, and what a weak transformation
+//! domain does.
 
+use super::beside::first_of_each;
 use super::one_pixel::seed_image;
 use super::phantom::{in_colour, phantom};
 use super::{Inputs, Named, Options};
 use crate::evaluate::EvaluateError;
 use crate::evaluate::image::{Raster, entropy, of_bytes};
-use crate::evaluate::report::{Block, Cell, Figure, Kind, Section, Table, picture};
+use crate::evaluate::report::{Block, Cell, Figure, Kind, Section, Table, picture, svg};
 use crate::evaluate::source::Comparison;
 use crate::evaluate::trained::{Trained, seed_of};
 use crate::keygen::chaos::{self, System};
@@ -19,6 +21,11 @@ const SHOWN: usize = 4;
 fn figure(caption: impl Into<String>, image: &Raster) -> Figure {
     let caption = caption.into();
     Figure { markup: picture::within(image, &caption, EDGE), caption }
+}
+
+/// The histogram of all bytes of a picture.
+fn histogram(caption: &str, bytes: &[u8]) -> Figure {
+    Figure { markup: svg::histogram(&of_bytes(bytes).counts, caption), caption: caption.to_owned() }
 }
 
 fn key_picture(bytes: &[u8]) -> Result<Raster, EvaluateError> {
@@ -39,12 +46,16 @@ pub(super) fn section(inputs: &Inputs<'_>, options: Options) -> Result<Option<Se
     Ok(Some(Section {
         id: "figures",
         title: "Pictures of keys and domains",
-        shows: "Keys as pictures (figure 5), images encrypted by XOR with a key and decrypted again (figure 12), and what is left of \
-            an image when keys look like a transformation domain of low entropy (figure 13): its outline."
+        shows: "Keys as pictures (figure 5), images encrypted by XOR with a key and decrypted again (figure 12) with their \
+            histograms (figure 7), and what is left of an image when keys look like a transformation domain of low entropy \
+            (figure 13): its outline. The keys of figure 5 in the paper are of four trainings alike; here they are of the \
+            generators that were given."
             .to_owned(),
         shows_not: "Anything about security. The eye is the weakest of all tests: the picture beside the outline, which looks like \
-            noise, would look the same if everybody knew the key. Drawn chests stand here for images, so that the page can be \
-            shown to anybody; --clear-pictures shows those that were given."
+            noise, would look the same if everybody knew the key. A drawn chest stands here for the images, of which there are \
+            histograms alone: whoever has the seed and the generator has the keys, and opens what is encrypted on this page. \
+            --clear-pictures shows the images. In figure 13 the domains themselves are the keys: what a generator would give \
+            that had learnt its domain perfectly."
             .to_owned(),
         blocks,
     }))
@@ -63,27 +74,42 @@ fn keys(inputs: &Inputs<'_>, options: Options) -> Result<Block, EvaluateError> {
     Ok(Block::Figures { caption: "Keys of one seed, as figure 5".to_owned(), figures })
 }
 
-/// Figure 12: the image, the key, the image encrypted, and what comes back.
+/// Figures 7 and 12: a drawn chest on its way and back, and the images, one of each kind.
 fn ways_and_back(model: &Trained, images: &[Named], options: Options) -> Result<Vec<Block>, EvaluateError> {
-    let drawn =
-        (1..).map(|number| ("a drawn chest".to_owned(), in_colour(&phantom(SIDE, number)).to_bytes()));
-    let given = images.iter().map(|named| (named.name.clone(), seed_image(&named.image)));
-    let shown: Vec<_> = if options.clear_pictures && !images.is_empty() {
-        given.take(SHOWN - 1).collect()
-    } else {
-        drawn.take(1).collect()
-    };
-    let mut blocks = Vec::new();
-    for (number, (name, plain)) in (0..).zip(shown) {
-        let key = model.key_of_seed(&seed_of(options.seed).child(number), Ending::Fold);
-        let cipher = xor(&plain, &key);
-        let figures =
-            [("plain", &plain), ("key", &key), ("encrypted", &cipher), ("decrypted", &xor(&cipher, &key))];
-        let figures: Result<_, EvaluateError> =
-            figures.into_iter().map(|(caption, bytes)| Ok(figure(caption, &key_picture(bytes)?))).collect();
-        blocks.push(Block::Figures { caption: format!("{name}, as figure 12"), figures: figures? });
+    let seed = seed_of(options.seed);
+    let key = |number| model.key_of_seed(&seed.child(number), Ending::Fold);
+    let drawn = in_colour(&phantom(SIDE, 1)).to_bytes();
+    let mut blocks = vec![Block::Figures {
+        caption: "A drawn chest, as a line of figures 7 and 12".to_owned(),
+        figures: way_and_back(&drawn, &key(0))?,
+    }];
+    for (number, (kind, named)) in (1..).zip(first_of_each(images)) {
+        let (plain, key) = (seed_image(&named.image), key(number));
+        let (figures, of) = if options.clear_pictures {
+            (way_and_back(&plain, &key)?, "figures 7 and 12")
+        } else {
+            let cipher = xor(&plain, &key);
+            (vec![histogram("plain", &plain), histogram("encrypted", &cipher)], "figure 7")
+        };
+        blocks.push(Block::Figures {
+            caption: format!("{kind}, {}, in 8 bits, as a line of {of}", named.name),
+            figures,
+        });
     }
     Ok(blocks)
+}
+
+/// The image, its histogram, the key, the image encrypted, the histogram of that, and what comes back.
+fn way_and_back(plain: &[u8], key: &[u8]) -> Result<Vec<Figure>, EvaluateError> {
+    let cipher = xor(plain, key);
+    Ok(vec![
+        figure("plain", &key_picture(plain)?),
+        histogram("histogram of the plain image", plain),
+        figure("key", &key_picture(key)?),
+        figure("encrypted", &key_picture(&cipher)?),
+        histogram("histogram of the encrypted image", &cipher),
+        figure("decrypted", &key_picture(&xor(&cipher, key))?),
+    ])
 }
 
 /// Figure 13: domain A of low entropy, B of high; keys that look exactly like them, and what they make of an image.
@@ -144,6 +170,50 @@ mod tests {
         };
         assert!(entropy(0, 0) < 7.5 && entropy(1, 0) > 7.99, "{} {}", entropy(0, 0), entropy(1, 0));
         assert!(entropy(0, 2) < 7.99 && entropy(1, 2) > 7.998, "{} {}", entropy(0, 2), entropy(1, 2));
+    }
+
+    #[test]
+    fn an_image_comes_back_and_is_shown_with_both_histograms() {
+        let plain = in_colour(&phantom(SIDE, 1)).to_bytes();
+        let key: Vec<u8> = plain.iter().map(|value| value.wrapping_mul(7)).collect();
+        let figures = way_and_back(&plain, &key).unwrap();
+        assert_eq!(figures.iter().filter(|figure| figure.markup.starts_with("<svg")).count(), 2);
+        let picture = |at: usize| figures[at].markup.split_once("src=").unwrap().1.to_owned();
+        assert_eq!(picture(0), picture(5));
+        assert_ne!(picture(0), picture(3));
+        assert_ne!(figures[1].markup, figures[4].markup);
+    }
+
+    #[test]
+    fn given_images_are_shown_only_where_they_may_be() {
+        use crate::keygen::{Kind as Network, Model};
+        let model = Trained::new("lite", &Model::drawn(Network::Lite, 1).unwrap()).unwrap();
+        let named = |number, modality: &str| Named {
+            name: "image".to_owned(),
+            modality: Some(modality.to_owned()),
+            image: phantom(40, number),
+        };
+        let images = [named(1, "MR"), named(2, "US"), named(3, "MR"), named(4, "CT")];
+        for (clear_pictures, shown) in [(false, 2), (true, 6)] {
+            let options = Options { seed: 1, sequences: 1, bits: 8, clear_pictures };
+            let blocks = ways_and_back(&model, &images, options).unwrap();
+            let figures: Vec<(&str, &[Figure])> = blocks
+                .iter()
+                .map(|block| match block {
+                    Block::Figures { caption, figures } => (&caption[..], &figures[..]),
+                    Block::Table(_) | Block::Folded(_) => panic!("figures alone"),
+                })
+                .collect();
+            let starts: Vec<&str> =
+                figures.iter().map(|(caption, _)| caption.split(',').next().unwrap()).collect();
+            assert_eq!(starts, ["A drawn chest", "ultrasound", "MR"], "one of each kind that the paper has");
+            assert_eq!(figures[0].1.len(), 6);
+            for (caption, figures) in &figures[1..] {
+                assert_eq!(figures.len(), shown, "{caption}");
+                let pictures = figures.iter().filter(|figure| figure.markup.contains("<img")).count();
+                assert_eq!(pictures > 0, clear_pictures, "{caption}");
+            }
+        }
     }
 
     #[test]
