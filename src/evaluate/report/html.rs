@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::svg::{escape, finding};
-use super::{Block, Cell, Figure, Kind, Report, Section, Table, Verdict};
+use super::{Block, Cell, Figure, Kind, Report, Role, Section, Table, Verdict};
 
 const STYLE: &str = include_str!("style.css");
 
@@ -58,23 +58,33 @@ fn contents(page: &mut String, report: &Report) {
     page.push_str("</ul></nav>\n");
 }
 
+/// Those with defects one by one, and those that are weak on purpose whatever was found; the others together.
 fn verdicts(page: &mut String, verdicts: &[Verdict]) {
+    let (told, clean): (Vec<&Verdict>, Vec<&Verdict>) =
+        verdicts.iter().partition(|verdict| !verdict.findings.is_empty() || verdict.role == Role::Weak);
     page.push_str("<section id=\"findings\">\n<h2>Findings</h2>\n<ul class=\"verdicts\">\n");
-    for verdict in verdicts {
-        put!(
-            page,
-            "<li><div class=\"who\">{}<span>{}</span></div>",
-            escape(&verdict.subject),
-            verdict.role.name()
-        );
+    for verdict in told {
+        let (subject, role) = (escape(&verdict.subject), verdict.role.name());
+        put!(page, "<li><div class=\"who\">{subject}<span>{role}</span></div>");
         if verdict.findings.is_empty() {
-            page.push_str("<div class=\"none\">these measures find no defect</div>");
+            page.push_str("<div class=\"bad\"><b>not caught</b>: these measures find no defect</div>");
         } else {
             page.push_str("<ul class=\"bad\">");
             verdict.findings.iter().for_each(|found| put!(page, "<li>{}</li>", finding(found)));
             page.push_str("</ul>");
         }
         page.push_str("</li>\n");
+    }
+    if !clean.is_empty() {
+        page.push_str("<li><div class=\"who\">These measures find no defect</div><ul class=\"none\">");
+        for role in Role::ALL {
+            let names: Vec<String> =
+                clean.iter().filter(|one| one.role == role).map(|one| escape(&one.subject)).collect();
+            if !names.is_empty() {
+                put!(page, "<li><b>{}</b>: {}</li>", role.name(), names.join("; "));
+            }
+        }
+        page.push_str("</ul></li>\n");
     }
     page.push_str("</ul>\n</section>\n");
 }
@@ -120,11 +130,15 @@ fn figure_row(page: &mut String, caption: &str, figures: &[Figure]) {
     page.push_str("</div>\n</figure>\n");
 }
 
+/// From so many columns on a table is printed smaller: paper does not scroll.
+const COLUMNS_WIDE: usize = 9;
+
 /// A table in a box that scrolls by itself, so that the page never does sideways.
 fn table(page: &mut String, content: &Table) {
+    let wide = if content.columns.len() >= COLUMNS_WIDE { " wide" } else { "" };
     put!(
         page,
-        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{}\">\n<table>\n<thead><tr>",
+        "<div class=\"scroll{wide}\" tabindex=\"0\" role=\"region\" aria-label=\"{}\">\n<table>\n<thead><tr>",
         escape(&content.caption)
     );
     for (i, column) in content.columns.iter().enumerate() {
@@ -204,6 +218,42 @@ mod tests {
         let page = page("<img src=x onerror=alert(1)>\"'&");
         assert!(!page.contains("<img"));
         assert!(page.contains("&lt;img src=x onerror=alert(1)&gt;&quot;&#39;&amp;"));
+    }
+
+    #[test]
+    fn what_has_no_defect_stands_together_and_what_should_have_one_does_not_hide_there() {
+        let verdict = |subject: &str, role, findings: &[Finding]| Verdict {
+            subject: subject.to_owned(),
+            role,
+            findings: findings.to_vec(),
+        };
+        let mut found = String::new();
+        verdicts(
+            &mut found,
+            &[
+                verdict("one", Role::Ours, &[]),
+                verdict("two", Role::Ours, &[]),
+                verdict("three", Role::Weak, &[]),
+                verdict("four", Role::Compared, &[Finding::KeyUsedTwice]),
+            ],
+        );
+        assert!(found.contains("<b>of this project</b>: one; two</li>"), "{found}");
+        let (told, clean) = found.split_once("These measures find no defect").unwrap();
+        assert!(
+            told.contains("three") && told.contains("<b>not caught</b>") && told.contains("four"),
+            "{told}"
+        );
+        assert!(!clean.contains("three") && !clean.contains("four"), "{clean}");
+    }
+
+    #[test]
+    fn a_wide_table_is_marked_for_print() {
+        let columns = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
+        for (length, class) in [(9, "scroll wide"), (8, "\"scroll\"")] {
+            let mut page = String::new();
+            table(&mut page, &Table::new("t", "", &columns[..length]));
+            assert!(page.contains(class), "{page}");
+        }
     }
 
     #[test]
