@@ -12,7 +12,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::batch::collect;
 use super::{Exit, complain};
 use crate::cipher::{DualKey, DualKeyId, DualKeys, Layers};
-use crate::evaluate::pixels::{FirstFrame, PixelsError, first_frame};
+use crate::evaluate::choice::{by_turns, counted, spread};
+use crate::evaluate::pixels::{FirstFrame, PixelsError, first_frame, modality};
 use crate::evaluate::report::{
     Generator, Inputs, Named, Options, Report, Step, Suite, build, to_csv, to_html, to_json, to_times,
 };
@@ -24,6 +25,9 @@ use crate::seal;
 
 /// Memory that all images together may take; what comes after is passed over.
 const IMAGES_BYTES_MAX: usize = 128 << 20;
+
+/// Files whose headers are looked at to choose among them, spread evenly over what was found.
+const LOOKED_AT_MAX: usize = 2_000;
 
 /// Measure suites and generators by the measures of the field, and write a report
 #[derive(Debug, Args)]
@@ -56,7 +60,7 @@ pub(super) struct Evaluate {
     /// Bits of each sequence, a multiple of 8
     #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1_000..=8_000_000))]
     bits: u32,
-    /// Measure so many images at most, spread evenly over what was found
+    /// Measure so many images at most, as many of each modality, spread evenly over what was found
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1000))]
     images: u32,
     /// Show the images in clear, too
@@ -142,12 +146,21 @@ impl Evaluate {
         if files.is_empty() && !self.paths.is_empty() {
             return Err("there are no files in what was named".to_owned());
         }
-        let mut images = Vec::new();
         let mut reasons = Vec::new();
-        let mut room = IMAGES_BYTES_MAX;
-        // Files that cannot be measured are replaced by their neighbours, as long as there are any.
+        let (mut found, mut modalities) = (Vec::new(), Vec::new());
+        for at in spread(files.len(), LOOKED_AT_MAX).into_iter().take(LOOKED_AT_MAX) {
+            match glance(&files[at].path) {
+                Ok(modality) => {
+                    found.push(at);
+                    modalities.push(modality);
+                }
+                Err(reason) => reasons.push(format!("{}: {reason}", files[at].relative.display())),
+            }
+        }
+        let (mut images, mut room) = (Vec::new(), IMAGES_BYTES_MAX);
+        // What turns out not to be measurable is replaced by another, as long as there are any.
         let wanted = self.images as usize;
-        for at in spread(files.len(), wanted) {
+        for at in by_turns(&modalities, wanted).into_iter().map(|turn| found[turn]) {
             if images.len() == wanted {
                 break;
             }
@@ -165,8 +178,16 @@ impl Evaluate {
             return Err(format!("none of {} files has pixels that can be measured; {first}", files.len()));
         }
         images.sort_by_key(|(at, _)| *at);
-        let sentence = format!("{} of {} files; {} passed over", images.len(), files.len(), reasons.len());
-        Ok((images.into_iter().map(|(_, named)| named).collect(), sentence))
+        let images: Vec<Named> = images.into_iter().map(|(_, named)| named).collect();
+        let sentence = format!(
+            "{} of {} files: {}; {} cannot be measured, {} left out",
+            images.len(),
+            files.len(),
+            counted(images.iter().map(|named| named.modality.as_deref())),
+            reasons.len(),
+            files.len() - images.len() - reasons.len()
+        );
+        Ok((images, sentence))
     }
 
     fn facts(&self, images: usize, found: &str) -> Vec<(String, String)> {
@@ -256,6 +277,11 @@ fn circumstances() -> Vec<(String, String)> {
     ]
 }
 
+/// The modality of a file, if it has pixels that can be measured.
+fn glance(path: &Path) -> Result<Option<String>, String> {
+    File::open(path).map_err(Into::into).and_then(modality).map_err(|error: PixelsError| error.to_string())
+}
+
 /// The first frame of a file, if there is room for it.
 fn read(path: &Path, room: usize) -> Result<FirstFrame, String> {
     let said = |error: PixelsError| error.to_string();
@@ -282,15 +308,6 @@ fn chosen<T>(
     Ok(all.into_iter().zip(names).filter(|(_, name)| wanted(name)).map(|(item, _)| item).collect())
 }
 
-/// All indices below `length`, `first` of them spread evenly in front.
-fn spread(length: usize, first: usize) -> Vec<usize> {
-    let first = first.min(length);
-    let mut order: Vec<usize> = (0..first).map(|i| i * length / first.max(1)).collect();
-    let front: std::collections::HashSet<usize> = order.iter().copied().collect();
-    order.extend((0..length).filter(|at| !front.contains(at)));
-    order
-}
-
 /// A bar on a terminal, nothing in a pipe.
 fn bar() -> ProgressBar {
     if !io::stderr().is_terminal() {
@@ -307,13 +324,6 @@ fn bar() -> ProgressBar {
 mod tests {
     use super::*;
     use crate::evaluate::report::Role;
-
-    #[test]
-    fn files_to_measure_are_spread_over_all() {
-        assert_eq!(spread(10, 3), [0, 3, 6, 1, 2, 4, 5, 7, 8, 9]);
-        assert_eq!(spread(2, 5), [0, 1]);
-        assert!(spread(0, 5).is_empty());
-    }
 
     #[test]
     fn a_word_chooses_and_an_unknown_one_is_refused() {

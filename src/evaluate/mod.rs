@@ -11,6 +11,8 @@
     reason = "counts of bits and pixels stay far below 2^52, statistics live in f64, and formulas keep their letters"
 )]
 
+/// Which of many images are measured.
+pub mod choice;
 mod error;
 /// Defects with names.
 pub mod finding;

@@ -90,7 +90,23 @@ pub struct FirstFrame {
 }
 
 /// Reads a file until its first frame is there.
-pub fn first_frame(mut file: impl Read) -> Result<FirstFrame, PixelsError> {
+pub fn first_frame(file: impl Read) -> Result<FirstFrame, PixelsError> {
+    let (mut frame, encoding) = read(file, Frame::is_complete)?;
+    let modality = frame.modality.take();
+    Ok(FirstFrame { image: frame.finish(encoding)?, modality })
+}
+
+/// The modality of a file whose pixels can be measured, as far as its header says.
+pub fn modality(file: impl Read) -> Result<Option<String>, PixelsError> {
+    let (frame, _) = read(file, |frame| frame.wanted.is_some())?;
+    if frame.wanted.is_none() {
+        return Err(PixelsError::NoPixels);
+    }
+    Ok(frame.modality)
+}
+
+/// Reads a file as far as `enough` says, or to its end.
+fn read(mut file: impl Read, enough: fn(&Frame) -> bool) -> Result<(Frame, Encoding), PixelsError> {
     let limits = Limits::default();
     let (front, mut piece) = part10::read(&mut file, &limits, None)?;
     let encoding = TransferSyntax::by_uid(front.transfer_syntax.as_str())
@@ -102,12 +118,11 @@ pub fn first_frame(mut file: impl Read) -> Result<FirstFrame, PixelsError> {
     loop {
         scanner.push(&piece, &mut |event| frame.take(&event))?;
         piece.clear();
-        if frame.is_complete() || file.by_ref().take(PIECE_BYTES).read_to_end(&mut piece)? == 0 {
+        if enough(&frame) || file.by_ref().take(PIECE_BYTES).read_to_end(&mut piece)? == 0 {
             break;
         }
     }
-    let modality = frame.modality.take();
-    Ok(FirstFrame { image: frame.finish(encoding)?, modality })
+    Ok((frame, encoding))
 }
 
 /// What is gathered on the way.
