@@ -1,7 +1,7 @@
 //! The report as a whole: weak sources are caught by name, honest ones are not, and the same seed gives the same figures.
 
 use std::process::{Command, Output};
-use std::sync::{Arc, Mutex};
+use std::sync::{LazyLock, Mutex};
 
 use sealgate::evaluate::image::Raster;
 use sealgate::evaluate::report::{
@@ -9,12 +9,10 @@ use sealgate::evaluate::report::{
     to_times,
 };
 use sealgate::evaluate::source::Comparison;
-use sealgate::evaluate::trained::{Shared, Trained};
 use sealgate::evaluate::{sealed_stream, sealed_zeros};
-use sealgate::keygen::Model;
 use serde_json::Value;
 
-const OPTIONS: Options = Options { seed: 3, sequences: 60, bits: 2_000, clear_pictures: false };
+const OPTIONS: Options = Options { seed: 3, sequences: 60, bits: 1_360, clear_pictures: false };
 
 /// A picture with a bright disc on a dark ground, and some grain.
 fn picture(bits: u8) -> Raster {
@@ -26,11 +24,16 @@ fn picture(bits: u8) -> Raster {
     Raster::new(96, 80, 1, bits, (0..96 * 80).map(sample).collect()).unwrap()
 }
 
+fn pictures() -> [Named; 2] {
+    [("disc", 8, Some("CR")), ("deep disc", 16, Some("MR"))].map(|(name, bits, modality)| Named {
+        name: name.to_owned(),
+        modality: modality.map(str::to_owned),
+        image: picture(bits),
+    })
+}
+
 fn report(generators: &[Generator<'_>], suites: &[Suite<'_>]) -> Report {
-    let images = [("disc", 8, Some("CR")), ("deep disc", 16, Some("MR"))].map(|(name, bits, modality)| {
-        Named { name: name.to_owned(), modality: modality.map(str::to_owned), image: picture(bits) }
-    });
-    build(&inputs(generators, suites, &images), OPTIONS, &|_| ()).unwrap()
+    build(&inputs(generators, suites, &pictures()), OPTIONS, &|_| ()).unwrap()
 }
 
 fn inputs<'a>(generators: &'a [Generator<'a>], suites: &'a [Suite<'a>], images: &'a [Named]) -> Inputs<'a> {
@@ -85,6 +88,25 @@ fn weak_suites_are_caught_by_name_and_ours_is_not() {
 }
 
 #[test]
+fn no_picture_comes_from_the_images_unless_they_may_be_shown() {
+    let suites = [Suite::xor(Comparison::Constant), Suite::xor(Comparison::AesCtr)];
+    let shown = |upside_down: bool, clear_pictures: bool| {
+        let mut image = picture(8);
+        if upside_down {
+            image = image.with_samples(image.samples().iter().rev().copied().collect()).unwrap();
+        }
+        let images = [Named { name: "disc".to_owned(), modality: Some("CR".to_owned()), image }];
+        let options = Options { clear_pictures, ..OPTIONS };
+        let page = to_html(&build(&inputs(&[], &suites, &images), options, &|_| ()).unwrap());
+        page.split("<img ").skip(1).map(|rest| rest.split_once('>').unwrap().0.to_owned()).collect::<Vec<_>>()
+    };
+    let hidden = shown(false, false);
+    assert_eq!(hidden.len(), 1 + suites.len());
+    assert!(hidden == shown(true, false), "another image, the same pictures");
+    assert!(shown(false, true) != shown(true, true));
+}
+
+#[test]
 fn a_suite_that_loses_pixels_is_caught() {
     let forgetful =
         Suite { decrypt: Box::new(|bytes, _| Ok(vec![0; bytes.len()])), ..Suite::xor(Comparison::AesCtr) };
@@ -103,27 +125,46 @@ fn damage_to_a_sealed_image_is_answered_with_refused() {
     assert!(cells(&rows[1]).iter().all(|cell| cell.as_str().unwrap().starts_with("opened")), "{}", rows[1]);
 }
 
+/// One report with a generator and two suites, which several tests look at, and its steps: promised and done.
+static COMMON: LazyLock<(Report, u64, u64)> = LazyLock::new(|| {
+    let steps = Mutex::new((0, 0));
+    let count = |step| match step {
+        Step::Total(total) => steps.lock().unwrap().0 = total,
+        Step::Done => steps.lock().unwrap().1 += 1,
+        Step::Doing(_) => {}
+    };
+    let report = common(&count);
+    let (promised, done) = *steps.lock().unwrap();
+    (report, promised, done)
+});
+
+fn common(progress: &(dyn Fn(Step) + Sync)) -> Report {
+    let (generators, suites) = ([Comparison::Lcg.into()], [Suite::xor(Comparison::Lcg), sealed_stream()]);
+    build(&inputs(&generators, &suites, &pictures()), OPTIONS, progress).unwrap()
+}
+
 #[test]
 fn the_same_seed_gives_the_same_figures_and_times_stand_apart() {
-    let once = || report(&[Generator::from(Comparison::LowEntropy)], &[sealed_stream()]);
-    let (first, second) = (once(), once());
-    assert!(to_csv(&first).lines().count() > 150);
-    assert_eq!(to_csv(&first), to_csv(&second));
-    assert_eq!(to_json(&first).to_string(), to_json(&second).to_string());
+    let (first, second) = (&COMMON.0, common(&|_| ()));
+    assert!(to_csv(first).lines().count() > 150);
+    assert_eq!(to_csv(first), to_csv(&second));
+    assert_eq!(to_json(first).to_string(), to_json(&second).to_string());
     for column in ["seconds a key", "ms", "512 x 512: decrypt"] {
         let measured = format!(",measured,{column},");
-        assert!(to_times(&first).contains(&measured) && !to_csv(&first).contains(&measured), "{column}");
+        assert!(to_times(first).contains(&measured) && !to_csv(first).contains(&measured), "{column}");
     }
 }
 
 #[test]
 fn another_seed_gives_other_figures() {
-    let with = |seed| {
-        let generators = [Generator::from(Comparison::AesCtr)];
-        let report = build(&inputs(&generators, &[], &[]), Options { seed, ..OPTIONS }, &|_| ());
-        to_csv(&report.unwrap())
+    let generators = [Generator::from(Comparison::Lcg)];
+    let other = build(&inputs(&generators, &[], &[]), Options { seed: 4, ..OPTIONS }, &|_| ()).unwrap();
+    let of_keys = |report: &Report| {
+        let csv = to_csv(report);
+        csv.lines().filter(|line| line.starts_with("key-entropy,LCG,")).map(str::to_owned).collect::<Vec<_>>()
     };
-    assert_ne!(with(3), with(4));
+    assert!(!of_keys(&other).is_empty());
+    assert_ne!(of_keys(&COMMON.0), of_keys(&other));
 }
 
 #[test]
@@ -136,23 +177,14 @@ fn what_draws_from_the_operating_system_is_named_as_not_repeatable() {
 
 #[test]
 fn every_step_that_was_promised_is_done() {
-    let steps = Mutex::new((0, 0));
-    let images = [Named { name: "disc".to_owned(), modality: None, image: picture(8) }];
-    let count = |step| match step {
-        Step::Total(total) => steps.lock().unwrap().0 = total,
-        Step::Done => steps.lock().unwrap().1 += 1,
-        Step::Doing(_) => {}
-    };
-    let (generators, suites) = ([Comparison::Rc4.into()], [sealed_stream()]);
-    build(&inputs(&generators, &suites, &images), OPTIONS, &count).unwrap();
-    let (total, done) = *steps.lock().unwrap();
-    assert_eq!(total, done);
+    let (_, promised, done) = &*COMMON;
+    assert_eq!(promised, done);
 }
 
 #[test]
 fn every_row_of_every_table_fits_its_columns_and_the_published_figures_stand_beside_ours() {
-    let report = report(&[Comparison::Lcg.into()], &[Suite::xor(Comparison::Lcg), sealed_stream()]);
-    let page = to_html(&report);
+    let report = &COMMON.0;
+    let page = to_html(report);
     let published =
         ["7.9870", "2.0714", "99.59", "7.2034", "10413.13", "1572864", "133120", "0.2355", "7.9995"];
     for figure in published.into_iter().chain(["1.8107", "0.2743", "7.9798", "39.4"]) {
@@ -173,31 +205,6 @@ fn every_row_of_every_table_fits_its_columns_and_the_published_figures_stand_bes
                 assert!(!table.rows.iter().flat_map(|row| &row.cells).any(nonsense), "{}", table.id);
             }
         }
-    }
-}
-
-#[test]
-fn generators_trained_alike_do_not_open_what_the_other_closes() {
-    let trained = ["lite-b", "lite-c"].map(|name| {
-        let model = Model::load(&super::path(&format!("alike/{name}.sgg"))).unwrap();
-        Arc::new(Trained::new(name, &model).unwrap())
-    });
-    assert_eq!(trained[0].shares_with(&trained[1]), Shared::Both);
-    let found = build(&Inputs { models: &trained, ..inputs(&[], &[], &[]) }, OPTIONS, &|_| ()).unwrap();
-    let json = to_json(&found);
-    let rows = json["sections"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|section| section["id"] == "imitation")
-        .unwrap()["tables"][0]["rows"]
-        .as_array()
-        .unwrap();
-    let row = |name: &str| &rows.iter().find(|row| row["name"] == name).unwrap()["cells"];
-    for way in ["as used here, most", "as published, most"] {
-        let both = row("transformation domain and structure")[way].as_f64().unwrap();
-        assert!(both < 5.0, "{way}: {both} % come back");
-        assert!((row("the weights and the seed")[way].as_f64().unwrap() - 100.0).abs() < 1e-9);
     }
 }
 
@@ -254,4 +261,32 @@ fn the_command_says_what_is_wrong_with_what_it_was_given() {
     let none = complaint(&["note.txt"]);
     assert!(none.contains("none of 1 files has pixels that can be measured; note.txt: "), "{none}");
     assert!(complaint(&["--suite", "enigma"]).contains("there is no suite \"enigma\""));
+}
+
+#[cfg(feature = "peers")]
+#[test]
+fn real_images_of_every_modality_are_measured_and_what_is_left_out_is_said() {
+    let corpus = std::env::var("SEALGATE_REAL_DICOM").expect("SEALGATE_REAL_DICOM: see tests/run");
+    let folder = tempfile::tempdir().unwrap();
+    let few = ["--sequences", "2", "--bits", "40000", "--images", "6", "--generator", "constant"];
+    let output =
+        evaluate(&[&few[..], &["--suite", "deepkeygen, as sealed", &corpus]].concat(), folder.path());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let page = std::fs::read_to_string(folder.path().join("report/report.html")).unwrap();
+    let (_, images) = page.split_once("<dt>Images</dt><dd>").unwrap();
+    let (said, _) = images.split_once('<').unwrap();
+    let numbers: Vec<usize> =
+        said.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse().ok()).collect();
+    let (all, left_out) = (numbers[1], &numbers[numbers.len() - 2..]);
+    assert_eq!(numbers[0], 6, "{said}");
+    assert_eq!(6 + left_out.iter().sum::<usize>(), all, "every file is accounted for: {said}");
+    for modality in ["1 CR", "1 CT", "1 MR"] {
+        assert!(said.contains(modality), "{said}");
+    }
+    let numbers: Value =
+        serde_json::from_slice(&std::fs::read(folder.path().join("report/figures.json")).unwrap()).unwrap();
+    assert!(
+        numbers.to_string().contains("X-ray, 1 images: deepkeygen, as sealed"),
+        "the papers' kinds of images"
+    );
 }

@@ -1,6 +1,7 @@
 //! SP 800-22 over the first million bits of pi and e: every P-value, and the ones the document prints.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use sealgate::evaluate::Seeded;
 use sealgate::evaluate::sp800_22::{
@@ -9,6 +10,16 @@ use sealgate::evaluate::sp800_22::{
 use serde_json::Value;
 
 use super::{answers, data, near, number};
+
+/// All tests over the first million bits of pi and of e, taken once for all that look at them.
+static OF_PI: LazyLock<BTreeMap<Test, Vec<f64>>> = LazyLock::new(|| of_file("pi.bin"));
+static OF_E: LazyLock<BTreeMap<Test, Vec<f64>>> = LazyLock::new(|| of_file("e.bin"));
+
+fn of_file(name: &str) -> BTreeMap<Test, Vec<f64>> {
+    let lines = run(&Bits::from_bytes(&data(name)));
+    assert_eq!(lines.len(), 188);
+    by_test(lines)
+}
 
 /// The lines of each test, in order.
 fn by_test(lines: Vec<Line>) -> BTreeMap<Test, Vec<f64>> {
@@ -43,10 +54,7 @@ const NAMES: [(Test, &str); 15] = [
 #[test]
 fn every_p_value_of_pi_and_e_is_the_known_one() {
     let answers = answers();
-    for number_name in ["pi", "e"] {
-        let lines = run(&Bits::from_bytes(&data(&format!("{number_name}.bin"))));
-        assert_eq!(lines.len(), 188);
-        let found = by_test(lines);
+    for (number_name, found) in [("pi", &*OF_PI), ("e", &*OF_E)] {
         for (test, name) in NAMES {
             let known = &answers["sp800_22"][number_name][name];
             let known: Vec<f64> =
@@ -80,8 +88,7 @@ const APPENDIX_B: [(Test, usize, f64, f64); 14] = [
 
 #[test]
 fn the_documents_own_table_comes_out() {
-    for (name, of_pi) in [("pi", true), ("e", false)] {
-        let found = by_test(run(&Bits::from_bytes(&data(&format!("{name}.bin")))));
+    for (name, of_pi, found) in [("pi", true, &*OF_PI), ("e", false, &*OF_E)] {
         for (test, part, pi, e) in APPENDIX_B {
             let printed = if of_pi { pi } else { e };
             near(&format!("{name}, {test:?} {part}"), found[&test][part], printed, 1.1e-6);
