@@ -6,6 +6,8 @@ use super::alert::Alert;
 
 /// What the event is called that tells of the trail being read.
 pub(super) const LOG_USED: &str = "audit-log-used";
+/// And the one that tells of images opened at a terminal.
+pub(super) const ACCESSED: &str = "accessed";
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +20,8 @@ pub enum Event {
     Begin(Box<Transfer>),
     /// DICOM Instances Transferred: they went, or they did not.
     Transferred(Box<Transfer>),
+    /// DICOM Instances Accessed: a person has opened them at a terminal.
+    Accessed(Box<Access>),
     /// Query.
     Query(Box<Query>),
     /// User Authentication.
@@ -37,6 +41,7 @@ impl Event {
             Self::Stopped => "application-stop",
             Self::Begin(transfer) => transfer.kind.names().0,
             Self::Transferred(transfer) => transfer.kind.names().1,
+            Self::Accessed(_) => ACCESSED,
             Self::Query(_) => "query",
             Self::Login(_) => "login",
             Self::Alert(alert) => alert.what.name(),
@@ -135,6 +140,17 @@ pub struct Instance {
     pub uid: Uid,
     /// The key that it was opened with.
     pub key_id: Option<String>,
+}
+
+/// Instances of one study that somebody has opened, without sending them anywhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access {
+    /// Who.
+    pub by: Party,
+    /// Of which study, where the key store knows.
+    pub study: Option<Uid>,
+    /// Which ones.
+    pub instances: Vec<Instance>,
 }
 
 /// A query that was asked of us.

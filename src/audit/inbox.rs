@@ -15,8 +15,9 @@ use tracing::error;
 use super::alert::{Alert, What};
 use super::clock::now_unix_millis;
 use super::error::AuditError;
-use super::event::{Event, LOG_USED, LogUse, Party};
+use super::event::{ACCESSED, Access, Event, Instance, LOG_USED, LogUse, Party};
 use super::file::sync_folder;
+use crate::dicom::Uid;
 
 /// Bytes of a file, and files that are taken at once.
 const BYTES_MAX: u64 = 64 * 1024;
@@ -53,6 +54,29 @@ pub fn note_use(folder: &Path, by: &str, how: &str) -> Result<(), AuditError> {
     let (by, text, what) = (by.to_owned(), how.to_owned(), LOG_USED.to_owned());
     let unix_millis = now_unix_millis();
     leave(folder, &Note { unix_millis, what, failed: false, by, subjects: vec![log], text })
+}
+
+/// Records which instances somebody has opened.
+pub fn note_access(folder: &Path, access: &Access) -> Result<(), AuditError> {
+    let named =
+        |one: &Instance| format!("{} {} {}", one.class, one.uid, one.key_id.as_deref().unwrap_or_default());
+    let subjects = access.instances.iter().map(named).collect();
+    let text = access.study.as_ref().map_or_else(String::new, ToString::to_string);
+    let (unix_millis, what, by) = (now_unix_millis(), ACCESSED.to_owned(), access.by.name.clone());
+    leave(folder, &Note { unix_millis, what, failed: false, by, subjects, text })
+}
+
+/// What `note_access` wrote.
+fn access(by: &str, study: &str, subjects: &[String]) -> io::Result<Access> {
+    let uid = |text: Option<&str>| Uid::parse(text.unwrap_or_default()).map_err(io::Error::other);
+    let instance = |subject: &String| {
+        let mut words = subject.split_whitespace();
+        let (class, instance) = (uid(words.next())?, uid(words.next())?);
+        Ok(Instance { class, uid: instance, key_id: words.next().map(ToOwned::to_owned) })
+    };
+    let instances = subjects.iter().map(instance).collect::<io::Result<Vec<Instance>>>()?;
+    let study = if study.is_empty() { None } else { Some(uid(Some(study))?) };
+    Ok(Access { by: Party::named(by), study, instances })
 }
 
 fn leave(folder: &Path, note: &Note) -> Result<(), AuditError> {
@@ -117,6 +141,9 @@ fn read(path: &Path) -> io::Result<(u64, Event)> {
         let log = subjects.into_iter().next().unwrap_or_default();
         let used = LogUse { by: Party::named(&by), log, how: text };
         return Ok((unix_millis, Event::LogUsed(Box::new(used))));
+    }
+    if what == ACCESSED {
+        return Ok((unix_millis, Event::Accessed(Box::new(access(&by, &text, &subjects)?))));
     }
     let known = What::ALL.into_iter().find(|known| known.name() == what);
     let what = known.ok_or_else(|| io::Error::other(format!("{what:?} is no event")))?;

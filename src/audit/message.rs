@@ -6,8 +6,9 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::alert::{Alert, Code};
 use super::clock::rfc3339;
-use super::event::{Event, Kind, LogUse, Login, Party, Query, Transfer};
+use super::event::{Access, Event, Instance, Kind, LogUse, Login, Party, Query, Transfer};
 use super::xml::Xml;
+use crate::dicom::Uid;
 
 /// What stands in every message of this gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +57,7 @@ pub fn message(event: &Event, unix_millis: u64, source: &Source) -> String {
         Event::Stopped => page.activity(Code::dcm("110121", "Application Stop")),
         Event::Begin(transfer) => page.begin_transferring(transfer),
         Event::Transferred(transfer) => page.transferred(transfer),
+        Event::Accessed(access) => page.accessed(access),
         Event::Query(query) => page.query(query),
         Event::Login(login) => page.login(login),
         Event::Alert(alert) => page.alert(alert),
@@ -105,6 +107,17 @@ impl Page<'_> {
         self.transfer(transfer);
     }
 
+    /// A.5.3.6.
+    fn accessed(&mut self, access: &Access) {
+        self.event(Code::dcm("110103", "DICOM Instances Accessed"), Action::Read, None, None);
+        self.participant(&access.by, &[], true);
+        self.ourselves(&[APPLICATION], false);
+        self.audit_source();
+        // What was opened is in clear from now on.
+        self.study(access.study.as_ref(), &access.instances, None, false);
+        self.patient(None);
+    }
+
     /// A.5.3.7.
     fn transferred(&mut self, transfer: &Transfer) {
         let id = Code::dcm("110104", "DICOM Instances Transferred");
@@ -123,29 +136,30 @@ impl Page<'_> {
             self.participant(requestor, &[], true);
         }
         self.audit_source();
-        self.study(transfer);
+        let Transfer { study, instances, grant, sealed, .. } = transfer;
+        self.study(study.as_ref(), instances, grant.as_deref(), *sealed);
         self.patient(transfer.patient.as_deref());
     }
 
-    fn study(&mut self, transfer: &Transfer) {
-        let study = transfer.study.as_ref().map_or(UNKNOWN, |study| study.as_str());
+    fn study(&mut self, study: Option<&Uid>, instances: &[Instance], grant: Option<&str>, sealed: bool) {
+        let study = study.map_or(UNKNOWN, Uid::as_str);
         self.object(study, "2", "3");
         self.code("ParticipantObjectIDTypeCode", STUDY_UID);
         self.xml.begin("ParticipantObjectName").text(study).end();
-        for instance in &transfer.instances {
+        for instance in instances {
             if let Some(key) = &instance.key_id {
                 self.detail("KeyID", &format!("{} {key}", instance.uid));
             }
         }
-        if let Some(grant) = &transfer.grant {
+        if let Some(grant) = grant {
             self.detail("EmergencyAccess", grant);
         }
         self.xml.begin("ParticipantObjectDescription");
-        let mut classes: Vec<&str> = transfer.instances.iter().map(|one| one.class.as_str()).collect();
+        let mut classes: Vec<&str> = instances.iter().map(|one| one.class.as_str()).collect();
         classes.sort_unstable();
         classes.dedup();
         for class in classes {
-            let of_class = || transfer.instances.iter().filter(|one| one.class.as_str() == class);
+            let of_class = || instances.iter().filter(|one| one.class.as_str() == class);
             let count = of_class().count().to_string();
             self.xml.begin("SOPClass").attribute("UID", class).attribute("NumberOfInstances", &count);
             for instance in of_class() {
@@ -153,7 +167,7 @@ impl Page<'_> {
             }
             self.xml.end();
         }
-        self.xml.begin("Encrypted").text(if transfer.sealed { "true" } else { "false" }).end();
+        self.xml.begin("Encrypted").text(if sealed { "true" } else { "false" }).end();
         self.xml.end().end();
     }
 
@@ -333,8 +347,6 @@ pub(super) fn unbase64(text: &str) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
     use crate::audit::alert::What;
-    use crate::audit::event::Instance;
-    use crate::dicom::Uid;
 
     fn source(patient_ids: bool) -> Source {
         Source { id: "gw".into(), site: Some("north".into()), titles: vec!["SEALGATE".into()], patient_ids }

@@ -1,5 +1,6 @@
 //! `sealgate open`: opens sealed files into the originals.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,12 +11,13 @@ use serde_json::json;
 use super::batch::{Input, Inputs, Outcome, Outputs};
 use super::custody::{self, Office};
 use super::{ConfigArgs, Exit, complain, open_archive};
+use crate::audit::Instance;
 use crate::cipher::{DualKeys, Layers};
 use crate::custody::Role;
 use crate::dicom::Uid;
 use crate::keygen::Engines;
 use crate::keys::{Archive, KeysError, Source};
-use crate::seal::{Changes, Claim, FileError, Frame, HeaderMode, SignerKey, open_file, open_frame};
+use crate::seal::{Binding, Changes, Claim, FileError, Frame, HeaderMode, SignerKey, open_file, open_frame};
 
 /// Open sealed DICOM files
 #[derive(Debug, Args)]
@@ -61,7 +63,9 @@ impl Open {
                     None => self.open(input, &archive, &layers, &opened),
                 });
                 let opened = opened.into_inner().unwrap_or_else(PoisonError::into_inner);
-                ledger.opened(&opened).unwrap_or_else(complain);
+                for (study, instances) in by_study(&archive, opened) {
+                    ledger.opened(study.as_ref(), &instances).unwrap_or_else(complain);
+                }
                 exit
             }
             Err(exit) => exit,
@@ -73,7 +77,7 @@ impl Open {
         input: &Input,
         archive: &Archive,
         layers: &Layers,
-        done: &Mutex<Vec<Uid>>,
+        done: &Mutex<Vec<Instance>>,
     ) -> Result<Outcome, FileError<KeysError>> {
         let mode = if self.original { HeaderMode::Original } else { HeaderMode::Current };
         let mut writing = self.outputs.begin(input)?;
@@ -93,7 +97,7 @@ impl Open {
         let tags = |tags: &[dicom_core::Tag]| tags.iter().map(ToString::to_string).collect::<Vec<_>>();
         let Changes { changed, added, removed } = &opened.changes;
         let binding = &opened.binding;
-        done.lock().unwrap_or_else(PoisonError::into_inner).push(binding.sop_instance.clone());
+        done.lock().unwrap_or_else(PoisonError::into_inner).push(instance_of(binding));
         let signed_by = opened.signer.map(|signer| signed_by(archive, signer));
         Ok(Outcome {
             fields: json!({
@@ -120,7 +124,7 @@ impl Open {
         input: &Input,
         archive: &Archive,
         layers: &Layers,
-        done: &Mutex<Vec<Uid>>,
+        done: &Mutex<Vec<Instance>>,
     ) -> Result<Outcome, FileError<KeysError>> {
         let name = input.relative.file_name().unwrap_or_default().to_string_lossy();
         let relative = input.relative.with_file_name(format!("{name}.frame-{number}"));
@@ -130,7 +134,7 @@ impl Open {
         writing.file().write_all(&frame.bytes)?;
         let path = writing.finish()?;
         let Frame { image, binding, original, chunks_read, chunks, .. } = &frame;
-        done.lock().unwrap_or_else(PoisonError::into_inner).push(binding.sop_instance.clone());
+        done.lock().unwrap_or_else(PoisonError::into_inner).push(instance_of(binding));
         // It takes every byte of the stream to know that a signature is good.
         let signed = frame.signer.map(|signer| signed_by(archive, signer));
         Ok(Outcome {
@@ -150,6 +154,22 @@ impl Open {
             ),
         })
     }
+}
+
+/// What stands in the audit trail of an instance that was opened.
+fn instance_of(binding: &Binding) -> Instance {
+    let (class, uid) = (binding.sop_class.clone(), binding.sop_instance.clone());
+    Instance { class, uid, key_id: Some(binding.key_id.to_string()) }
+}
+
+/// The instances of each study, as far as the key store knows it: a message of the standard is about one study.
+fn by_study(archive: &Archive, instances: Vec<Instance>) -> BTreeMap<Option<Uid>, Vec<Instance>> {
+    let mut studies = BTreeMap::<Option<Uid>, Vec<Instance>>::new();
+    for instance in instances {
+        let study = archive.study_of(&instance.uid).ok().flatten();
+        studies.entry(study).or_default().push(instance);
+    }
+    studies
 }
 
 /// The gateway that signed, by name where it is known here.

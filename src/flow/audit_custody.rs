@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use tracing::{error, info, warn};
 
 use super::audit::AUDIT;
-use crate::audit::{self, Alert, AuditError, Party, What, note, note_use};
+use crate::audit::{self, Access, Alert, AuditError, Instance, Party, What, note, note_access, note_use};
 use crate::dicom::Uid;
 use crate::keys::destroy::{Certificate, Hold};
 
@@ -49,12 +49,12 @@ impl Ledger {
         self.note(Alert::done(What::KeyUsed, command).about(subject))
     }
 
-    /// Which images were opened at a terminal.
-    pub(crate) fn opened(&self, instances: &[Uid]) -> Noted {
-        let mut parts = instances.chunks(SUBJECTS_MAX);
-        parts.try_for_each(|part| {
-            let alert = Alert::done(What::KeyUsed, format_args!("open: {} images opened", part.len()));
-            self.note(part.iter().fold(alert, Alert::about))
+    /// Which images of a study were opened at a terminal.
+    pub(crate) fn opened(&self, study: Option<&Uid>, instances: &[Instance]) -> Noted {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        instances.chunks(SUBJECTS_MAX).try_for_each(|part| {
+            let (by, study) = (Party::named(&self.by), study.cloned());
+            note_access(folder, &Access { by, study, instances: part.to_vec() })
         })
     }
 

@@ -359,6 +359,39 @@ fn what_people_do_with_keys_stands_in_the_audit_trail_of_the_service() {
 }
 
 #[test]
+fn images_opened_at_a_terminal_are_recorded_study_by_study_with_who_and_by_which_key() {
+    let site = site();
+    good(&site, CUSTODIAN, &["keys", "init"]);
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/seal/golden");
+    fs::copy(folder.join("v1-deepkeygen-slice.original"), site.path("in.dcm")).unwrap();
+    let at = |name: &str| site.path(name).to_str().unwrap().to_owned();
+    assert!(run_as(&site, CUSTODIAN, &["seal", &at("in.dcm"), "--out", &at("sealed")]).status.success());
+    let trail = trail(&site);
+    let opened = run_as(&site, CUSTODIAN, &["open", &at("sealed/in.dcm"), "--out", &at("opened"), "--json"]);
+    assert!(opened.status.success(), "{opened:?}");
+    refused(&site, OPERATOR, &["open", &at("sealed/in.dcm"), "--out", &at("not")]);
+    let said: Value =
+        serde_json::from_slice(opened.stdout.split(|byte| *byte == b'\n').next().unwrap()).unwrap();
+
+    let found = recorded(&site, &trail);
+    let accessed = of(&found, "accessed");
+    let [one] = &accessed[..] else { panic!("one study, opened once: {found:?}") };
+    assert!(one.ok && one.parties.contains(&"#70002".to_owned()), "{one:?}");
+    assert_eq!(one.instances, [said["sop_instance"].as_str().unwrap()]);
+    let files = fs::read_dir(site.path("audit")).unwrap().map(|entry| entry.unwrap().path());
+    let log = files.filter(|path| path.extension().is_some_and(|extension| extension == "log"));
+    let text: String = log.map(|path| fs::read_to_string(path).unwrap()).collect();
+    let line =
+        text.lines().find(|line| line.contains("DICOM Instances Accessed")).expect("the standard's event");
+    assert!(line.contains("csd-code=\\\"110103\\\"") || line.contains("csd-code=\"110103\""), "{line}");
+    let first = of(&found, "key-used");
+    assert!(
+        first.iter().any(|one| one.text.contains("images are opened at a terminal")),
+        "said before: {first:?}"
+    );
+}
+
+#[test]
 fn commands_that_run_at_once_beside_the_service_leave_one_valid_chain() {
     let site = site();
     fill(&site);

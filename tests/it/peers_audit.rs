@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sealgate::audit::{
-    Alert, Clients, Config, Event, Instance, Kind, LogUse, Login, Party, Query, Repository, Source, Trail,
-    Transfer, Transport, What, message, ship,
+    Access, Alert, Clients, Config, Event, Instance, Kind, LogUse, Login, Party, Query, Repository, Source,
+    Trail, Transfer, Transport, What, message, ship,
 };
 use sealgate::dicom::Uid;
 use sealgate::tls::{Place, Profile, Profiles};
@@ -72,6 +72,11 @@ fn events() -> Vec<Event> {
     ];
     let (by, log) = (Party::named("auditor"), "file:///var/lib/sealgate/audit".to_owned());
     events.push(Event::LogUsed(Box::new(LogUse { by, log, how: "shown".to_owned() })));
+    for kind in [Kind::Received, Kind::Released] {
+        let Transfer { study, instances, .. } = transfer(kind, None);
+        let study = study.filter(|_| kind == Kind::Released);
+        events.push(Event::Accessed(Box::new(Access { by: Party::named("#70002"), study, instances })));
+    }
     for kind in [Kind::Received, Kind::Forwarded, Kind::Released] {
         events.push(Event::Begin(Box::new(transfer(kind, None))));
         events.push(Event::Transferred(Box::new(transfer(kind, None))));
