@@ -85,6 +85,8 @@ mod peers_store;
 #[cfg(feature = "peers")]
 mod peers_tls;
 #[cfg(feature = "peers")]
+mod peers_tls_matrix;
+#[cfg(feature = "peers")]
 mod peers_tls_way;
 #[cfg(feature = "peers")]
 mod peers_token;

@@ -21,15 +21,39 @@ pub(crate) fn pki() -> Pki {
     pki
 }
 
+/// The same with a certificate that has expired, one that was revoked, and one that another CA has issued; `ca.crl` says
+/// which is revoked.
+pub(crate) fn suspects() -> Pki {
+    let (pki, other) = (pki(), Pki::empty("Another CA"));
+    pki.issue("old", &Wanted { not_before: -30, not_after: -2, key: rsa(), ..Wanted::default() });
+    pki.issue("stolen", &Wanted { serial: 99, key: rsa(), ..Wanted::default() });
+    other.issue("stranger", &Wanted { key: rsa(), ..Wanted::default() });
+    for kind in ["pem", "key"] {
+        let name = format!("stranger.{kind}");
+        fs::copy(other.path(&name), pki.path(&name)).expect("copied");
+    }
+    pki.revoke(&[99], 10);
+    pki
+}
+
+/// What the log says of each of them.
+pub(crate) const SUSPECTS: [(&str, &str); 3] =
+    [("old", "has expired"), ("stolen", "has been revoked"), ("stranger", "issued by nobody")];
+
+/// A gateway that knows what is revoked.
+pub(crate) fn wary(pki: &Pki) -> Gateway {
+    Gateway::start(&clinic(pki, &format!("crls = [\"{}\"]", path(pki, "ca.crl"))))
+}
+
 fn rsa() -> KeyPair {
     KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).expect("an RSA key")
 }
 
-fn said(output: &Output) -> String {
+pub(crate) fn said(output: &Output) -> String {
     String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned()
 }
 
-fn path(pki: &Pki, name: &str) -> String {
+pub(crate) fn path(pki: &Pki, name: &str) -> String {
     pki.path(name).display().to_string()
 }
 
@@ -96,20 +120,9 @@ fn echoscu_without_a_certificate_is_answered_only_where_none_is_required() {
 
 #[test]
 fn echoscu_with_a_certificate_that_proves_nothing_is_refused() {
-    let (pki, other) = (pki(), Pki::empty("Another CA"));
-    pki.issue("old", &Wanted { not_before: -30, not_after: -2, key: rsa(), ..Wanted::default() });
-    pki.issue("stolen", &Wanted { serial: 99, key: rsa(), ..Wanted::default() });
-    other.issue("stranger", &Wanted { key: rsa(), ..Wanted::default() });
-    for kind in ["pem", "key"] {
-        let name = format!("stranger.{kind}");
-        fs::copy(other.path(&name), pki.path(&name)).expect("copied");
-    }
-    pki.revoke(&[99], 10);
-    let crls = format!("crls = [\"{}\"]", path(&pki, "ca.crl"));
-    let gateway = Gateway::start(&clinic(&pki, &crls));
-    for (certificate, log) in
-        [("old", "has expired"), ("stolen", "has been revoked"), ("stranger", "issued by nobody")]
-    {
+    let pki = suspects();
+    let gateway = wary(&pki);
+    for (certificate, log) in SUSPECTS {
         let output = echoscu_tls(&pki, gateway.address.port(), certificate, &[]);
         assert!(!output.status.success(), "{certificate}: {}", said(&output));
         gateway.wait_for_log(log);
@@ -137,9 +150,14 @@ fn echoscu_with_the_wrong_protocol_ends_at_once() {
 
 /// `openssl s_client` with this input: everything it said.
 fn s_client(pki: &Pki, port: u16, arguments: &[&str], input: &str) -> String {
+    let (certificate, key) = (path(pki, "ct.pem"), path(pki, "ct.key"));
+    s_client_without(pki, port, &[&["-cert", &certificate, "-key", &key], arguments].concat(), input)
+}
+
+/// The same without a certificate, unless the arguments say one.
+pub(crate) fn s_client_without(pki: &Pki, port: u16, arguments: &[&str], input: &str) -> String {
     let mut child = Command::new("openssl")
         .args(["s_client", "-connect", &format!("127.0.0.1:{port}"), "-CAfile", &path(pki, "ca.pem")])
-        .args(["-cert", &path(pki, "ct.pem"), "-key", &path(pki, "ct.key")])
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -189,6 +207,12 @@ fn openssl_agrees_on_tls_1_2_and_1_3_and_on_nothing_older() {
         let text = s_client(&pki, port, &["-tls1_2", "-cipher", suite], "Q\n");
         assert!(text.contains(&format!("Cipher is {suite}")), "{suite}: {text}");
     }
+    for suite in ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384"] {
+        let text = s_client(&pki, port, &["-tls1_3", "-ciphersuites", suite], "Q\n");
+        assert!(text.contains(&format!("Cipher is {suite}")), "{suite}: {text}");
+    }
+    let text = s_client(&pki, port, &["-tls1_3", "-ciphersuites", "TLS_AES_128_CCM_SHA256"], "Q\n");
+    assert!(text.contains("Cipher is (NONE)"), "{text}");
 }
 
 #[test]
@@ -214,7 +238,7 @@ fn openssl_resumes_a_session() {
     }
 }
 
-fn pynetdicom(case: &str, port: u16, pki: &Pki) -> Command {
+pub(crate) fn pynetdicom(case: &str, port: u16, pki: &Pki) -> Command {
     let root = env!("CARGO_MANIFEST_DIR");
     let python =
         std::env::var("SEALGATE_PYTHON").unwrap_or_else(|_| format!("{root}/tests/.venv/bin/python"));

@@ -1,6 +1,6 @@
 """TLS with a gateway through pynetdicom and Python's ssl (OpenSSL): `tls.py CASE PORT FOLDER`; it fails by assertion.
 
-FOLDER has `ca.pem`, `ct.pem` and `ct.key`. `serve` takes one association through TLS on a port it prints."""
+FOLDER has `ca.pem`, `ct.pem` and `ct.key`, and those of NAME where a case is `refused:NAME`. `serve` takes one association through TLS on a port it prints."""
 
 import ssl
 import sys
@@ -8,7 +8,8 @@ import sys
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import Verification
 
-CASE, PORT, FOLDER = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+CASE, _, NAME = sys.argv[1].partition(":")
+PORT, FOLDER = int(sys.argv[2]), sys.argv[3]
 
 
 def client_context(certificate="ct", minimum=None, maximum=None):
@@ -26,7 +27,8 @@ def associate(context, title="CT"):
     ae = AE(ae_title=title)
     ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = 20
     ae.add_requested_context(Verification)
-    return ae.associate("127.0.0.1", PORT, ae_title="SEALGATE", tls_args=(context, "localhost"))
+    tls = (context, "localhost") if context else None
+    return ae.associate("127.0.0.1", PORT, ae_title="SEALGATE", tls_args=tls)
 
 
 def echo():
@@ -42,6 +44,14 @@ def echo():
 
 def without_certificate():
     assert not associate(client_context(certificate=None)).is_established
+
+
+def refused():
+    assert not associate(client_context(certificate=NAME)).is_established
+
+
+def plain():
+    assert not associate(None).is_established
 
 
 def wrong_title():
@@ -66,4 +76,11 @@ def serve():
     server.shutdown()
 
 
-{"echo": echo, "without_certificate": without_certificate, "wrong_title": wrong_title, "serve": serve}[CASE]()
+{
+    "echo": echo,
+    "without_certificate": without_certificate,
+    "refused": refused,
+    "plain": plain,
+    "wrong_title": wrong_title,
+    "serve": serve,
+}[CASE]()

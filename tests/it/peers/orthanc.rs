@@ -108,7 +108,19 @@ impl Orthanc {
         self.json("/instances").as_array().expect("a list").len()
     }
 
+    /// Whether a node that it knows answers its C-ECHO.
+    pub(crate) fn echoes(&self, node: &str) -> bool {
+        self.ask("POST", &format!("/modalities/{node}/echo"), b"{}").0.contains(" 200 ")
+    }
+
     fn http(&self, method: &str, path: &str, body: &[u8]) -> Vec<u8> {
+        let (header, answer) = self.ask(method, path, body);
+        assert!(header.contains(" 200 "), "{method} {path}: {header}");
+        answer
+    }
+
+    /// The header of an answer, and what follows it.
+    fn ask(&self, method: &str, path: &str, body: &[u8]) -> (String, Vec<u8>) {
         let mut stream = TcpStream::connect(("127.0.0.1", self.http_port)).expect("connected");
         stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a time-out");
         let head = format!("{method} {path} HTTP/1.0\r\nContent-Length: {}\r\n\r\n", body.len());
@@ -116,9 +128,8 @@ impl Orthanc {
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).expect("an answer");
         let split = answer.windows(4).position(|w| w == b"\r\n\r\n").expect("a header");
-        let header = String::from_utf8_lossy(&answer[..split]).into_owned();
-        assert!(header.contains(" 200 "), "{method} {path}: {header}");
-        answer.split_off(split + 4)
+        let rest = answer.split_off(split + 4);
+        (String::from_utf8_lossy(&answer).into_owned(), rest)
     }
 }
 
