@@ -4,13 +4,15 @@ use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
 use super::client::{ask, get, send};
 use super::trial::{Trial, turn};
 use crate::gateway::{ECHO_PEER, Gateway, SOON};
+use crate::tls::clinic;
+use crate::tls::pki::{Pki, Wanted};
 
 /// The address of a gateway's web server.
 pub(super) fn web(gateway: &Gateway) -> SocketAddr {
@@ -27,6 +29,35 @@ fn value(text: &str, sample: &str) -> u64 {
     let line = text.lines().find(|line| line.starts_with(sample));
     let line = line.unwrap_or_else(|| panic!("no {sample} in\n{text}"));
     line.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn the_ends_of_certificates_and_revocation_lists_are_metrics_that_a_reload_moves() {
+    let day = 86_400;
+    let pki = Pki::new();
+    pki.issue("gateway", &Wanted { not_after: 10, ..Wanted::default() });
+    pki.revoke(&[], 5);
+    let crls = format!("crls = [\"{}\"]", pki.path("ca.crl").display());
+    let gateway = Gateway::start(&format!("[http]\naddress = \"127.0.0.1:0\"\n{}", clinic(&pki, &crls)));
+    let web = web(&gateway);
+    let days_left = |key: &str| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let page = get(web, "/metrics");
+        let of_key = |line: &&str| {
+            line.starts_with("sealgate_tls_not_after_seconds{") && line.contains(&format!("\"{key}\""))
+        };
+        let line = page.text().lines().find(of_key).unwrap_or_else(|| panic!("{key}: {}", page.text()));
+        (value(line, "sealgate_tls_not_after_seconds").saturating_sub(now) + day / 2) / day
+    };
+    assert_eq!((days_left("certificate"), days_left("crls")), (10, 5));
+    pki.issue("gateway", &Wanted { not_after: 100, ..Wanted::default() });
+    gateway.signal("HUP");
+    gateway.wait_for_log("configuration reloaded");
+    let end = Instant::now() + SOON;
+    while days_left("certificate") != 100 {
+        assert!(Instant::now() < end, "{} days", days_left("certificate"));
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 #[test]
