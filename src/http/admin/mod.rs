@@ -27,7 +27,7 @@ use self::ring::Ring;
 use self::session::{Failures, Session, Sessions};
 use super::config::Config;
 use super::house::{Admin, House, Sample, Wanted};
-use super::plain::snapshot;
+use super::plain::{Unreadable, snapshot};
 use super::web::Web;
 use crate::custody::Role;
 use crate::dicom::Uid;
@@ -112,7 +112,7 @@ async fn ask<T: Send + 'static>(
 }
 
 async fn overview(State(web): State<Web>, Entered(session): Entered) -> Response {
-    let snapshot = snapshot(&web.house).await;
+    let snapshot = snapshot(&web.house).await.unwrap_or_else(Unreadable::snapshot);
     let Some(office) = &web.office else { return StatusCode::NOT_FOUND.into_response() };
     let content = html! { div data-live="/live" { (overview::live(&snapshot, &office.ring)) } };
     page::page(&session, "/", texts::OVERVIEW, &content)
@@ -120,14 +120,17 @@ async fn overview(State(web): State<Web>, Entered(session): Entered) -> Response
 
 /// The part of the overview that the script fetches again.
 async fn live(State(web): State<Web>, _: Watching) -> Response {
-    let snapshot = snapshot(&web.house).await;
+    let snapshot = snapshot(&web.house).await.unwrap_or_else(Unreadable::snapshot);
     let Some(office) = &web.office else { return StatusCode::NOT_FOUND.into_response() };
     page::part(&overview::live(&snapshot, &office.ring))
 }
 
 async fn map(State(web): State<Web>, Entered(session): Entered) -> Response {
-    let snapshot = snapshot(&web.house).await;
-    page::page(&session, "/routes", texts::ROUTES, &map::map(&snapshot))
+    let content = match snapshot(&web.house).await {
+        Ok(snapshot) => map::map(&snapshot),
+        Err(problem) => html! { p.alarm role="alert" { (problem) } },
+    };
+    page::page(&session, "/routes", texts::ROUTES, &content)
 }
 
 async fn queue(State(web): State<Web>, Entered(session): Entered) -> Response {

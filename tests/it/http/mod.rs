@@ -5,6 +5,7 @@ mod admin;
 mod client;
 mod metrics;
 mod trial;
+mod unreadable;
 
 #[cfg(feature = "peers")]
 mod chromium;
