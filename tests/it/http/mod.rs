@@ -10,4 +10,6 @@ mod unreadable;
 #[cfg(feature = "peers")]
 mod chromium;
 #[cfg(feature = "peers")]
+mod deeds;
+#[cfg(feature = "peers")]
 mod promtool;
