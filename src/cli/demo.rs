@@ -68,8 +68,7 @@ impl Demo {
 fn empty(folder: &Path) -> Result<PathBuf, DemoError> {
     std::fs::create_dir_all(folder)?;
     if std::fs::read_dir(folder)?.next().is_some() {
-        let problem = format!("{} is not empty: give a new folder, or none", folder.display());
-        return Err(DemoError::Io(std::io::Error::other(problem)));
+        return Err(DemoError::InUse(folder.to_owned()));
     }
     Ok(folder.to_owned())
 }

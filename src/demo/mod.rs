@@ -39,16 +39,19 @@ const RUN_BYTES: usize = 16;
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
     /// A file or a port.
-    #[error("{0}")]
+    #[error("{0}; check the folder (--folder names another one), and what else runs here")]
     Io(#[from] io::Error),
+    /// The folder for it has something in it.
+    #[error("{} is not empty: give a new folder, or none", .0.display())]
+    InUse(PathBuf),
     /// The gateway does not run.
-    #[error("{0}: {1}")]
+    #[error("{0}: {1}; gateway.log in the demo's folder says more")]
     Gateway(&'static str, String),
     /// An operation failed.
-    #[error("{0}: {1}")]
+    #[error("{0}: {1}; gateway.log in the demo's folder says more")]
     Peer(&'static str, Failure),
     /// A picture could not be made.
-    #[error("a picture cannot be written: {0}")]
+    #[error("a picture cannot be written: {0}; check the disk of the demo's folder")]
     Picture(#[from] png::EncodingError),
 }
 
