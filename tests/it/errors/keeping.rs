@@ -89,6 +89,7 @@ fn intake(out: &mut Vec<Shown>) {
         Spool: SpoolError::DraftFailed.into() => SAME,
         NoRoute: no_route() => "add a route for it",
         NoPixels: NotTaken::NoPixels(text()) => "refuses such objects",
+        NothingToSeal: NotTaken::NothingToSeal(text()) => "takes only what can be sealed",
         Pixels: NotTaken::Pixels(uid()) => PEER,
         Undecided: NotTaken::Undecided(9) => PEER,
         Destination: NotTaken::Destination { destination: text(), status: Status::PROCESSING_FAILURE } => PEER,
