@@ -25,7 +25,7 @@ pub mod cipher;
 pub mod cli;
 /// Who may run which command, and what takes two persons.
 pub mod custody;
-/// The trial: a gateway between phantoms and a small archive, for a first look.
+/// The trial: a gateway between real images and a small archive, for a first look.
 pub mod demo;
 /// The words: UIDs, AE titles, SOP classes, transfer syntaxes, statuses; checked on the way in.
 pub mod dicom;

@@ -91,7 +91,7 @@ pub enum ConfigError {
     )]
     NoListener,
     /// The same address and port twice.
-    #[error("listeners has {0} twice")]
+    #[error("listeners has {0} twice: leave one of them out")]
     ListenerTwice(SocketAddr),
     /// Certificates are shown in TLS only.
     #[error("listener {0} has client_certificates without tls: name a tls profile, or leave it out")]

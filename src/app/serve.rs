@@ -81,7 +81,7 @@ pub enum ServeError {
         error: io::Error,
     },
     /// Threads or signals.
-    #[error("the system refused {what}: {error}")]
+    #[error("the system refused {what}: {error}; see what the unit and the machine allow the service")]
     System {
         /// What was asked for.
         what: &'static str,

@@ -13,7 +13,7 @@ use tokio::net::UnixListener;
 use tokio::time::timeout;
 use tracing::{debug, error};
 
-use crate::http::{self, House};
+use crate::http::{self, House, Unreadable};
 use crate::telemetry::snapshot::Snapshot;
 
 /// Seconds that an answer may take on either side.
@@ -58,7 +58,7 @@ pub(super) async fn tell(spool: PathBuf, house: Arc<dyn House>) {
             tokio::time::sleep(Duration::from_secs(1)).await;
             continue;
         };
-        let snapshot = http::snapshot(&house).await;
+        let snapshot = http::snapshot(&house).await.unwrap_or_else(Unreadable::snapshot);
         let text = serde_json::to_vec(&snapshot).unwrap_or_default();
         let sent = timeout(Duration::from_secs(SECONDS), async {
             stream.write_all(&text).await?;

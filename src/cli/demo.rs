@@ -14,7 +14,7 @@ use crate::demo::{self, DemoError, Shown, Trial};
 /// Show on this machine what the gateway does: it needs no PACS, no scanner and no configuration
 #[derive(Debug, Args)]
 #[command(after_help = "Example: sealgate demo\n\n\
-    Starts a gateway and a small archive that plays the PACS, both on loopback, sends images of phantoms through, and \
+    Starts a gateway and a small archive that plays the PACS, both on loopback, sends real images through, and \
     retrieves them as one who may see them and as one who may not. It stays up until Ctrl-C, so that DICOM tools can be \
     pointed at it. The archive is for trial only.")]
 pub(super) struct Demo {
@@ -68,8 +68,7 @@ impl Demo {
 fn empty(folder: &Path) -> Result<PathBuf, DemoError> {
     std::fs::create_dir_all(folder)?;
     if std::fs::read_dir(folder)?.next().is_some() {
-        let problem = format!("{} is not empty: give a new folder, or none", folder.display());
-        return Err(DemoError::Io(std::io::Error::other(problem)));
+        return Err(DemoError::InUse(folder.to_owned()));
     }
     Ok(folder.to_owned())
 }
@@ -85,7 +84,7 @@ fn as_json(trial: &Trial) -> serde_json::Value {
 fn print(trial: &Trial) {
     println!();
     println!(
-        "{:<22}{:>13}{:>10}   {:<26}{:<24}{:<22}",
+        "{:<29}{:>13}{:>10}   {:<26}{:<24}{:<22}",
         "image", "sent", "stored in", "the archive holds", "the viewer got", "the stranger got"
     );
     for one in &trial.shown {
@@ -94,7 +93,7 @@ fn print(trial: &Trial) {
         let (status, count) = &one.stranger;
         let stranger = if *count == 0 { format!("nothing ({status})") } else { format!("{count} IMAGES") };
         println!(
-            "{:<22}{:>7} bytes{:>7} ms   {:<26}{:<24}{:<22}",
+            "{:<29}{:>7} bytes{:>7} ms   {:<26}{:<24}{:<22}",
             one.image, one.sent_bytes, one.stored_milliseconds, holds, viewed, stranger
         );
     }
@@ -106,11 +105,12 @@ fn print(trial: &Trial) {
 async fn stay(trial: &mut Trial) {
     let (name, password) = trial.admin();
     let (host, port) = (trial.gateway().ip(), trial.gateway().port());
+    let study = trial.shown.first().map_or("", |one| one.study.as_str());
     eprintln!(
         "\nIt goes on until Ctrl-C. With DCMTK, from another terminal:\n  \
         storescu -aet MODALITY -aec SEALGATE {host} {port} image.dcm\n  \
         findscu -S -aet VIEWER -aec SEALGATE {host} {port} -k 0008,0052=STUDY -k PatientName -k StudyInstanceUID\n  \
-        getscu -S -aet VIEWER -aec SEALGATE {host} {port} -k 0008,0052=PATIENT -k PatientID=TRIAL-1\n\
+        getscu -S -aet VIEWER -aec SEALGATE {host} {port} -k 0008,0052=STUDY -k StudyInstanceUID={study}\n\
         What the archive holds, past the gateway: {}. It plays the PACS for this trial, and is good for nothing else.\n\n\
         The admin page: {}  name {name}  password {password}",
         trial.archive(),

@@ -36,13 +36,15 @@ pub enum CustodyError {
         hours: u32,
     },
     /// It is not what was asked for.
-    #[error("request {id} is not what was asked for: its content does not have that name, so it was altered")]
+    #[error(
+        "request {id} is not what was asked for: its content does not have that name, so it was altered: find out by whom, and ask again"
+    )]
     Altered {
         /// Its name.
         id: String,
     },
     /// The file says nothing that can be understood.
-    #[error("{} cannot be read as a request: {problem}", path.display())]
+    #[error("{} cannot be read as a request: {problem}; remove the file, and ask again", path.display())]
     Format {
         /// The file.
         path: PathBuf,
@@ -50,7 +52,7 @@ pub enum CustodyError {
         problem: String,
     },
     /// The system.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}; check the disk, and who may write there", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -58,7 +60,7 @@ pub enum CustodyError {
         source: io::Error,
     },
     /// Random bytes.
-    #[error("the system gives no random bytes")]
+    #[error("the system gives no random bytes; see what is wrong with the machine's random numbers")]
     NoEntropy,
 }
 

@@ -4,9 +4,7 @@
 //! told in the end was measured: what the archive holds, and what each viewer got.
 
 mod archive;
-mod phantom;
 mod picture;
-mod rle;
 mod samples;
 mod site;
 mod viewer;
@@ -21,7 +19,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use self::archive::{Archive, Kept};
-use self::picture::Picture;
+use self::picture::{Picture, pixel_data};
 use self::samples::Sample;
 use self::site::{Admin, Site};
 use self::viewer::Viewed;
@@ -36,23 +34,24 @@ use crate::seal::{
 const FORWARDED_MAX: Duration = Duration::from_secs(30);
 /// Runs of pixels that are looked for in what the archive holds.
 const RUN_BYTES: usize = 16;
-/// No header of a sample is longer.
-const HEADER_BYTES: usize = 2048;
 
 /// Why the trial could not be shown.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
     /// A file or a port.
-    #[error("{0}")]
+    #[error("{0}; check the folder (--folder names another one), and what else runs here")]
     Io(#[from] io::Error),
+    /// The folder for it has something in it.
+    #[error("{} is not empty: give a new folder, or none", .0.display())]
+    InUse(PathBuf),
     /// The gateway does not run.
-    #[error("{0}: {1}")]
+    #[error("{0}: {1}; gateway.log in the demo's folder says more")]
     Gateway(&'static str, String),
     /// An operation failed.
-    #[error("{0}: {1}")]
+    #[error("{0}: {1}; gateway.log in the demo's folder says more")]
     Peer(&'static str, Failure),
     /// A picture could not be made.
-    #[error("a picture cannot be written: {0}")]
+    #[error("a picture cannot be written: {0}; check the disk of the demo's folder")]
     Picture(#[from] png::EncodingError),
 }
 
@@ -61,6 +60,8 @@ pub enum DemoError {
 pub struct Shown {
     /// What it is.
     pub image: &'static str,
+    /// Its study.
+    pub study: String,
     /// Bytes that the modality sent.
     pub sent_bytes: usize,
     /// Milliseconds until the modality had its 0000H.
@@ -135,7 +136,7 @@ pub async fn show(folder: &Path, tell: &mut impl FnMut(&str)) -> Result<Trial, D
     tell("starting an archive and the gateway in front of it");
     let archive = Archive::start(&folder.join("archive")).await?;
     let site = Site::start(folder, &archive.address).await?;
-    let samples = samples::samples().map_err(io::Error::other)?;
+    let samples = samples::samples();
     let mut shown = Vec::new();
     for sample in &samples {
         tell(&format!("{}: storing, then retrieving", sample.name));
@@ -166,10 +167,14 @@ async fn show_one(
     save(pictures, sample, "3-viewed", got.map(|(data_set, syntax)| (data_set.as_slice(), *syntax)))?;
     Ok(Shown {
         image: sample.name,
+        study: sample.study.to_string(),
         sent_bytes: sample.data_set.len(),
         stored_milliseconds,
         archived_bytes: archived.len(),
-        archive_shows_pixels: shares_pixels(&sample.data_set, &archived),
+        archive_shows_pixels: shares_pixels(
+            &pixel_data(&sample.data_set, sample.instance.transfer_syntax),
+            &archived,
+        ),
         viewer_got_the_original: got.is_some_and(|(data_set, syntax)| {
             *data_set == sample.data_set && *syntax == sample.instance.transfer_syntax
         }),
@@ -208,16 +213,15 @@ fn save(
 
 /// Whether a run of the original's pixels stands anywhere in other bytes. Runs of few different bytes, as in a black
 /// margin, prove nothing and are left out.
-fn shares_pixels(original: &[u8], other: &[u8]) -> bool {
-    let pixels = original.get(HEADER_BYTES..).unwrap_or_default();
+fn shares_pixels(pixels: &[u8], other: &[u8]) -> bool {
     let is_telling = |run: &&[u8]| run.iter().collect::<HashSet<_>>().len() > 4;
     let runs: HashSet<&[u8]> = pixels.chunks_exact(RUN_BYTES).filter(is_telling).collect();
     other.windows(RUN_BYTES).any(|window| runs.contains(window))
 }
 
-/// A head phantom and what sealing makes of it, each as a PNG: sealed on the spot, under a key that nobody keeps.
+/// A CT slice and what sealing makes of it, each as a PNG: sealed on the spot, under a key that nobody keeps.
 pub fn before_and_after() -> Result<(Vec<u8>, Vec<u8>), DemoError> {
-    let sample = samples::small().map_err(io::Error::other)?;
+    let sample = samples::small();
     let syntax = sample.instance.transfer_syntax;
     let sealed = seal(&sample).map_err(io::Error::other)?;
     let carrier =

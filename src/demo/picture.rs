@@ -1,16 +1,26 @@
-//! The first frame of an image as a picture to look at: the gateway's own scanner reads it, the whole range is shown.
+//! The first frame of an image as a picture to look at: the gateway's own scanner and codecs read it.
 
+use std::collections::VecDeque;
+
+use bytes::Bytes;
 use dicom_core::Tag;
 
-use super::rle;
 use crate::dicom::{Encoding, TransferSyntax};
 use crate::seal::scan::{Event, Limits, ScanError, Scanner};
+use crate::transcode;
 
 const SAMPLES: Tag = Tag(0x0028, 0x0002);
+const PHOTOMETRIC: Tag = Tag(0x0028, 0x0004);
 const ROWS: Tag = Tag(0x0028, 0x0010);
 const COLUMNS: Tag = Tag(0x0028, 0x0011);
 const BITS_ALLOCATED: Tag = Tag(0x0028, 0x0100);
+const REPRESENTATION: Tag = Tag(0x0028, 0x0103);
 const PIXEL_DATA: Tag = Tag(0x7FE0, 0x0010);
+/// No image of the trial has more pixels, decompressed.
+const PIXEL_BYTES_MAX: u64 = 64 << 20;
+/// Of a thousand pixels so many may be darker than black, and as many brighter than white: markers and text on a film
+/// would leave the body in between without contrast.
+const BEYOND_PER_MILLE: usize = 5;
 
 /// Pixels of 8 bits, grey or red, green and blue.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,27 +31,36 @@ pub(super) struct Picture {
     bytes: Vec<u8>,
 }
 
+/// What the scanner finds of an image.
 #[derive(Default)]
 struct Found {
     samples: u16,
     rows: u16,
     columns: u16,
     bits: u16,
+    is_signed: bool,
+    /// Whether low values are bright (PS3.3 C.7.6.3.1.2).
+    is_inverted: bool,
     is_pixels: bool,
     pixels: Vec<u8>,
 }
 
 impl Picture {
-    /// The picture of a data set; nothing if it has none, or one in a compression that this room does not know.
+    /// The picture of a data set; nothing if it has none, or one in a compression that nothing here decodes.
     pub(super) fn of(data_set: &[u8], syntax: TransferSyntax) -> Option<Self> {
-        let found = scan(data_set, syntax.encoding).ok()?;
-        let pixels = usize::from(found.rows) * usize::from(found.columns) * usize::from(found.samples);
-        let wide = usize::from(found.bits / 8);
-        let frame = match syntax.encoding {
-            Encoding::Encapsulated => rle::decode(first_fragment(&found.pixels)?, wide, pixels)?,
-            _ => found.pixels.get(..pixels * wide)?.to_vec(),
+        let found = match syntax.encoding {
+            Encoding::Encapsulated => {
+                let pieces = VecDeque::from([Bytes::copy_from_slice(data_set)]);
+                let native = transcode::decompress(pieces, syntax, PIXEL_BYTES_MAX).ok()?;
+                let native: Vec<u8> = native.into_iter().flatten().collect();
+                scan(&native, Encoding::ExplicitLittle)
+            }
+            encoding => scan(data_set, encoding),
         };
-        let bytes = if wide == 2 { full_range(&frame) } else { frame };
+        let found = found.ok()?;
+        let pixels = usize::from(found.rows) * usize::from(found.columns) * usize::from(found.samples);
+        let frame = found.pixels.get(..pixels * usize::from(found.bits / 8))?;
+        let bytes = if found.bits == 16 { found.shown(frame) } else { frame.to_vec() };
         let (width, height) = (u32::from(found.columns), u32::from(found.rows));
         (width * height > 0).then_some(Self { width, height, is_colour: found.samples == 3, bytes })
     }
@@ -58,6 +77,11 @@ impl Picture {
     }
 }
 
+/// The value of Pixel Data as it stands in a data set, with the items of a compressed one; empty where there is none.
+pub(super) fn pixel_data(data_set: &[u8], syntax: TransferSyntax) -> Vec<u8> {
+    scan(data_set, syntax.encoding).map(|found| found.pixels).unwrap_or_default()
+}
+
 fn scan(data_set: &[u8], encoding: Encoding) -> Result<Found, ScanError> {
     let mut found = Found::default();
     let mut scanner = Scanner::new(encoding, Limits::default(), Some(data_set.len() as u64));
@@ -67,9 +91,11 @@ fn scan(data_set: &[u8], encoding: Encoding) -> Result<Found, ScanError> {
                 let number = || element.value.first_chunk().map_or(0, |bytes| u16::from_le_bytes(*bytes));
                 match element.tag {
                     SAMPLES => found.samples = number(),
+                    PHOTOMETRIC => found.is_inverted = element.value.starts_with(b"MONOCHROME1"),
                     ROWS => found.rows = number(),
                     COLUMNS => found.columns = number(),
                     BITS_ALLOCATED => found.bits = number(),
+                    REPRESENTATION => found.is_signed = number() == 1,
                     _ => {}
                 }
             }
@@ -83,22 +109,39 @@ fn scan(data_set: &[u8], encoding: Encoding) -> Result<Found, ScanError> {
     Ok(found)
 }
 
-/// The bytes of the first fragment behind the offset table (PS3.5 A.4).
-fn first_fragment(items: &[u8]) -> Option<&[u8]> {
-    let length_at = |at: usize| {
-        let bytes = items.get(at + 4..)?.first_chunk()?;
-        usize::try_from(u32::from_le_bytes(*bytes)).ok()
-    };
-    let second = 8 + length_at(0)?;
-    items.get(second + 8..second + 8 + length_at(second)?)
+impl Found {
+    /// 16-bit samples from black to white, as wide as nearly all of them are.
+    fn shown(&self, frame: &[u8]) -> Vec<u8> {
+        let value = |bytes: &[u8; 2]| {
+            let value = u16::from_le_bytes(*bytes);
+            if self.is_signed { i32::from(value.cast_signed()) } else { i32::from(value) }
+        };
+        let values: Vec<i32> = frame.as_chunks().0.iter().map(value).collect();
+        let mut sorted = values.clone();
+        sorted.sort_unstable();
+        let beyond = sorted.len() * BEYOND_PER_MILLE / 1000;
+        let low = sorted.get(beyond).copied().unwrap_or(0);
+        let high = sorted.iter().rev().nth(beyond).copied().unwrap_or(0).max(low + 1);
+        let shown = |value: i32| {
+            let light = ((value.clamp(low, high) - low) * 255 / (high - low)).to_le_bytes()[0];
+            if self.is_inverted { 255 - light } else { light }
+        };
+        values.into_iter().map(shown).collect()
+    }
 }
 
-/// 16-bit samples, the darkest as 0 and the brightest as 255.
-fn full_range(frame: &[u8]) -> Vec<u8> {
-    let values: Vec<u16> =
-        frame.as_chunks().0.iter().map(|bytes: &[u8; 2]| u16::from_le_bytes(*bytes)).collect();
-    let low = values.iter().min().copied().unwrap_or(0);
-    let range = u32::from(values.iter().max().copied().unwrap_or(0) - low).max(1);
-    let shown = |value: &u16| (u32::from(value - low) * 255 / range).to_le_bytes()[0];
-    values.iter().map(shown).collect()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grey_values_are_shown_by_sign_and_by_which_end_is_bright() {
+        let frame: Vec<u8> = [-1000_i16, 0, 1000].iter().flat_map(|value| value.to_le_bytes()).collect();
+        let mut found = Found { is_signed: true, ..Found::default() };
+        assert_eq!(found.shown(&frame), [0, 127, 255]);
+        found.is_inverted = true;
+        assert_eq!(found.shown(&frame), [255, 128, 0]);
+        found.is_signed = false;
+        assert_eq!(found.shown(&frame), [0, 255, 251], "as unsigned numbers the first is the largest");
+    }
 }

@@ -4,7 +4,6 @@ use thiserror::Error;
 
 /// Why a measure cannot be taken.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[non_exhaustive]
 pub enum EvaluateError {
     /// Too little data for a measure to mean anything.
     #[error("{measure} needs at least {needed} {unit}, there are {found}; give more data")]
@@ -27,7 +26,7 @@ pub enum EvaluateError {
         theirs: String,
     },
     /// The samples do not make an image of the stated shape.
-    #[error("{shape} needs {needed} samples, there are {found}")]
+    #[error("{shape} needs {needed} samples, there are {found}; give the whole image")]
     Samples {
         /// The stated shape.
         shape: String,

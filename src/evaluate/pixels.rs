@@ -18,10 +18,9 @@ const PIECE_BYTES: u64 = 64 * 1024;
 
 /// Why a file has no pixels to measure.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum PixelsError {
     /// It cannot be read.
-    #[error("it cannot be read: {0}")]
+    #[error("it cannot be read: {0}; check the path, and who may read it")]
     Io(#[from] io::Error),
     /// It is not a DICOM file, or a damaged one.
     #[error(transparent)]

@@ -24,7 +24,7 @@ pub enum Refused {
     #[error(transparent)]
     Spool(#[from] SpoolError),
     /// No route takes it.
-    #[error("no route takes it (modality {modality}, station {station}, class {class})")]
+    #[error("no route takes it (modality {modality}, station {station}, class {class}): add a route for it")]
     NoRoute {
         /// Modality, or `none`.
         modality: String,

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum GrantsError {
     /// The system.
-    #[error("{}: {error}", .path.display())]
+    #[error("{}: {error}; check grants.file, and who may write there", .path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,

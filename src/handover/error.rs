@@ -13,16 +13,20 @@ pub enum HandoverError {
     #[error("{0}")]
     Keys(#[from] KeysError),
     /// Files.
-    #[error("it cannot be read or written: {0}")]
+    #[error("it cannot be read or written: {0}; check the path, and who may use it")]
     Io(#[from] io::Error),
     /// Not a handover, or a damaged one.
-    #[error("it is no handover: {0}")]
+    #[error("it is no handover: {0}; give the file, codes or picture that `sealgate handover` made")]
     Malformed(&'static str),
     /// A version of the format that this program does not know.
-    #[error("it is a handover of version {0}, this program reads version 1")]
+    #[error(
+        "it is a handover of version {0}, this program reads version 1: use a newer one, or have it made anew"
+    )]
     Version(u8),
     /// It holds a text where keys are wanted, or keys where a text is.
-    #[error("the handover holds {found}, and {wanted} are wanted")]
+    #[error(
+        "the handover holds {found}, and {wanted} are wanted: use the command for what it holds, or another handover"
+    )]
     Contents {
         /// What it holds.
         found: &'static str,
@@ -36,7 +40,9 @@ pub enum HandoverError {
     #[error("the handover takes no password, and one was given: it is not the one that was agreed on")]
     PasswordUnwanted,
     /// The seal does not verify.
-    #[error("the handover does not open: the password is wrong, or it was changed")]
+    #[error(
+        "the handover does not open: the password is wrong, or it was changed; try the password again, or have it sent anew"
+    )]
     Sealed,
     /// More than can be carried.
     #[error("{what} takes {needed}, the limit is {limit}; {advice}")]
@@ -51,7 +57,9 @@ pub enum HandoverError {
         advice: &'static str,
     },
     /// Nothing is known of the study.
-    #[error("the key store has no keys of this study")]
+    #[error(
+        "the key store has no keys of this study: check the Study Instance UID, and that this is the site that sealed it"
+    )]
     NoKeys,
     /// A suite that takes more than a content key.
     #[error(
@@ -75,10 +83,12 @@ pub enum HandoverError {
         total: usize,
     },
     /// No QR code of ours.
-    #[error("the pictures show no QR code of a handover")]
+    #[error(
+        "the pictures show no QR code of a handover: photograph the codes sharply, one or more whole ones in each picture"
+    )]
     NoCodes,
     /// A picture that cannot be used.
-    #[error("the picture cannot be used: {0}")]
+    #[error("the picture cannot be used: {0}; choose another one")]
     Picture(String),
     /// The cover was once one of ours, and has lost what it carried.
     #[error(
@@ -90,13 +100,17 @@ pub enum HandoverError {
         matching: u32,
     },
     /// Nothing is hidden in it.
-    #[error("nothing is hidden in the picture")]
+    #[error("nothing is hidden in the picture: have the file itself sent, not a copy of it")]
     NothingHidden,
     /// The image is not as it was after the embedding.
-    #[error("the image carries no embedded text, or was changed since: {0}")]
+    #[error(
+        "the image carries no embedded text, or was changed since: {0}; take it from where the text was embedded"
+    )]
     NotEmbedded(&'static str),
     /// The embedding would harm the image more than is allowed.
-    #[error("the text would leave a PSNR of {psnr:.1} dB, at least 50 dB are wanted")]
+    #[error(
+        "the text would leave a PSNR of {psnr:.1} dB, at least 50 dB are wanted: use a shorter text or a larger image"
+    )]
     Psnr {
         /// Measured, in decibels.
         psnr: f64,

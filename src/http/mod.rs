@@ -10,6 +10,6 @@ mod web;
 
 pub use config::{Config, ConfigError};
 pub use house::{Admin, Emergency, House, Queued, Recorded, Sample, Sealed, Study, Wanted};
-pub use plain::snapshot;
+pub use plain::{Unreadable, snapshot};
 pub use server::{Secured, WebServer};
 pub use web::router;

@@ -19,7 +19,7 @@ use crate::identity::IdentityError;
 use crate::telemetry::metrics::{ByOutcome, metrics};
 
 /// What pages are made of: nothing from elsewhere, nothing in a line, in no frame.
-const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; \
+pub(super) const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; \
     form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// What every request can use.

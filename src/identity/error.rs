@@ -10,7 +10,7 @@ pub enum IdentityError {
     #[error("{0}")]
     Config(String),
     /// A file.
-    #[error("cannot read {}: {error}", path.display())]
+    #[error("cannot read {}: {error}; check the path, and that the service's user may read it", path.display())]
     File {
         /// Which.
         path: PathBuf,

@@ -30,7 +30,9 @@ pub enum RulesError {
     )]
     NoAddress(String),
     /// Two peers that the gateway could not tell apart.
-    #[error("peers {first:?} and {second:?} share the AE title {title} and the address {address}")]
+    #[error(
+        "peers {first:?} and {second:?} share the AE title {title} and the address {address}: make one peer of them, or tell them apart by address"
+    )]
     PeersOverlap {
         /// One peer.
         first: String,
@@ -65,7 +67,9 @@ pub enum RulesError {
         problem: &'static str,
     },
     /// A peer restricted to a title that nobody answers to.
-    #[error("peer {peer:?} may call {title}, which is none of the gateway's AE titles")]
+    #[error(
+        "peer {peer:?} may call {title}, which is none of the gateway's AE titles: add it to titles, or correct called"
+    )]
     UnknownCalled {
         /// The peer.
         peer: String,
@@ -73,7 +77,9 @@ pub enum RulesError {
         title: AeTitle,
     },
     /// Two peers that a C-MOVE could not tell apart.
-    #[error("peers {first:?} and {second:?} both receive as {title}: a C-MOVE could not tell them apart")]
+    #[error(
+        "peers {first:?} and {second:?} both receive as {title}: a C-MOVE could not tell them apart, so give one another title"
+    )]
     ReceiversOverlap {
         /// One peer.
         first: String,
@@ -104,7 +110,9 @@ pub enum RulesError {
     #[error("peer {0:?} has receives_tls without receives: say where it listens, or leave it out")]
     TlsWithoutReceiver(String),
     /// A RIS for a title that nobody answers to.
-    #[error("ris {ris:?} is for {title}, which is none of the gateway's AE titles")]
+    #[error(
+        "ris {ris:?} is for {title}, which is none of the gateway's AE titles: add it to titles, or correct called"
+    )]
     UnknownRisCalled {
         /// The RIS.
         ris: String,

@@ -26,7 +26,7 @@ const PIECE_BYTES: u64 = 64 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum FileError<E> {
     /// It cannot be read.
-    #[error("it cannot be read: {0}")]
+    #[error("it cannot be read: {0}; check the path, and who may read it")]
     Io(#[from] io::Error),
     /// It is no DICOM file, or a damaged one.
     #[error(transparent)]

@@ -32,7 +32,9 @@ pub enum HeaderError {
     #[error("the pixels do not begin like a sealed image")]
     NotSealed,
     /// A version that this program does not know.
-    #[error("version {0} of the sealed form is unknown, this program reads version {VERSION}")]
+    #[error(
+        "version {0} of the sealed form is unknown, this program reads version {VERSION}: open it with a newer one"
+    )]
     UnknownVersion(u8),
     /// The byte behind the version says what this program does not know.
     #[error("the flags of the header are {0}, this program knows 0 and 1")]

@@ -65,7 +65,7 @@ pub enum Seal {
 #[derive(Debug, thiserror::Error)]
 pub enum InspectError {
     /// It cannot be read.
-    #[error("it cannot be read: {0}")]
+    #[error("it cannot be read: {0}; check the path, and who may read it")]
     Io(#[from] io::Error),
     /// It is not a DICOM file, or a damaged one.
     #[error(transparent)]

@@ -55,10 +55,14 @@ pub enum RecordError {
     #[error("the transfer syntax of the original: {0}")]
     TransferSyntax(#[from] UidError),
     /// The end came too soon, or not at all.
-    #[error("the sealed data set ends without its last record")]
+    #[error(
+        "the sealed data set ends without its last record: have it sent again, or get the instance from a backup"
+    )]
     NoEnd,
     /// What came out is not what went in.
-    #[error("the opened data set is not the one that was sealed: its length or its digest differs")]
+    #[error(
+        "the opened data set is not the one that was sealed: its length or its digest differs; get the instance from a backup, or have it stored again"
+    )]
     Digest,
 }
 

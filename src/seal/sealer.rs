@@ -110,7 +110,7 @@ pub enum SealError {
     #[error(transparent)]
     NoEntropy(#[from] NoEntropy),
     /// The sealed bytes cannot be written.
-    #[error("the sealed instance cannot be written: {0}")]
+    #[error("the sealed instance cannot be written: {0}; check the disk, and who may write there")]
     Sink(#[from] io::Error),
 }
 

@@ -38,13 +38,17 @@ pub enum StreamError {
     )]
     Commitment,
     /// A chunk was changed, moved, or belongs to another stream.
-    #[error("chunk {chunk} of the sealed stream is not authentic: it was changed after it was sealed")]
+    #[error(
+        "chunk {chunk} of the sealed stream is not authentic: it was changed after it was sealed; get the instance from a backup, or have it stored again"
+    )]
     Chunk {
         /// Counted from 0.
         chunk: u64,
     },
     /// The stream ends where no stream ends.
-    #[error("the sealed stream was cut off after {bytes} bytes")]
+    #[error(
+        "the sealed stream was cut off after {bytes} bytes: have it sent again, or get the instance from a backup"
+    )]
     Truncated {
         /// How many there were.
         bytes: u64,

@@ -105,7 +105,7 @@ pub enum ConfigError {
     #[error("tls profile {0:?} is there twice: give each a name of its own")]
     NameTwice(String),
     /// No name.
-    #[error("a tls profile has an empty name")]
+    #[error("a tls profile has an empty name: give it one that listeners and destinations can refer to")]
     NoName,
     /// Half of a pair.
     #[error("tls profile {profile:?} has {has} without {lacks}: give both, or neither")]
@@ -131,7 +131,9 @@ pub enum ConfigError {
         hint: String,
     },
     /// A profile that lacks what its use takes.
-    #[error("{user} uses the tls profile {profile:?}, which has no {lacks}")]
+    #[error(
+        "{user} uses the tls profile {profile:?}, which has no {lacks}: add it to the profile, or name another one"
+    )]
     Lacks {
         /// Which listener or destination.
         user: String,

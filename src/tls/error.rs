@@ -10,7 +10,7 @@ use super::config::Place;
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// A file that cannot be opened or read.
-    #[error("cannot read {place}: {error}")]
+    #[error("cannot read {place}: {error}; check the path, and that the service's user may read it")]
     Unreadable {
         /// Which.
         place: Place,
@@ -27,7 +27,7 @@ pub enum LoadError {
         place: Place,
     },
     /// No certificate, key or list of this size exists.
-    #[error("{place} has {bytes} bytes, the limit is {max}")]
+    #[error("{place} has {bytes} bytes, the limit is {max}: is it the right file?")]
     TooLarge {
         /// Which.
         place: Place,
@@ -47,7 +47,7 @@ pub enum LoadError {
         hint: &'static str,
     },
     /// Something in the file cannot be used.
-    #[error("{place}: {reason}")]
+    #[error("{place}: {reason}; put a file there that is what the profile says")]
     Bad {
         /// Which.
         place: Place,
@@ -63,7 +63,7 @@ pub enum LoadError {
         key: Place,
     },
     /// rustls or the system refused.
-    #[error("TLS cannot be set up: {0}")]
+    #[error("TLS cannot be set up: {0}; check the profile's certificate, key and ca")]
     Setup(String),
     /// The profile is not there, or lacks what its use takes.
     #[error("{0}")]

@@ -8,7 +8,7 @@ use crate::seal::scan::ScanError;
 #[derive(Debug, thiserror::Error)]
 pub enum TranscodeError {
     /// No codec.
-    #[error("images in {0} are not decompressed here")]
+    #[error("images in {0} are not decompressed here: let the receiver take that transfer syntax")]
     Syntax(&'static str),
     /// The data set.
     #[error(transparent)]

@@ -2,6 +2,7 @@
 
 --any-class           takes retired and private storage classes too, and then answers no role selection
 --status, --comment   what every C-STORE is answered with
+--while               a file as long as which is there --status holds; then all is taken
 --delay               seconds before each answer to C-STORE
 --matches             how many matches a C-FIND has; each has a Patient ID with its number and a name in ISO 2022
 --pad                 bytes of a comment in each match
@@ -25,6 +26,7 @@ parser.add_argument("--port", type=int)
 parser.add_argument("--folder", type=pathlib.Path)
 parser.add_argument("--status", type=int, default=0)
 parser.add_argument("--comment")
+parser.add_argument("--while", dest="refusing", type=pathlib.Path)
 parser.add_argument("--delay", type=float, default=0)
 parser.add_argument("--matches", type=int, default=3)
 parser.add_argument("--pad", type=int, default=0)
@@ -55,9 +57,13 @@ def handle_store(event):
     if request.MoveOriginatorApplicationEntityTitle:
         say("originator", request.MoveOriginatorApplicationEntityTitle, request.MoveOriginatorMessageID)
     time.sleep(ARGS.delay)
-    (ARGS.folder / str(request.AffectedSOPInstanceUID)).write_bytes(request.DataSet.getvalue())
     status = Dataset()
-    status.Status = ARGS.status
+    if ARGS.refusing:
+        status.Status = ARGS.status if ARGS.refusing.exists() else 0
+    else:
+        status.Status = ARGS.status
+    if not (ARGS.refusing and status.Status):
+        (ARGS.folder / str(request.AffectedSOPInstanceUID)).write_bytes(request.DataSet.getvalue())
     if ARGS.comment:
         status.ErrorComment = ARGS.comment
         status.OffendingElement = [0x00080018]

@@ -43,7 +43,7 @@ struct Title {
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     /// The system.
-    #[error("{}: {error}", .path.display())]
+    #[error("{}: {error}; check the disk, and that this user may write there", .path.display())]
     Io {
         /// The file.
         path: PathBuf,
@@ -67,7 +67,7 @@ pub enum JournalError {
         found: String,
     },
     /// Somebody else works by it.
-    #[error("{} is in use by another migration", .path.display())]
+    #[error("{} is in use by another migration: wait for its end, or name another file", .path.display())]
     InUse {
         /// The file.
         path: PathBuf,

@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Form, Query, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{HeaderName, StatusCode};
+use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_FRAME_OPTIONS};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{MethodRouter, get, post};
 use maud::html;
@@ -27,8 +27,8 @@ use self::ring::Ring;
 use self::session::{Failures, Session, Sessions};
 use super::config::Config;
 use super::house::{Admin, House, Sample, Wanted};
-use super::plain::snapshot;
-use super::web::Web;
+use super::plain::{Unreadable, snapshot};
+use super::web::{POLICY, Web};
 use crate::custody::Role;
 use crate::dicom::Uid;
 use crate::identity::{self, IdentityError, Verifier};
@@ -38,7 +38,7 @@ const SHOWN_MAX: usize = 100;
 /// Largest report that is shown.
 const REPORT_BYTES_MAX: u64 = 16 << 20;
 /// A report brings its styles and pictures in itself, and runs nothing.
-const REPORT_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox; frame-ancestors 'none'; base-uri 'none'";
+const REPORT_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox; frame-ancestors 'self'; base-uri 'none'";
 
 /// What the admin page works with.
 pub(super) struct Office {
@@ -90,6 +90,7 @@ pub(super) fn routes() -> Router<Web> {
         .route("/sample/before.png", get(before))
         .route("/sample/after.png", get(after))
         .route("/report", get(report))
+        .route("/report/document", get(report_document))
         .route("/login", get(door::form).post(door::log_in))
         .route("/logout", post(door::log_out))
         .route("/static/style.css", asset("text/css; charset=utf-8", include_str!("style.css")))
@@ -112,7 +113,7 @@ async fn ask<T: Send + 'static>(
 }
 
 async fn overview(State(web): State<Web>, Entered(session): Entered) -> Response {
-    let snapshot = snapshot(&web.house).await;
+    let snapshot = snapshot(&web.house).await.unwrap_or_else(Unreadable::snapshot);
     let Some(office) = &web.office else { return StatusCode::NOT_FOUND.into_response() };
     let content = html! { div data-live="/live" { (overview::live(&snapshot, &office.ring)) } };
     page::page(&session, "/", texts::OVERVIEW, &content)
@@ -120,14 +121,17 @@ async fn overview(State(web): State<Web>, Entered(session): Entered) -> Response
 
 /// The part of the overview that the script fetches again.
 async fn live(State(web): State<Web>, _: Watching) -> Response {
-    let snapshot = snapshot(&web.house).await;
+    let snapshot = snapshot(&web.house).await.unwrap_or_else(Unreadable::snapshot);
     let Some(office) = &web.office else { return StatusCode::NOT_FOUND.into_response() };
     page::part(&overview::live(&snapshot, &office.ring))
 }
 
 async fn map(State(web): State<Web>, Entered(session): Entered) -> Response {
-    let snapshot = snapshot(&web.house).await;
-    page::page(&session, "/routes", texts::ROUTES, &map::map(&snapshot))
+    let content = match snapshot(&web.house).await {
+        Ok(snapshot) => map::map(&snapshot),
+        Err(problem) => html! { p.alarm role="alert" { (problem) } },
+    };
+    page::page(&session, "/routes", texts::ROUTES, &content)
 }
 
 async fn queue(State(web): State<Web>, Entered(session): Entered) -> Response {
@@ -324,25 +328,38 @@ async fn picture(web: &Web, which: fn(&Sample) -> &Vec<u8>) -> Response {
     ([(CONTENT_TYPE, "image/png"), (CACHE_CONTROL, "private, max-age=3600")], png).into_response()
 }
 
+/// The report in a frame, so that the navigation stays.
 async fn report(State(web): State<Web>, Entered(session): Entered) -> Response {
-    let path = web.config.report.clone();
+    if read_report(&web).await.is_none() {
+        return page::page(&session, "/report", texts::REPORT, &html! { p { (texts::NO_REPORT) } });
+    }
+    let content = html! { iframe.report src="/report/document" title=(texts::REPORT) sandbox {} };
+    let mut response = page::page(&session, "/report", texts::REPORT, &content);
+    let policy = HeaderValue::from_str(&format!("{POLICY}; frame-src 'self'")).expect("visible characters");
+    response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
+    response
+}
+
+async fn report_document(State(web): State<Web>, Entered(_): Entered) -> Response {
+    let Some(bytes) = read_report(&web).await else { return StatusCode::NOT_FOUND.into_response() };
+    let headers = [
+        (CONTENT_TYPE, "text/html; charset=utf-8"),
+        (CONTENT_SECURITY_POLICY, REPORT_POLICY),
+        (X_FRAME_OPTIONS, "SAMEORIGIN"),
+        (CACHE_CONTROL, "no-store"),
+    ];
+    (headers, bytes).into_response()
+}
+
+/// The file; nothing where none is set, or it cannot be read.
+async fn read_report(web: &Web) -> Option<Vec<u8>> {
+    let path = web.config.report.clone()?;
     let read = tokio::task::spawn_blocking(move || {
         let mut bytes = Vec::new();
-        std::fs::File::open(path?).ok()?.take(REPORT_BYTES_MAX).read_to_end(&mut bytes).ok()?;
+        std::fs::File::open(path).ok()?.take(REPORT_BYTES_MAX).read_to_end(&mut bytes).ok()?;
         Some(bytes)
     });
-    match read.await.ok().flatten() {
-        Some(bytes) => (
-            [
-                (CONTENT_TYPE, "text/html; charset=utf-8"),
-                (HeaderName::from_static("content-security-policy"), REPORT_POLICY),
-                (CACHE_CONTROL, "no-store"),
-            ],
-            bytes,
-        )
-            .into_response(),
-        None => page::page(&session, "/report", texts::REPORT, &html! { p { (texts::NO_REPORT) } }),
-    }
+    read.await.ok().flatten()
 }
 
 /// Where somebody goes who is not logged in.

@@ -66,9 +66,9 @@ pub(super) async fn fill(ring: Weak<Ring>, house: Arc<dyn House>) {
     loop {
         clock.tick().await;
         let snapshot = crate::http::plain::snapshot(&house).await;
-        match ring.upgrade() {
-            Some(ring) => ring.push(Sample::of(&snapshot)),
-            None => return,
+        let Some(ring) = ring.upgrade() else { return };
+        if let Ok(snapshot) = snapshot {
+            ring.push(Sample::of(&snapshot));
         }
     }
 }

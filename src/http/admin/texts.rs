@@ -67,10 +67,11 @@ pub(super) const EVENT: &str = "Event, such as opened or set-aside";
 pub(super) const PARTY: &str = "Who took part: a name, an AE title or an address";
 pub(super) const FAILED_ONLY: &str = "Only what failed or was refused";
 
-pub(super) const SAMPLE_HELP: &str = "A phantom of a head, sealed just now under a key that nobody keeps: what a modality sends, and what the PACS holds.";
+pub(super) const SAMPLE_HELP: &str = "A slice of a CT, sealed just now under a key that nobody keeps: what a modality sends, and what the PACS holds.";
 pub(super) const BEFORE: &str = "What the modality sends";
 pub(super) const AFTER: &str = "What the PACS holds";
-pub(super) const BEFORE_ALT: &str = "Cross-section of a head phantom: an oval skull with two dark ventricles";
+pub(super) const BEFORE_ALT: &str =
+    "Cross-section of a back: a bright vertebra, dark lungs on both sides of it";
 pub(super) const AFTER_ALT: &str = "Grey noise without any structure";
 
 pub(super) const NO_REPORT: &str = "There is no report at http.report. `sealgate evaluate` writes one.";

@@ -64,7 +64,9 @@ pub enum FrameError {
     #[error("{0} is deflated, so that no part of it can be read by itself; open the whole instance")]
     Deflated(&'static str),
     /// The original has fewer pixels than its header says.
-    #[error("the original's pixels are shorter than its header says, so that nobody knows where a frame is")]
+    #[error(
+        "the original's pixels are shorter than its header says, so that nobody knows where a frame is; open the whole instance"
+    )]
     Pixels,
     /// Nothing says which fragments belong to which frame.
     #[error(

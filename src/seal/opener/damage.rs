@@ -65,7 +65,7 @@ pub enum Damage {
     Overwritten,
     /// Fewer bytes than the stream has.
     #[error(
-        "only {have} of its {needed} bytes of pixels are left: the PACS cut it off, or the transfer ended early"
+        "only {have} of its {needed} bytes of pixels are left: the PACS cut it off, or the transfer ended early; have it sent again, or get the instance from a backup"
     )]
     Shortened {
         /// Bytes of Pixel Data.
@@ -74,7 +74,7 @@ pub enum Damage {
         needed: u64,
     },
     /// No pixel data any more.
-    #[error("it has no pixels any more")]
+    #[error("it has no pixels any more; get the instance from a backup or store it again")]
     NoPixels,
 }
 

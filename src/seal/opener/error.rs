@@ -64,7 +64,7 @@ pub enum OpenError {
     Record(#[from] RecordError),
     /// The bytes behind the stream are not zero.
     #[error(
-        "byte {at} of the pixels, behind the sealed stream, is not 0: it was changed after it was sealed"
+        "byte {at} of the pixels, behind the sealed stream, is not 0: it was changed after it was sealed; get the instance from a backup, or have it stored again"
     )]
     Padding {
         /// Counted from the first byte of the pixels.
@@ -74,6 +74,6 @@ pub enum OpenError {
     #[error("the header of the deflated original takes more than can be held; only --original opens it")]
     HeaderTooLarge,
     /// The opened bytes cannot be handed on.
-    #[error("the opened instance cannot be written: {0}")]
+    #[error("the opened instance cannot be written: {0}; check the disk, and who may write there")]
     Sink(#[from] io::Error),
 }

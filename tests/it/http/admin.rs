@@ -21,12 +21,17 @@ pub(super) const PASSWORD: &str = "correct horse battery";
 /// A gateway with a route, and a user for each role, whose name is the role's.
 pub(super) struct Staffed {
     site: Site,
-    _gateway: Gateway,
+    pub(super) gateway: Gateway,
     pub(super) web: SocketAddr,
 }
 
 impl Staffed {
     pub(super) fn start(more: &str) -> Self {
+        Self::start_before("PACS@127.0.0.1:104", more)
+    }
+
+    /// With this PACS behind it; `more` goes on in the section of the web server.
+    pub(super) fn start_before(pacs: &str, more: &str) -> Self {
         let site = Site::new();
         assert!(site.sealgate(&["keys", "init"]).status.success());
         let users = ["operator", "custodian", "auditor"].map(|role| user(role, &["--role", role]));
@@ -37,7 +42,7 @@ impl Staffed {
         let config = format!(
             "{keys}\n[spool]\nfolder = \"{}\"\n[grants]\nfile = \"{}\"\n\
              [http]\naddress = \"127.0.0.1:0\"\nusers = \"{}\"\n{more}\n{ECHO_PEER}\n\
-             [[destinations]]\nname = \"pacs\"\naddress = \"PACS@127.0.0.1:104\"\n\
+             [[destinations]]\nname = \"pacs\"\naddress = \"{pacs}\"\n\
              [[routes]]\nname = \"all\"\ndestinations = [\"pacs\"]\n",
             path("spool"),
             path("grants.json"),
@@ -45,7 +50,7 @@ impl Staffed {
         );
         let gateway = Gateway::start(&config);
         let web = web(&gateway);
-        Self { site, _gateway: gateway, web }
+        Self { site, gateway, web }
     }
 
     pub(super) fn enter(&self, name: &str) -> String {
@@ -283,7 +288,8 @@ fn a_page_with_everything_it_needs_is_less_than_100_kilobytes() {
     let end = std::time::Instant::now() + crate::gateway::SOON;
     let uid = loop {
         let records = see(trial.web, "/audit?event=received", &cookie);
-        let mut uids = records.text().split("<code class=\"uid\">").filter(|part| part.starts_with("2.25."));
+        let mut uids =
+            records.text().split("<code class=\"uid\">").filter(|part| part.starts_with("1.3.6.1.4.1.5962."));
         if let Some(uid) = uids.next() {
             break uid.split('<').next().unwrap().to_owned();
         }
@@ -296,5 +302,10 @@ fn a_page_with_everything_it_needs_is_less_than_100_kilobytes() {
     let [before, after] =
         ["/sample/before.png", "/sample/after.png"].map(|path| see(trial.web, path, &cookie).body);
     assert!(before.starts_with(b"\x89PNG") && after.starts_with(b"\x89PNG"));
-    assert!(after.len() > before.len() * 2, "noise does not compress: {} and {}", before.len(), after.len());
+    assert!(
+        after.len() > before.len() * 3 / 2,
+        "noise does not compress: {} and {}",
+        before.len(),
+        after.len()
+    );
 }

@@ -27,7 +27,7 @@ const PAGES: [(&str, &str); 7] = [
 ];
 
 /// A browser of its own; both it and its driver end when this is dropped.
-struct Browser {
+pub(super) struct Browser {
     driver: SocketAddr,
     session: String,
     _process: Process,
@@ -35,7 +35,7 @@ struct Browser {
 }
 
 impl Browser {
-    fn start(width: u32, height: u32) -> Self {
+    pub(super) fn start(width: u32, height: u32) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let port = free_port();
         let mut command = Command::new("chromedriver");
@@ -66,7 +66,7 @@ impl Browser {
         browser
     }
 
-    fn ask(&self, method: &str, path: &str, body: &Value) -> Value {
+    pub(super) fn ask(&self, method: &str, path: &str, body: &Value) -> Value {
         let mut answer = client::json(self.driver, method, &format!("/session/{}{path}", self.session), body);
         answer["value"].take()
     }
@@ -75,12 +75,12 @@ impl Browser {
         self.ask("POST", "/goog/cdp/execute", &json!({ "cmd": command, "params": parameters }));
     }
 
-    fn go(&self, url: &str) {
+    pub(super) fn go(&self, url: &str) {
         self.ask("POST", "/url", &json!({ "url": url }));
     }
 
     /// The result of a script.
-    fn run(&self, script: &str) -> Value {
+    pub(super) fn run(&self, script: &str) -> Value {
         self.ask("POST", "/execute/sync", &json!({ "script": script, "args": [] }))
     }
 
@@ -89,7 +89,7 @@ impl Browser {
         self.emulate("Emulation.setEmulatedMedia", &json!({ "features": features }));
     }
 
-    fn press(&self, key: char) {
+    pub(super) fn press(&self, key: char) {
         let strokes = json!([{ "type": "keyDown", "value": key }, { "type": "keyUp", "value": key }]);
         self.ask(
             "POST",
@@ -99,8 +99,12 @@ impl Browser {
     }
 
     fn log_in(&self, trial: &Trial) {
-        self.go(&format!("http://{}/", trial.web));
-        let Trial { name, password, .. } = trial;
+        self.enter(trial.web, &trial.name, &trial.password);
+    }
+
+    /// Logs in.
+    pub(super) fn enter(&self, web: SocketAddr, name: &str, password: &str) {
+        self.go(&format!("http://{web}/"));
         // By keyboard alone: the first field, the second, and Enter.
         self.run("document.getElementById('name').focus()");
         for key in name.chars().chain(['\u{e004}']).chain(password.chars()).chain(['\u{e007}']) {
@@ -117,7 +121,22 @@ impl Browser {
         }
     }
 
-    fn keep_picture(&self, name: &str) {
+    /// Milliseconds until the first text or picture of a page is there, of five visits, the shortest first.
+    fn first_paints(&self, url: &str) -> Vec<f64> {
+        const PAINT: &str =
+            "return performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? -1";
+        let mut paints = Vec::new();
+        let end = std::time::Instant::now() + crate::gateway::SOON;
+        while paints.len() < 5 {
+            assert!(std::time::Instant::now() < end, "{url} is painted: {paints:?}");
+            self.go(url);
+            paints.extend(self.run(PAINT).as_f64().filter(|paint| *paint > 0.0));
+        }
+        paints.sort_by(f64::total_cmp);
+        paints
+    }
+
+    pub(super) fn keep_picture(&self, name: &str) {
         let Some(folder) = std::env::var_os("SEALGATE_SCREENSHOTS").map(PathBuf::from) else { return };
         std::fs::create_dir_all(&folder).unwrap();
         let picture = self.ask("GET", "/screenshot", &Value::Null);
@@ -223,18 +242,14 @@ fn the_first_paint_comes_at_once_and_the_overview_lives() {
     let trial = Trial::start();
     let browser = Browser::start(1280, 900);
     browser.log_in(&trial);
-    let mut paints: Vec<f64> = Vec::new();
-    for _ in 0..5 {
-        browser.go(&format!("http://{}/", trial.web));
-        let paint =
-            browser.run("return performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? -1");
-        paints.extend(paint.as_f64().filter(|paint| *paint > 0.0));
-    }
-    paints.sort_by(f64::total_cmp);
-    let median = paints[paints.len() / 2];
-    println!("first contentful paint: {median:.0} ms, of {paints:?}");
     let bar = if std::env::var_os("SEALGATE_BARS").is_some() { 200.0 } else { 10_000.0 };
-    assert!(median < bar, "{paints:?}");
+    for (path, name) in PAGES {
+        let paints = browser.first_paints(&format!("http://{}{path}", trial.web));
+        let median = paints[paints.len() / 2];
+        println!("first contentful paint of {name}: {median:.0} ms, of {paints:.0?}");
+        assert!(median < bar, "{name}: {paints:?}");
+    }
+    browser.go(&format!("http://{}/", trial.web));
     // The script brings what has changed: a mark of ours is gone after it.
     browser.run("document.querySelector('[data-live] .state').textContent = 'old'");
     let end = std::time::Instant::now() + crate::gateway::SOON;

@@ -84,7 +84,7 @@ fn associations_are_counted_by_peer_and_refusals_by_reason_alone() {
     assert_eq!(value(&text, "sealgate_associations_refused_total{reason=\"calling-ae-title\"}"), 5);
     assert!(!text.contains("STRANGER"), "{text}");
     assert_eq!(value(&text, "sealgate_ready "), 1);
-    assert!(value(&text, "sealgate_process_resident_memory_bytes ") > 1_000_000);
+    assert!(value(&text, "sealgate_process_resident_memory_bytes ") > 700_000);
     assert_eq!(get(web, "/").status, 404, "without users there is no admin page");
 }
 
@@ -208,11 +208,11 @@ fn what_a_trial_did_stands_in_metrics_and_status_alike_and_no_patient_does() {
     assert_eq!(value(&text, "sealgate_keys_kept_total{outcome=\"kept\"}"), 5);
     assert_eq!(value(&text, "sealgate_open_instances_total{peer=\"viewer\",outcome=\"opened\"}"), 5);
     assert_eq!(value(&text, "sealgate_store_duration_seconds_count{route=\"everything\"}"), 5);
-    assert!(value(&text, "sealgate_store_received_bytes_total{peer=\"modality\"}") > 1_000_000);
+    assert!(value(&text, "sealgate_store_received_bytes_total{peer=\"modality\"}") > 700_000);
     for count in ["spool_commit", "open", "keys_commit"] {
         assert_eq!(value(&text, &format!("sealgate_{count}_duration_seconds_count ")), 5, "{count}");
     }
-    for patient in ["Phantom", "TRIAL-1", "2.25."] {
+    for patient in ["CompressedSamples", "13US1", "1.3.6.1.4.1.5962."] {
         assert!(!text.contains(patient), "{patient} in\n{text}");
     }
     let status = trial.sealgate(&["status", "--json"]);

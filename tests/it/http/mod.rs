@@ -5,8 +5,11 @@ mod admin;
 mod client;
 mod metrics;
 mod trial;
+mod unreadable;
 
 #[cfg(feature = "peers")]
 mod chromium;
+#[cfg(feature = "peers")]
+mod deeds;
 #[cfg(feature = "peers")]
 mod promtool;

@@ -1,24 +1,25 @@
-//! The catalogue of what is said about a configuration that cannot work: each sentence shown once by the command, with what to
-//! do about it.
+//! What is said about a configuration that cannot work: each sentence shown once by the command, with what to do
+//! about it.
 
 use std::process::{Command, Output};
 
 /// Where the sentences stand.
 const CATALOGUE: [(&str, &str); 5] = [
-    ("settings", include_str!("../../src/settings/error.rs")),
-    ("policy", include_str!("../../src/policy/error.rs")),
-    ("listeners", include_str!("../../src/app/config.rs")),
-    ("grants", include_str!("../../src/grants/error.rs")),
-    ("roles", include_str!("../../src/custody/error.rs")),
+    ("settings", include_str!("../../../src/settings/error.rs")),
+    ("policy", include_str!("../../../src/policy/error.rs")),
+    ("listeners", include_str!("../../../src/app/config.rs")),
+    ("grants", include_str!("../../../src/grants/error.rs")),
+    ("roles", include_str!("../../../src/custody/error.rs")),
 ];
 
 /// What no test here can bring about, and why.
-const UNSHOWN: [(&str, &str); 5] = [
+const UNSHOWN: [(&str, &str); 6] = [
     ("the system gives no random bytes", "the kernel would have to refuse"),
     ("is not what was asked for: its content does not have that name", "custody.rs alters a request"),
     ("asked for it: somebody else has to approve it", "custody.rs has two persons"),
     ("was not approved in time", "custody.rs moves the clock"),
     ("cannot be read as a request", "custody.rs breaks a request"),
+    ("check the disk, and who may write there", "the disk would have to fail"),
 ];
 
 const PEER: &str = "[[peers]]\nname = \"a\"\ntitle = \"A\"\naddresses = [\"10.0.0.1\"]\n";
