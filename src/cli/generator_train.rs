@@ -50,10 +50,10 @@ pub(super) struct Train {
     /// Folder of images; folders in it are searched too
     #[arg(value_name = "DIR", required_unless_present = "chaos")]
     folder: Option<PathBuf>,
-    /// Make the network of this chaotic suite instead: it needs no images and no libtorch, and FILE is ready for use, as
-    /// SUITE.sgn in the folder of generators
-    #[arg(long, value_name = "SUITE", value_enum,
-        conflicts_with_all = ["folder", "kind", "profile", "iterations", "device", "threads", "resume"])]
+    /// Make the network of this chaotic suite instead: it needs no images, and FILE is ready for use, as SUITE.sgn in the
+    /// folder of generators. Without libtorch only its last layer is fitted
+    #[arg(long, value_name = "SUITE", value_enum, conflicts_with_all = ["folder", "kind", "profile", "device"])]
+    #[cfg_attr(not(feature = "tch"), arg(conflicts_with_all = ["iterations", "threads", "resume"]))]
     chaos: Option<ChaosName>,
     /// Which network
     #[arg(long, value_enum, default_value_t = KindName::Full)]
@@ -115,16 +115,20 @@ mod training {
     use tokio::signal::unix::{SignalKind, signal};
 
     use super::{KindName, Train};
+    use crate::cli::generator_chaos::{ChaosName, Wishes};
     use crate::cli::{Exit, complain};
     use crate::keygen::Kind;
-    use crate::keygen::torch::{Images, Outcome, Plan, Progress, TrainError, resumed_seed, train};
+    use crate::keygen::torch::{
+        Images, NetworkError, NetworkProgress, Outcome, Plan, Progress, TrainError, resumed_network_seed,
+        resumed_seed, train,
+    };
+
+    /// A line about a network's loss after this many iterations.
+    const LINE_EVERY: u64 = 20;
 
     impl Train {
         /// Trains until it is done or told to stop.
         pub(in crate::cli) fn run(self) -> Exit {
-            if let Some(chaos) = self.chaos {
-                return chaos.train(self.seed, &self.out);
-            }
             let stop = Arc::new(AtomicBool::new(false));
             // The runtime lives as long as the training: it listens for the signals.
             let runtime = match stop_on_signals(&stop) {
@@ -134,7 +138,10 @@ mod training {
                     return Exit::Failed;
                 }
             };
-            let result = self.train(&stop);
+            let result = match self.chaos {
+                Some(chaos) => self.train_network(chaos, &stop),
+                None => self.train(&stop).map_err(NetworkError::from),
+            };
             drop(runtime);
             match result {
                 Ok(Outcome::Done) => Exit::Done,
@@ -149,6 +156,33 @@ mod training {
                     Exit::Failed
                 }
             }
+        }
+
+        fn train_network(&self, chaos: ChaosName, stop: &AtomicBool) -> Result<Outcome, NetworkError> {
+            let checkpoint = beside(&self.out, ".checkpoint");
+            let seed = match &self.seed {
+                None if self.resume => Some(resumed_network_seed(&checkpoint)?),
+                seed => seed.clone(),
+            };
+            let wishes = Wishes {
+                seed,
+                iterations: self.iterations,
+                threads: self.threads(),
+                checkpoint,
+                resume: self.resume,
+            };
+            let stopped = chaos.train(wishes, &self.out, &mut |NetworkProgress { iteration, loss }| {
+                if iteration.is_multiple_of(LINE_EVERY) {
+                    eprintln!("iteration {iteration}: loss {loss:.4}");
+                }
+                !stop.load(Ordering::Relaxed)
+            })?;
+            Ok(stopped.map_or(Outcome::Done, Outcome::Stopped))
+        }
+
+        fn threads(&self) -> u32 {
+            let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+            self.threads.unwrap_or_else(|| u32::try_from(cores).unwrap_or(1))
         }
 
         fn train(&self, stop: &AtomicBool) -> Result<Outcome, TrainError> {
@@ -177,7 +211,6 @@ mod training {
         fn plan(&self) -> Result<Plan, TrainError> {
             let (iterations, report_every, checkpoint_every) = self.profile.lengths();
             let checkpoint = beside(&self.out, ".checkpoint");
-            let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
             Ok(Plan {
                 kind: match self.kind {
                     KindName::Full => Kind::Full,
@@ -189,7 +222,7 @@ mod training {
                     None => random_seed(),
                 },
                 device: self.device.parse()?,
-                threads: self.threads.unwrap_or_else(|| u32::try_from(cores).unwrap_or(1)),
+                threads: self.threads(),
                 iterations: self.iterations.unwrap_or(iterations),
                 report_every,
                 checkpoint_every,

@@ -49,6 +49,18 @@ pub fn fit(suite: &str, topology: Topology, seed: &str) -> Result<Network, Keyge
     with(&record.to_string())
 }
 
+/// The same network with this last layer, its outputs spread by what it reads of these.
+#[cfg(feature = "tch")]
+pub(crate) fn settle(
+    plain: &Network,
+    head: &[f32],
+    metadata: &[Vec<u8>],
+    record: &str,
+) -> Result<Network, KeygenError> {
+    let seen: Vec<_> = metadata.iter().map(|one| features(plain, one)).collect();
+    refit(plain, head, &seen, record)
+}
+
 /// The same network with another last layer.
 fn refit(plain: &Network, head: &[f32], seen: &[Vec<f64>], record: &str) -> Result<Network, KeygenError> {
     #[expect(clippy::cast_possible_truncation, reason = "features are sums of 49 bytes")]

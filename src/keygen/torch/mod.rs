@@ -8,6 +8,7 @@ mod error;
 mod float_pass;
 mod images;
 mod network;
+mod parametric;
 mod record;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,9 @@ pub use engine::TorchEngine;
 pub use error::TrainError;
 pub use float_pass::FloatPass;
 pub use images::Images;
+pub use parametric::{
+    NetworkError, NetworkOutcome, NetworkPlan, NetworkProgress, resumed_network_seed, train_network,
+};
 pub use train::{Outcome, Plan, Progress, resumed_seed, train};
 
 use crate::keygen::{Engine, KeygenError, Model};

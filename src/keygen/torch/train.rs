@@ -275,7 +275,7 @@ pub fn resumed_seed(path: &Path) -> Result<String, TrainError> {
     record.map(|record| record.seed).map_err(|why| TrainError::Checkpoint { path: path.to_owned(), why })
 }
 
-fn metadata<'a>(weights: &'a Weights, name: &str) -> Result<&'a str, String> {
+pub(super) fn metadata<'a>(weights: &'a Weights, name: &str) -> Result<&'a str, String> {
     weights.metadata.get(name).map(String::as_str).ok_or_else(|| format!("it has no {name}"))
 }
 
@@ -284,7 +284,7 @@ fn record_of(weights: &Weights) -> Result<Record, String> {
 }
 
 /// Writes the tensor of that name over `value`, which has its shape.
-fn put(value: &mut Tensor, weights: &Weights, name: &str) -> Result<(), String> {
+pub(super) fn put(value: &mut Tensor, weights: &Weights, name: &str) -> Result<(), String> {
     let _guard = tch::no_grad_guard();
     let found = weights.tensors.get(name).ok_or_else(|| format!("it has no {name}"))?;
     if found.size() != value.size() {
