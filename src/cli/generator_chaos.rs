@@ -80,17 +80,23 @@ mod training {
     use std::path::{Path, PathBuf};
 
     use super::{ChaosName, random_seed};
-    use crate::keygen::torch::{NetworkError, NetworkOutcome, NetworkPlan, NetworkProgress, train_network};
+    use crate::keygen::torch::{
+        NetworkError, NetworkOutcome, NetworkPlan, NetworkProgress, RATE, Samples, train_network,
+    };
     use crate::keygen::write_new;
 
     /// Iterations unless another number is named; and after how many of them comes a checkpoint.
     const ITERATIONS: u64 = 600;
     const CHECKPOINT_EVERY: u64 = 50;
+    /// Pieces of metadata in a batch, unless another number is named.
+    const BATCH: u32 = 16;
 
     /// How a network is to be trained.
     pub(in crate::cli) struct Wishes {
         pub(in crate::cli) seed: Option<String>,
         pub(in crate::cli) iterations: Option<u64>,
+        pub(in crate::cli) batch: Option<u32>,
+        pub(in crate::cli) rate: Option<f64>,
         pub(in crate::cli) threads: u32,
         pub(in crate::cli) checkpoint: PathBuf,
         pub(in crate::cli) resume: bool,
@@ -110,6 +116,9 @@ mod training {
                 topology: self.topology(),
                 seed: wishes.seed.unwrap_or_else(random_seed),
                 iterations: wishes.iterations.unwrap_or(ITERATIONS),
+                batch: wishes.batch.unwrap_or(BATCH),
+                rate: wishes.rate.unwrap_or(RATE),
+                samples: Samples::default(),
                 threads: wishes.threads,
                 checkpoint_every: CHECKPOINT_EVERY,
                 checkpoint: wishes.checkpoint,

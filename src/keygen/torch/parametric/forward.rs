@@ -33,7 +33,7 @@ pub(super) fn outputs(
     let features = last.f_sum_dim_intlist([2_i64, 3].as_slice(), true, Element::Float)?;
     let head = &weights.next().expect("weights of the head").value;
     let sums = features.f_conv2d(head, None::<&Tensor>, [1, 1], [0, 0], [1, 1], 1)?;
-    standardise(&sums.f_flatten(1, -1)?, &[0])
+    standardise(&sums.f_flatten(1, -1)?)
 }
 
 fn convolve(
@@ -45,15 +45,18 @@ fn convolve(
     let groups = if c.depthwise { size(c.inputs) } else { 1 };
     let (stride, padding) = ([size(c.stride); 2], [size(c.padding()); 2]);
     let sums = x.f_conv2d(weights, None::<&Tensor>, stride, padding, [1, 1], groups)?;
-    let mut x = standardise(&sums, &[0, 2, 3])?.f_mul_scalar(spread_of(c))?.f_add_scalar(centre_of(c))?;
+    let each = |value| Tensor::f_full([size(c.outputs)], value, (Element::Float, x.device()));
+    let (scale, shift, none) = (each(spread_of(c))?, each(centre_of(c))?, None::<&Tensor>);
+    let mut x = sums.f_batch_norm(Some(&scale), Some(&shift), none, none, true, 0.0, EPSILON, false)?;
     if let Some(added) = added {
         x = x.f_add(&added.f_mul_scalar(carry_of(c))?)?;
     }
     x.f_clamp(0.0, 127.0)
 }
 
-/// Mean 0 and deviation 1 over these dimensions.
-fn standardise(x: &Tensor, over: &[i64]) -> Result<Tensor, TchError> {
+/// Mean 0 and deviation 1 over the batch.
+fn standardise(x: &Tensor) -> Result<Tensor, TchError> {
+    let over = [0_i64].as_slice();
     let off = x.f_sub(&x.f_mean_dim(over, true, Element::Float)?)?;
     let variance = off.f_square()?.f_mean_dim(over, true, Element::Float)?;
     off.f_div(&variance.f_add_scalar(EPSILON)?.f_sqrt()?)
@@ -61,10 +64,9 @@ fn standardise(x: &Tensor, over: &[i64]) -> Result<Tensor, TchError> {
 
 /// What is to become small: how much outputs tell of each other, how much of what they were before one bit of the metadata
 /// changed, and how unevenly they are spread. The first half of `z` are the outputs before, the second those after.
-pub(super) fn loss(z: &Tensor, pairs: u64) -> Result<Tensor, TchError> {
-    let (half, all) = (pairs.cast_signed(), 2 * pairs.cast_signed());
-    #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
-    let count = all as f64;
+pub(super) fn loss(z: &Tensor, pairs: u32) -> Result<Tensor, TchError> {
+    let (half, all) = (i64::from(pairs), 2 * i64::from(pairs));
+    let count = 2.0 * f64::from(pairs);
     let together = z.f_transpose(0, 1)?.f_matmul(z)?.f_div_scalar(count)?;
     let between = together.f_triu(1)?.f_square()?.f_sum(Element::Float)?;
     let (one, other) = (z.f_narrow(0, 0, half)?, z.f_narrow(0, half, half)?);

@@ -26,16 +26,10 @@ use crate::keygen::parametric::{
     Floats, Network, PICTURE_SIDE, Spread, Topology, draw, quantise, sample, settle, with_one_bit,
 };
 
-/// Pairs of metadata in a batch.
-const PAIRS: u64 = 8;
-/// Pictures that the integer layers are scaled by.
-const CALIBRATION: u64 = 64;
-/// Pictures that the integer outputs are spread by.
-const SETTLED: u64 = 512;
-/// Metadata that the record's measurements are made with; none of it is trained with.
-const MEASURED: u64 = 512;
 /// Outputs.
 const OUTPUTS: usize = 6;
+/// What the record's measurements are made with is drawn from this, whatever the training's seed is.
+const HELD_OUT: &str = "held out";
 
 /// What is trained, and for how long.
 #[derive(Debug, Clone)]
@@ -48,6 +42,12 @@ pub struct NetworkPlan {
     pub seed: String,
     /// Steps.
     pub iterations: u64,
+    /// Pieces of metadata in a batch; each comes with a twin in which one bit is changed.
+    pub batch: u32,
+    /// The learning rate.
+    pub rate: f64,
+    /// What the integer network is made with, and measured with.
+    pub samples: Samples,
     /// Threads of the processor.
     pub threads: u32,
     /// A checkpoint after this many iterations; not 0.
@@ -56,6 +56,23 @@ pub struct NetworkPlan {
     pub checkpoint: PathBuf,
     /// Whether to go on from the checkpoint.
     pub resume: bool,
+}
+
+/// How many pieces of metadata the integer network is made and measured with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Samples {
+    /// Its layers are scaled by these.
+    pub calibration: u64,
+    /// Its outputs are spread by these.
+    pub settled: u64,
+    /// The record's measurements are made with these; none of them is trained with.
+    pub measured: u64,
+}
+
+impl Default for Samples {
+    fn default() -> Self {
+        Self { calibration: 64, settled: 2048, measured: 2048 }
+    }
 }
 
 /// One step of a training.
@@ -129,12 +146,14 @@ struct Training<'a> {
 impl<'a> Training<'a> {
     fn begin(plan: &'a NetworkPlan) -> Result<Self, NetworkError> {
         let parameters = fresh(plan)?;
-        let adam = Adam::new(&parameters)?;
+        let adam = Adam::new(&parameters, plan.rate)?;
         Ok(Self { plan, parameters, adam, history: Vec::new() })
     }
 
     fn step(&mut self, iteration: u64) -> Result<NetworkProgress, NetworkError> {
-        let loss = loss(&outputs(self.plan.topology, &self.parameters, &self.batch(iteration)?)?, PAIRS)?;
+        let first = iteration.saturating_sub(1).saturating_mul(u64::from(self.plan.batch));
+        let pictures = pictures(&self.plan.seed, first, self.plan.batch)?;
+        let loss = loss(&outputs(self.plan.topology, &self.parameters, &pictures)?, self.plan.batch)?;
         loss.f_backward()?;
         self.adam.step(&mut self.parameters, iteration)?;
         let loss = loss.f_double_value(&[])?;
@@ -146,24 +165,15 @@ impl<'a> Training<'a> {
         Ok(progress)
     }
 
-    /// Pictures of a batch: some metadata, and the same with one bit changed.
-    fn batch(&self, iteration: u64) -> Result<Tensor, TchError> {
-        let first = iteration.saturating_sub(1).saturating_mul(PAIRS);
-        let metadata: Vec<_> = (first..).take(size_of_batch()).map(|n| sample(&self.plan.seed, n)).collect();
-        let changed = (first..).zip(&metadata).map(|(number, one)| with_one_bit(one, number));
-        let all: Vec<u8> = metadata.iter().cloned().chain(changed).flat_map(|one| draw(&one)).collect();
-        let side = size(PICTURE_SIDE);
-        let bytes = Tensor::f_from_slice(&all)?.f_reshape([-1, side, side, 3])?.f_permute([0, 3, 1, 2])?;
-        // The integer network takes the upper seven bits.
-        bytes.f_to_kind(tch::Kind::Float)?.f_div_scalar(2.0)?.f_floor()
-    }
-
     /// The integer network, with a record of how it came to be.
     fn finish(&self) -> Result<Network, NetworkError> {
-        let untrained = Spread::of(&integers(self.plan, &fresh(self.plan)?, "{}")?, "held out", MEASURED);
-        let trained = Spread::of(&integers(self.plan, &self.parameters, "{}")?, "held out", MEASURED);
+        let measured = self.plan.samples.measured;
+        let untrained = Spread::of(&integers(self.plan, &fresh(self.plan)?)?, HELD_OUT, measured);
+        let plain = integers(self.plan, &self.parameters)?;
+        let trained = Spread::of(&plain, HELD_OUT, measured);
         let step = self.history.len().div_ceil(50).max(1);
         let history: Vec<_> = self.history.iter().step_by(step).chain(self.history.last()).collect();
+        let batch = self.plan.batch;
         let record = json!({
             "program": concat!("sealgate ", env!("CARGO_PKG_VERSION")),
             "torch": "tch 0.24, libtorch 2.11.0",
@@ -172,22 +182,31 @@ impl<'a> Training<'a> {
             "seed": self.plan.seed,
             "threads": self.plan.threads,
             "iterations": self.history.len(),
-            "data": "metadata drawn from the seed; each batch 8, and the same 8 with one bit changed",
+            "data": format!("metadata drawn from the seed; each batch {batch}, and the same with one bit changed"),
+            "samples": self.plan.samples,
             "loss": "squared correlations between outputs, squared correlations with the outputs after one bit \
                 changed, squared distances from an even distribution",
-            "optimiser": format!("Adam, rate {}, betas {} and {}, batch 16", adam::RATE, adam::BETAS.0, adam::BETAS.1),
+            "optimiser": adam::in_words(self.plan.rate, batch),
             "history": history,
             "untrained": untrained,
             "trained": trained,
         });
-        integers(self.plan, &self.parameters, &record.to_string())
+        Ok(plain.with_provenance(&record.to_string())?)
     }
 
     /// What the training is, as far as another could not go on from it.
     fn identity(&self) -> String {
-        let NetworkPlan { suite, topology, seed, threads, .. } = self.plan;
-        json!({ "suite": suite, "topology": topology.to_string(), "seed": seed, "threads": threads })
-            .to_string()
+        let NetworkPlan { suite, topology, seed, batch, rate, threads, .. } = self.plan;
+        let topology = topology.to_string();
+        json!({
+            "suite": suite,
+            "topology": topology,
+            "seed": seed,
+            "batch": batch,
+            "rate": rate,
+            "threads": threads,
+        })
+        .to_string()
     }
 
     fn checkpoint(&self) -> Result<Weights, TrainError> {
@@ -236,8 +255,16 @@ pub fn resumed_network_seed(path: &Path) -> Result<String, TrainError> {
     identity["seed"].as_str().map(str::to_owned).ok_or_else(|| wrong("it names no seed".into()))
 }
 
-fn size_of_batch() -> usize {
-    usize::try_from(PAIRS).expect("a batch is small")
+/// Pictures of so many pieces of metadata from this one on, and behind them those of their twins with one bit changed.
+fn pictures(seed: &str, first: u64, count: u32) -> Result<Tensor, TchError> {
+    let numbers = || first..first.saturating_add(u64::from(count));
+    let metadata: Vec<_> = numbers().map(|number| sample(seed, number)).collect();
+    let twins = numbers().zip(&metadata).map(|(number, one)| with_one_bit(one, number));
+    let all: Vec<u8> = metadata.iter().cloned().chain(twins).flat_map(|one| draw(&one)).collect();
+    let side = size(PICTURE_SIDE);
+    let bytes = Tensor::f_from_slice(&all)?.f_reshape([-1, side, side, 3])?.f_permute([0, 3, 1, 2])?;
+    // The integer network takes the upper seven bits.
+    bytes.f_to_kind(tch::Kind::Float)?.f_div_scalar(2.0)?.f_floor()
 }
 
 /// Random weights.
@@ -256,12 +283,12 @@ fn fresh(plan: &NetworkPlan) -> Result<Vec<Parameter>, TchError> {
 }
 
 /// The integer network of these weights: layers scaled by some pictures, outputs spread by more.
-fn integers(plan: &NetworkPlan, parameters: &[Parameter], record: &str) -> Result<Network, NetworkError> {
+fn integers(plan: &NetworkPlan, parameters: &[Parameter]) -> Result<Network, NetworkError> {
     let floats = |p: &Parameter| Vec::<f32>::try_from(p.value.f_detach()?.f_flatten(0, -1)?);
     let mut layers: Vec<Vec<f32>> = parameters.iter().map(floats).collect::<Result<_, TchError>>()?;
     let head = layers.pop().unwrap_or_default();
     let from_the_end = |count: u64| (0..count).map(|n| sample(&plan.seed, u64::MAX - n)).collect::<Vec<_>>();
     let floats = Floats { layers, head };
-    let plain = quantise(plan.topology, &floats, "{}", &from_the_end(CALIBRATION))?;
-    Ok(settle(&plain, &floats.head, &from_the_end(SETTLED), record)?)
+    let plain = quantise(plan.topology, &floats, "{}", &from_the_end(plan.samples.calibration))?;
+    Ok(settle(&plain, &floats.head, &from_the_end(plan.samples.settled))?)
 }
