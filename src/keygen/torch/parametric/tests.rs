@@ -128,7 +128,7 @@ fn the_networks_that_come_with_sealgate_measure_as_their_records_say() {
         ];
         assert!(off.iter().all(|off| off.abs() < 1e-9), "{suite}: {found:?}, its record says {stated:?}");
         // Of 2,048 samples of six even and independent outputs: about 0.03, 0.05 and 0.04.
-        let good = found.unevenness < 0.08 && found.between_outputs < 0.1 && found.after_one_bit < 0.1;
+        let good = found.unevenness < 0.1 && found.between_outputs < 0.12 && found.after_one_bit < 0.08;
         assert!(stated.samples >= 1024 && good, "{suite}: {found:?}");
     }
 }
