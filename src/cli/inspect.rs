@@ -134,7 +134,7 @@ fn fields(found: &Inspection) -> serde_json::Value {
 
 fn sentence(found: &Inspection) -> String {
     let image = found.image.as_ref().map_or_else(
-        || "no image".to_owned(),
+        || (if found.seal == Seal::NoPixels { "no image" } else { "document" }).to_owned(),
         |image| {
             let frames = if image.frames > 1 { format!(", {} frames", image.frames) } else { String::new() };
             format!(

@@ -13,7 +13,6 @@ use crate::dicom::Uid;
 use crate::flow::Generators;
 use crate::keys::store::{Facts, OriginalAttributes};
 use crate::keys::{Archive, Binding as KeyBinding, KeysError};
-use crate::seal::scan::Image;
 use crate::seal::{
     Binding, Claim, FileError, KeyId, NewSeal, NoEntropy, SealError, Sealed, Suite, random, seal_file_signed,
 };
@@ -154,19 +153,6 @@ fn facts(sealed: &Sealed) -> Facts {
         series: sealed.series.clone(),
         calling: None,
         sealed_unix_millis: now_unix_millis(),
-        attributes: attributes(&sealed.image, sealed.original_syntax.clone()),
-    }
-}
-
-fn attributes(image: &Image, transfer_syntax: Uid) -> OriginalAttributes {
-    OriginalAttributes {
-        rows: Some(image.rows),
-        columns: Some(image.columns),
-        bits_allocated: Some(image.bits_allocated),
-        bits_stored: Some(image.bits_stored),
-        samples_per_pixel: Some(image.samples),
-        photometric_interpretation: Some(image.photometric.clone()),
-        frames: Some(image.frames),
-        transfer_syntax: Some(transfer_syntax),
+        attributes: OriginalAttributes::of(sealed.image.as_ref(), sealed.original_syntax.clone()),
     }
 }

@@ -20,7 +20,8 @@ pub use identity::{Identity, IdentityKind};
 pub use implementation::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME};
 pub use query_retrieve::{Model, Retrieve, query_retrieve, query_retrieve_class};
 pub use sop_class::{
-    PERFORMED_PROCEDURE_STEP, STORAGE_COMMITMENT, VERIFICATION, common_storage, is_storage, never_has_pixels,
+    PERFORMED_PROCEDURE_STEP, STORAGE_COMMITMENT, VERIFICATION, common_storage, is_document, is_storage,
+    never_has_pixels,
 };
 pub use status::Status;
 pub use text::text_of;

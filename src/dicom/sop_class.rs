@@ -81,6 +81,13 @@ pub fn never_has_pixels(uid: &str) -> bool {
     is_storage(uid) && StandardSopClassDictionary.by_uid(uid).is_some_and(|entry| without(entry.alias))
 }
 
+/// Whether the dictionary knows `uid` as a class of encapsulated documents (PS3.3 A.45): PDF, CDA, and models to print.
+#[must_use]
+pub fn is_document(uid: &str) -> bool {
+    let encapsulated = |keyword: &str| keyword.starts_with("Encapsulated");
+    is_storage(uid) && StandardSopClassDictionary.by_uid(uid).is_some_and(|entry| encapsulated(entry.alias))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,6 +135,16 @@ mod tests {
             "1.2.3",
         ] {
             assert!(!never_has_pixels(uid), "{uid}");
+        }
+    }
+
+    #[test]
+    fn documents_are_the_encapsulated_ones() {
+        for part in 1..=5 {
+            assert!(is_document(&format!("1.2.840.10008.5.1.4.1.1.104.{part}")), "{part}");
+        }
+        for uid in ["1.2.840.10008.5.1.4.1.1.88.11", "1.2.840.10008.5.1.4.1.1.2", "1.2.3"] {
+            assert!(!is_document(uid), "{uid}");
         }
     }
 

@@ -17,7 +17,7 @@ use super::gateway::{Gateway, Visitor};
 use super::now_unix_millis;
 use super::refusal::Refused;
 use super::ticket::Protection;
-use crate::dicom::{TransferSyntax, Uid, never_has_pixels, text_of};
+use crate::dicom::{TransferSyntax, Uid, is_document, never_has_pixels, text_of};
 use crate::keys::store::{Facts, OriginalAttributes};
 use crate::keys::{Binding as KeyBinding, KeysError};
 use crate::policy::{Instance, Route, WithoutPixels};
@@ -160,13 +160,22 @@ impl Intake {
             let (modality, station) = (word(&found.modality), word(&found.station));
             Refused::NoRoute { modality, station, class: class.clone() }
         })?;
-        let passes = route.without_pixels == WithoutPixels::Pass && never_has_pixels(class.as_str());
+        let fate = never_has_pixels(class.as_str()).then_some(route.without_pixels);
         let suite = Suite::from_name(&route.suite).unwrap_or(Suite::DeepKeyGen);
-        self.route = Some(route);
-        let head = std::mem::take(&mut self.head);
-        if passes {
-            return self.pass(&head, Protection::Clear, false);
+        let route = self.route.insert(route);
+        match fate {
+            Some(WithoutPixels::Pass) => {
+                let head = std::mem::take(&mut self.head);
+                return self.pass(&head, Protection::Clear, false);
+            }
+            // What can be sealed is not let through as something that cannot.
+            Some(WithoutPixels::Refuse) => return Err(Refused::NoPixels(route.name.clone())),
+            Some(WithoutPixels::Seal) if !is_document(class.as_str()) => {
+                return Err(Refused::NothingToSeal(route.name.clone()));
+            }
+            Some(WithoutPixels::Seal) | None => {}
         }
+        let head = std::mem::take(&mut self.head);
         let study = found.study.clone();
         self.phase = Phase::Sealing(Box::new(self.begin_sealing(suite, study.as_ref())?));
         self.seal(&head)
@@ -373,6 +382,7 @@ impl End {
     async fn without_pixels(self, head: &[u8]) -> Result<Stored, Refused> {
         match self.route.without_pixels {
             WithoutPixels::Refuse => Err(Refused::NoPixels(self.route.name)),
+            WithoutPixels::Seal => Err(Refused::NothingToSeal(self.route.name)),
             WithoutPixels::Pass if head.len() > HEAD_BYTES_MAX => Err(Refused::Undecided(HEAD_BYTES_MAX)),
             WithoutPixels::Pass => {
                 let mut passing = Passing::begin(&self.gateway, &self.offered, Protection::Clear, false)?;
@@ -406,21 +416,12 @@ impl End {
 
 /// What the key store keeps beside the key.
 fn facts(described: &Described<'_>, visitor: &Visitor, offered: &Offered) -> Facts {
-    let image = described.image;
+    let syntax = Uid::parse(offered.transfer_syntax.uid).expect("a UID of the standard's registry");
     Facts {
         study: described.study.cloned(),
         series: described.series.cloned(),
         calling: Some(visitor.calling.clone()),
         sealed_unix_millis: i64::try_from(now_unix_millis()).unwrap_or(i64::MAX),
-        attributes: OriginalAttributes {
-            rows: Some(image.rows),
-            columns: Some(image.columns),
-            bits_allocated: Some(image.bits_allocated),
-            bits_stored: Some(image.bits_stored),
-            samples_per_pixel: Some(image.samples),
-            photometric_interpretation: Some(image.photometric.clone()),
-            frames: Some(image.frames),
-            transfer_syntax: Uid::parse(offered.transfer_syntax.uid).ok(),
-        },
+        attributes: OriginalAttributes::of(described.image, syntax),
     }
 }

@@ -36,6 +36,9 @@ pub enum Refused {
     /// Objects without pixels are refused on its route.
     #[error("it has no pixels, and route {0:?} refuses such objects")]
     NoPixels(String),
+    /// Objects without pixels are sealed on its route, and it has no document that could be.
+    #[error("it has neither pixels nor a document, and route {0:?} takes only what can be sealed")]
+    NothingToSeal(String),
     /// It has pixels, and its class has none.
     #[error("it has pixels, and instances of class {0} have none")]
     Pixels(Uid),
@@ -73,9 +76,11 @@ impl Refused {
             | Self::NoRoute { .. }
             | Self::NotInTime(_)
             | Self::Task => Status::OUT_OF_RESOURCES,
-            Self::Seal(_) | Self::NoPixels(_) | Self::Pixels(_) | Self::Undecided(_) => {
-                Status::CANNOT_UNDERSTAND
-            }
+            Self::Seal(_)
+            | Self::NoPixels(_)
+            | Self::NothingToSeal(_)
+            | Self::Pixels(_)
+            | Self::Undecided(_) => Status::CANNOT_UNDERSTAND,
             Self::Destination { status, .. } => *status,
         }
     }
@@ -100,7 +105,7 @@ impl Refused {
             Self::Seal(_) => "not-sealed",
             Self::Keys(_) => "keys",
             Self::NoRoute { .. } => "no-route",
-            Self::NoPixels(_) | Self::Pixels(_) | Self::Undecided(_) => "pixels",
+            Self::NoPixels(_) | Self::NothingToSeal(_) | Self::Pixels(_) | Self::Undecided(_) => "pixels",
             Self::Destination { .. } => "destination",
             Self::NotInTime(_) => "not-in-time",
             Self::Task => "internal",
@@ -130,6 +135,7 @@ impl Refused {
             Self::Keys(_) => "the gateway's keys cannot be used",
             Self::NoRoute { .. } => "no route of the gateway takes it",
             Self::NoPixels(_) => "no pixels, refused on this route",
+            Self::NothingToSeal(_) => "nothing in it can be sealed, refused on this route",
             Self::Pixels(_) => "pixels in a class without pixels",
             Self::Undecided(_) => "no pixels found in a large object",
             Self::Destination { .. } => "refused by the archive",

@@ -174,6 +174,8 @@ pub enum WithoutPixels {
     /// They are forwarded as they are, in clear.
     #[default]
     Pass,
+    /// Encapsulated documents are sealed; everything else without pixels is refused.
+    Seal,
 }
 
 impl Destination {

@@ -43,6 +43,11 @@ impl Claimed {
         }
     }
 
+    /// SOP Class UID, where it has one.
+    pub(super) fn sop_class(&self) -> Option<&Uid> {
+        self.sop_class.as_ref()
+    }
+
     /// Whether a private block says that it was sealed.
     pub(super) fn has_block(&self) -> bool {
         self.block.is_present()

@@ -63,6 +63,13 @@ pub fn fit(needed: u64, frames: u32, bytes_per_pixel: u8, wanted: u16) -> Result
     best.map(|(.., shape)| shape).ok_or(too_large)
 }
 
+/// No image, but so many bytes, and one more where they are odd.
+pub(super) fn even(needed: u64) -> Result<Shape, TooLarge> {
+    let even = needed.checked_next_multiple_of(2).filter(|even| *even <= LENGTH_MAX);
+    let bytes = even.and_then(|even| u32::try_from(even).ok()).ok_or(TooLarge { needed, frames: 1 })?;
+    Ok(Shape { rows: 0, columns: 0, bytes })
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -4,8 +4,8 @@ use std::io::{self, Read};
 
 use dicom_core::Tag;
 
-use super::carrier::BlockFinder;
-use super::element::{PIXEL_DATA, is_pixel_data};
+use super::carrier::{BlockFinder, Content};
+use super::element::is_pixel_data;
 use super::header::{HEADER_BYTES, Header, HeaderError};
 use super::scan::part10::{self, FrontError};
 use super::scan::{Element, Event, Image, ImageAttributes, Limits, ScanError, Scanner};
@@ -51,11 +51,11 @@ pub enum SignatureProblem {
 /// Whether an instance is sealed. It is a claim: only a key can verify it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seal {
-    /// There are no pixels that could be.
+    /// There are no pixels that could be, and no document.
     NoPixels,
-    /// The pixels are those of an ordinary image.
+    /// The pixels, or the document, are ordinary ones.
     Clear,
-    /// The pixels begin with a fixed header.
+    /// They begin with a fixed header.
     Sealed(Header),
     /// They begin with one that this program cannot use.
     Unusable(HeaderError),
@@ -109,7 +109,9 @@ struct Finding {
     sop_class: Option<Uid>,
     sop_instance: Option<Uid>,
     has_pixels: bool,
-    in_pixel_data: bool,
+    has_document: bool,
+    /// In what holds the stream of a sealed instance.
+    in_content: bool,
     first_pixels: Vec<u8>,
     signed: Option<Signed>,
     block: BlockFinder,
@@ -165,7 +167,8 @@ impl Finding {
             sop_class: None,
             sop_instance: None,
             has_pixels: false,
-            in_pixel_data: false,
+            has_document: false,
+            in_content: false,
             first_pixels: Vec::with_capacity(HEADER_BYTES),
             signed: None,
             block: BlockFinder::default(),
@@ -176,12 +179,14 @@ impl Finding {
         match event {
             Event::Element(element) => return self.take_element(element),
             Event::Begin(head) => {
-                self.in_pixel_data = head.tag == PIXEL_DATA;
+                let content = self.sop_class.as_ref().map_or(Content::Pixels, Content::of);
+                self.in_content = head.tag == content.carrier_tag();
                 self.has_pixels |= is_pixel_data(head.tag);
+                self.has_document |= content == Content::Document && content.is_under(head.tag);
             }
-            Event::Bytes(bytes) if self.in_pixel_data => self.take_pixels(bytes),
+            Event::Bytes(bytes) if self.in_content => self.take_pixels(bytes),
             Event::Bytes(_) => {}
-            Event::End(_) => self.in_pixel_data = false,
+            Event::End(_) => self.in_content = false,
         }
         Ok(())
     }
@@ -209,7 +214,7 @@ impl Finding {
 
     fn conclude(self, transfer_syntax: Uid, data_set_bytes: u64) -> Result<Inspection, InspectError> {
         let seal = match self.first_pixels.first_chunk().map(Header::read) {
-            _ if !self.has_pixels => Seal::NoPixels,
+            _ if !self.has_pixels && !self.has_document => Seal::NoPixels,
             None | Some(Err(HeaderError::NotSealed)) => Seal::Clear,
             Some(Ok(header)) => Seal::Sealed(header),
             Some(Err(error)) => Seal::Unusable(error),

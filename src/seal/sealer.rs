@@ -6,10 +6,10 @@ use std::io;
 
 use dicom_core::Tag;
 
-use super::carrier::{self, BlockFinder, CarrierHeader, LIMITS, Room, Unfinished};
+use super::carrier::{self, BlockFinder, CarrierHeader, Content, LIMITS, Room, Unfinished};
 use super::claim::Claim;
 use super::derive::{Binding, NoEntropy, random};
-use super::element::{Length, PIXEL_DATA, is_pixel_data};
+use super::element::Length;
 use super::fragments::{Fragments, Part};
 use super::geometry::TooLarge;
 use super::header::{HEADER_BYTES, Header, MAGIC};
@@ -84,7 +84,7 @@ pub enum SealError {
     #[error("the instance is sealed already, under key {0}")]
     AlreadySealed(KeyId),
     /// There is nothing to seal.
-    #[error("the instance has no pixels")]
+    #[error("the instance has no pixels, and no document either that could be sealed")]
     NoPixels,
     /// The carrier cannot hold it.
     #[error(transparent)]
@@ -127,8 +127,8 @@ pub struct NewSeal {
 /// What is known of an instance from when its pixels begin.
 #[derive(Debug, Clone, Copy)]
 pub struct Described<'a> {
-    /// What its pixels are.
-    pub image: &'a Image,
+    /// What its pixels are; none in a document.
+    pub image: Option<&'a Image>,
     /// Study Instance UID, if there is a good one.
     pub study: Option<&'a Uid>,
     /// Series Instance UID, if there is a good one.
@@ -144,8 +144,8 @@ pub struct Sealed {
     pub bytes: u64,
     /// The transfer syntax that the original came in.
     pub original_syntax: Uid,
-    /// What the original's pixels were.
-    pub image: Image,
+    /// What the original's pixels were; none in a document.
+    pub image: Option<Image>,
     /// Study Instance UID, if there is a good one.
     pub study: Option<Uid>,
     /// Patient ID, for the audit trail alone.
@@ -173,8 +173,11 @@ struct Work<S, K> {
     records: RecordWriter,
     stream: LayeredSealer,
     out: Output<S>,
-    /// The carrier's header, until the pixels begin.
+    content: Content,
+    /// The carrier's header, until the pixels or the document begin.
     header: Option<CarrierHeader>,
+    /// What stays clear behind a document.
+    behind: Option<CarrierHeader>,
     attributes: ImageAttributes,
     seen: Seen,
     metadata: Metadata,
@@ -283,6 +286,8 @@ impl<S: Sink, K: FnMut(&Claim) -> Option<ContentKey>> Sealer<S, K> {
             RecordWriter::new(original, &mut |plain| stream.push(plain, &mut |sealed| out.stream(sealed)))?;
         let work = Work {
             find_key,
+            content: Content::of(&binding.sop_class),
+            behind: None,
             binding,
             key_record,
             syntax: original.transfer_syntax.clone(),
@@ -322,9 +327,9 @@ impl<S: Sink, K: FnMut(&Claim) -> Option<ContentKey>> Sealer<S, K> {
     /// What the instance is, once it is certain that it will be sealed: there are pixels, and they are not sealed yet.
     #[must_use]
     pub fn described(&self) -> Option<Described<'_>> {
-        let Work { image, seen, header, .. } = &self.work;
-        let image = image.as_ref().filter(|_| header.is_none())?;
-        Some(Described { image, study: seen.study.as_ref(), series: seen.series.as_ref() })
+        let Work { image, seen, out, .. } = &self.work;
+        out.carrier.as_ref()?;
+        Some(Described { image: image.as_ref(), study: seen.study.as_ref(), series: seen.series.as_ref() })
     }
 
     /// The data set is over: completes the sealed instance. Without it, what the sink got is worth nothing.
@@ -345,7 +350,8 @@ impl<S: Sink, K: FnMut(&Claim) -> Option<ContentKey>> Work<S, K> {
                 if !deflated {
                     self.pack(head.raw)?;
                 }
-                if is_pixel_data(head.tag) { self.begin_pixels(head, deflated) } else { Ok(()) }
+                let begins = self.content.is_under(head.tag) && self.header.is_some();
+                if begins { self.begin_content(head, deflated) } else { Ok(()) }
             }
             Event::Bytes(bytes) if self.first.is_some() => self.look_at(bytes),
             Event::Bytes(_) if deflated => Ok(()),
@@ -374,28 +380,31 @@ impl<S: Sink, K: FnMut(&Claim) -> Option<ContentKey>> Work<S, K> {
         }
         self.attributes.take(element)?;
         // Nothing that stands behind the pixels is shown in clear.
-        match &mut self.header {
-            Some(header) => {
+        match (&mut self.header, &mut self.behind) {
+            (Some(header), _) => {
                 self.metadata.take(element);
                 Ok(header.take(element)?)
             }
-            None => Ok(()),
+            (None, Some(behind)) => Ok(behind.take_behind(element)?),
+            (None, None) => Ok(()),
         }
     }
 
-    fn begin_pixels(&mut self, head: &Head<'_>, deflated: bool) -> Result<(), SealError> {
+    fn begin_content(&mut self, head: &Head<'_>, deflated: bool) -> Result<(), SealError> {
         if !self.seen.sop_class {
             return Err(SealError::NoUid(SOP_CLASS));
         }
         if !self.seen.sop_instance {
             return Err(SealError::NoUid(SOP_INSTANCE));
         }
-        let image = self.attributes.image()?;
-        if let Length::Defined(length) = head.length {
-            self.check_room(&image, length)?;
+        if self.content == Content::Pixels {
+            let image = self.attributes.image()?;
+            if let Length::Defined(length) = head.length {
+                self.check_room(&image, length)?;
+            }
+            self.image = Some(image);
         }
-        self.image = Some(image);
-        if head.tag == PIXEL_DATA && self.is_native() && !deflated {
+        if head.tag == self.content.carrier_tag() && self.is_native() && !deflated {
             self.first = Some(First { length: head.length, bytes: Vec::with_capacity(CLAIM_BYTES) });
             return Ok(());
         }
@@ -404,11 +413,15 @@ impl<S: Sink, K: FnMut(&Claim) -> Option<ContentKey>> Work<S, K> {
 
     /// Writes the carrier's header, and lets the stream through from here on.
     fn begin_carrier(&mut self, length: Length, deflated: bool) -> Result<(), SealError> {
-        let (Some(header), Some(image)) = (self.header.take(), &self.image) else {
-            return Err(ScanError::Spent.into());
+        let header = self.header.take().ok_or(ScanError::Spent)?;
+        let (key_id, key_record) = (self.binding.key_id, self.key_record.as_deref());
+        let (bytes, carrier) = if let Some(image) = &self.image {
+            header.finish(image, &self.binding.sop_class, key_id, key_record)
+        } else {
+            let (bytes, carrier, behind) = header.finish_document(key_id, key_record);
+            self.behind = Some(behind);
+            (bytes, carrier)
         };
-        let (bytes, carrier) =
-            header.finish(image, &self.binding.sop_class, self.binding.key_id, self.key_record.as_deref());
         let Self { stream, metadata, out, .. } = self;
         stream.describe(metadata.bytes(), &mut |sealed| out.stream(sealed))?;
         out.sink.write(&bytes)?;
@@ -482,13 +495,13 @@ impl<S: Sink, K: FnMut(&Claim) -> Option<ContentKey>> Work<S, K> {
 
     fn finish(self) -> Result<(Sealed, S), SealError> {
         let native = self.is_native();
-        let Self { records, mut stream, mut out, image, seen, syntax, encoding, .. } = self;
-        let (Some(image), Some(carrier)) = (image, out.carrier) else { return Err(SealError::NoPixels) };
+        let Self { records, mut stream, mut out, image, behind, seen, syntax, encoding, .. } = self;
+        let carrier = out.carrier.ok_or(SealError::NoPixels)?;
         let digest = records.finish(&mut |plain| stream.push(plain, &mut |sealed| out.stream(sealed)))?;
         stream.finish(&mut |sealed| out.stream(sealed))?;
         let needed = out.needed();
-        if u64::from(image.frames) > needed {
-            return Err(SealError::Frames { frames: image.frames, bytes: needed });
+        if u64::from(carrier.frames()) > needed {
+            return Err(SealError::Frames { frames: carrier.frames(), bytes: needed });
         }
         let shape = carrier.shape(needed, native)?;
         let padding = u64::from(shape.bytes).saturating_sub(needed);
@@ -499,12 +512,17 @@ impl<S: Sink, K: FnMut(&Claim) -> Option<ContentKey>> Work<S, K> {
             out.sink.write(&signing.sign(signer, &header, &self.binding))?;
         }
         write_zeros(&mut out.sink, padding)?;
+        let behind = behind.map(|mut behind| behind.elements(|_, _| {})).unwrap_or_default();
+        out.sink.write(&behind)?;
         for (at, bytes) in carrier.patches(shape, &header) {
             out.sink.patch(at, &bytes)?;
         }
         let sealed = Sealed {
             transfer_syntax: carrier::transfer_syntax(encoding),
-            bytes: carrier.pixels_at.saturating_add(u64::from(shape.bytes)),
+            bytes: carrier
+                .content_at
+                .saturating_add(u64::from(shape.bytes))
+                .saturating_add(behind.len() as u64),
             original_syntax: syntax,
             image,
             study: seen.study,

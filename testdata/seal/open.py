@@ -54,10 +54,17 @@ def counted(part):
     return len(part).to_bytes(8, "big") + part
 
 
+def sealed_bytes(data_set):
+    """Section 7: what stands where the original has its pixels, or its document."""
+    is_document = str(data_set.SOPClassUID).startswith("1.2.840.10008.5.1.4.1.1.104.")
+    keyword = "EncapsulatedDocument" if is_document else "PixelData"
+    check(keyword in data_set, "nothing sealed")
+    return data_set[keyword].value
+
+
 def stream_of(data_set):
     """Sections 3 and 7: the fixed header's claims, and the stream behind it."""
-    check("PixelData" in data_set, "no pixels")
-    pixels = data_set.PixelData
+    pixels = sealed_bytes(data_set)
     check(pixels[:8] == b"\x93SGATE\r\0", "not sealed")
     check(pixels[8] == 1, "version")
     check(pixels[9] in (0, 1), "flags")
@@ -71,7 +78,7 @@ def stream_of(data_set):
 
 def verify_signature(data_set):
     """Section 5.1."""
-    pixels = data_set.PixelData
+    pixels = sealed_bytes(data_set)
     if pixels[9] == 0:
         return
     length = int.from_bytes(pixels[28:36], "big")
@@ -187,8 +194,10 @@ def main(files):
         print("opened", name)
     for path in sorted((HERE / "faults").iterdir()):
         suites = (suite for suite in SUITES.values() if suite != "dual" and f"--{suite}-" in path.name)
+        is_document = "--document-" in path.name
         names = (name for name in ("xor", "dual", "signed") if f"--{name}-" in path.name)
-        name = next((f"v1-deepkeygen-{name}-fragments" for name in names), "v1-deepkeygen-slice")
+        usual = "v1-deepkeygen-document" if is_document else "v1-deepkeygen-slice"
+        name = next((f"v1-deepkeygen-{name}-fragments" for name in names), usual)
         name = next((f"v1-{suite}-fragments" for suite in suites), name)
         key = bytes.fromhex(keys[name]["content_key"])
         if "wrong-key" in path.name:

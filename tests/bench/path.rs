@@ -1,12 +1,16 @@
 //! The store path beside others that store: CT slices with one sender to Sealgate, dicom-rs and DCMTK `storescp`, Orthanc
 //! and pynetdicom.
 //!
-//! `cargo bench --bench path [-- FOLDER [SLICES [TURNS]]]` runs all in turns and prints one table of ratios, and how long a
-//! single store takes. Sealgate seals, and what it acknowledges is fsynced on the disk of FOLDER, which should be a real one;
-//! the others neither seal nor sync. `dicom-storescp` (cargo install dicom-storescp) is in PATH or named by `DICOM_STORESCP`, a
+//! `cargo bench --bench path [-- FOLDER [SLICES [TURNS [storing|files|forwarding]]]]` runs all in turns and prints tables of
+//! ratios, and how long a single store takes. Sealgate seals, and what it acknowledges is fsynced on the disk of FOLDER, which should be a real one;
+//! the others neither seal nor sync. The first table has our own sender, out of memory and without a pause, the next one
+//! the senders of DCMTK and dicom-rs with files. Last, what waits in the spool goes to three kinds of PACS.
+//!
+//! `dicom-storescp` and `dicom-storescu` (cargo install) are in PATH or named by `DICOM_STORESCP` and `DICOM_STORESCU`, a
 //! Python with pynetdicom by `SEALGATE_PYTHON`; what is missing is left out. Everything shares this machine's cores.
 
 use std::fs;
+use std::io::{Seek, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -14,6 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use dicom_object::FileMetaTableBuilder;
 use sealgate::association;
 use sealgate::dicom::{AeAddress, AeTitle, TransferSyntax, Uid};
 use sealgate::scu::{Caller, Config, Destination, Instance, Tcp, for_storing, store};
@@ -80,9 +85,8 @@ impl Peer {
     }
 
     /// At its best: without Nagle, each association a process.
-    fn dcmtk(folder: &Path) -> Option<Self> {
-        let (out, port) = (folder.join("dcmtk"), free_port());
-        fs::create_dir_all(&out).expect("a folder");
+    fn dcmtk(out: &Path, port: u16) -> Option<Self> {
+        fs::create_dir_all(out).expect("a folder");
         let mut command = Command::new("storescp");
         command.env("TCP_NODELAY", "1").args(["-q", "--fork", "-pdu", "131072", "-od"]).arg(out);
         Self::start("DCMTK storescp --fork", "ANY", port, command.arg(port.to_string()))
@@ -98,17 +102,17 @@ impl Peer {
         Some(peer)
     }
 
-    fn orthanc(folder: &Path) -> Option<Self> {
-        let (port, store) = (free_port(), folder.join("orthanc"));
-        let file = folder.join("orthanc.json");
+    fn orthanc(store: &Path, port: u16) -> Option<Self> {
+        fs::create_dir_all(store).expect("a folder");
+        let file = store.with_extension("json");
         let config = serde_json::json!({
-            "StorageDirectory": store, "IndexDirectory": store, "DicomAet": "ORTHANC", "DicomPort": port,
+            "StorageDirectory": store, "IndexDirectory": store.with_extension("index"), "DicomAet": "ORTHANC", "DicomPort": port,
             "HttpPort": free_port(), "AuthenticationEnabled": false, "Plugins": [], "DicomAlwaysAllowStore": true,
             "OverwriteInstances": true, "SyncStorageArea": false, "DicomThreadsCount": 4,
         });
         fs::write(&file, config.to_string()).expect("written");
         let mut peer =
-            Self::start("Orthanc", "ORTHANC", port, Command::new("Orthanc").arg(file).current_dir(folder))?;
+            Self::start("Orthanc", "ORTHANC", port, Command::new("Orthanc").arg(file).current_dir(store))?;
         peer.most = 4;
         Some(peer)
     }
@@ -252,7 +256,8 @@ fn median(values: &[f64]) -> f64 {
 /// How many files are in a folder and those in it.
 fn files(folder: &Path) -> usize {
     let Ok(entries) = fs::read_dir(folder) else { return 0 };
-    entries.flatten().map(|entry| if entry.path().is_dir() { files(&entry.path()) } else { 1 }).sum()
+    let is_folder = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
+    entries.flatten().map(|entry| if is_folder(&entry) { files(&entry.path()) } else { 1 }).sum()
 }
 
 fn slices(turn: usize, count: usize) -> Arc<Vec<(Instance, Bytes)>> {
@@ -264,8 +269,8 @@ fn storing(runtime: &Runtime, folder: &Path, size: Size) {
     let sealgate = Peer::sealgate(folder, "AWAY@127.0.0.1:9");
     let others = [
         Peer::storescp(&folder.join("storescp"), free_port()),
-        Peer::dcmtk(folder),
-        Peer::orthanc(folder),
+        Peer::dcmtk(&folder.join("dcmtk"), free_port()),
+        Peer::orthanc(&folder.join("orthanc"), free_port()),
         Peer::pynetdicom(folder),
     ];
     let others: Vec<Peer> = others.into_iter().flatten().collect();
@@ -296,10 +301,33 @@ fn storing(runtime: &Runtime, folder: &Path, size: Size) {
                 rate / peer_rate
             );
         }
+        if let (1, Some(peer), Some(rates)) = (associations, others.first(), theirs.first()) {
+            bound(folder, peer.name, 1.0 / median(rates));
+        }
         latencies.push((associations, rate, times));
     }
     told(&latencies);
     println!("resident memory of Sealgate: {} MiB at most (bar 128)", sealgate.resident_max());
+}
+
+/// What the disk alone allows: one that stores as fast as a peer that does not sync, and then syncs, over one association.
+fn bound(folder: &Path, name: &str, seconds: f64) {
+    let mut file = fs::File::create(folder.join("synced")).expect("a file");
+    let bytes = vec![7; 512 * 1024];
+    let times: Vec<f64> = (0..50)
+        .map(|_| {
+            file.rewind().and_then(|()| file.write_all(&bytes)).expect("written");
+            let start = Instant::now();
+            file.sync_data().expect("synced");
+            start.elapsed().as_secs_f64()
+        })
+        .collect();
+    let sync = median(&times);
+    println!(
+        "one fdatasync takes {:.2} ms: as fast as {name} and synced before the answer could reach {:.2} of it",
+        sync * 1000.0,
+        seconds / (seconds + sync)
+    );
 }
 
 /// What a single store costs as associations grow.
@@ -316,41 +344,163 @@ fn told(latencies: &[(usize, f64, Vec<f64>)]) {
     }
 }
 
-/// Forwarding: what waits goes to a PACS that has come back, beside storing to one like it directly.
-fn forwarding(runtime: &Runtime, folder: &Path, size: Size) {
-    let Some(direct) = Peer::storescp(&folder.join("direct"), free_port()) else { return };
-    let (mut rates, mut direct_rates) = (Vec::new(), Vec::new());
-    for turn in 100..100 + size.turns {
-        let slices = slices(turn, size.instances);
-        // As many associations as Sealgate has by default to one destination.
-        direct_rates.push(runtime.block_on(send(&direct, Arc::clone(&slices), 4)).0);
-        let (behind_folder, port) = (folder.join(format!("behind-{turn}")), free_port());
-        let sealgate = Peer::sealgate(folder, &format!("STORE-SCP@127.0.0.1:{port}"));
-        runtime.block_on(send(&sealgate, slices, 4));
-        let behind = Peer::storescp(&behind_folder, port).expect("it started before");
-        rates.push(arrival_rate(&behind_folder, size.instances));
-        drop(behind);
-    }
-    let (rate, direct_rate) = (median(&rates), median(&direct_rates));
-    println!(
-        "to the PACS: directly {direct_rate:.0}/s, from the spool {rate:.0}/s, ratio {:.2} (bar 0.90)",
-        rate / direct_rate
-    );
+/// A slice as a file (PS3.10 section 7).
+fn file(instance: &Instance, data_set: &Bytes) -> Vec<u8> {
+    let meta = FileMetaTableBuilder::new()
+        .media_storage_sop_class_uid(instance.class.as_str())
+        .media_storage_sop_instance_uid(instance.instance.as_str())
+        .transfer_syntax(instance.transfer_syntax.uid)
+        .build()
+        .expect("all there");
+    let mut out = vec![0; 128];
+    out.extend_from_slice(b"DICM");
+    meta.write(&mut out).expect("memory takes it");
+    out.extend_from_slice(data_set);
+    out
 }
 
-/// Files a second in a folder, from the first one to the last.
-fn arrival_rate(folder: &Path, all: usize) -> f64 {
+/// A program that sends the files of a folder over one association.
+struct Program {
+    name: &'static str,
+    command: fn(&Peer, &Path) -> Command,
+}
+
+const PROGRAMS: [Program; 2] = [
+    Program {
+        name: "with DCMTK storescu",
+        command: |peer, files| {
+            let mut command = Command::new("storescu");
+            command.env("TCP_NODELAY", "1").args([
+                "-q",
+                "-aet",
+                "BENCH",
+                "-aec",
+                peer.title,
+                "+sd",
+                "127.0.0.1",
+            ]);
+            command.arg(peer.port.to_string()).arg(files);
+            command
+        },
+    },
+    Program {
+        name: "with dicom-rs storescu",
+        command: |peer, files| {
+            let program = std::env::var("DICOM_STORESCU").unwrap_or_else(|_| "dicom-storescu".to_owned());
+            let mut command = Command::new(program);
+            command.args(["--fail-first", "--calling-ae-title", "BENCH"]);
+            command.arg(format!("{}@127.0.0.1:{}", peer.title, peer.port)).arg(files);
+            command
+        },
+    },
+];
+
+/// Instances a second that a program sends, a process for each folder; none where it is not installed.
+fn send_files(program: &Program, peer: &Peer, folders: &[PathBuf], count: usize) -> Option<f64> {
+    let start = Instant::now();
+    let sending: Vec<_> = folders
+        .iter()
+        .map(|files| (program.command)(peer, files).stdout(Stdio::null()).stderr(Stdio::null()).spawn())
+        .collect::<Result<_, _>>()
+        .ok()?;
+    for mut one in sending {
+        assert!(
+            one.wait().expect("it ends").success(),
+            "{} stores everything at {}",
+            program.name,
+            peer.name
+        );
+    }
+    Some(rate(count, start.elapsed()))
+}
+
+/// Storing files with the senders of others: Sealgate beside dicom-rs.
+fn storing_files(folder: &Path, size: Size) {
+    let Some(other) = Peer::storescp(&folder.join("storescp-files"), free_port()) else { return };
+    let sealgate = Peer::sealgate(folder, "AWAY@127.0.0.1:9");
+    println!("storing                 associations  {}/s  sealgate/s   ratio", other.name);
+    for (round, program) in PROGRAMS.iter().enumerate() {
+        for associations in [1, 4] {
+            let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+            for turn in 0..size.turns {
+                let slices = slices(1000 * (round + 1) + 100 * associations + turn, size.instances);
+                let place = tempfile::tempdir_in(folder).expect("a temporary folder");
+                let parts: Vec<_> =
+                    (0..associations).map(|part| place.path().join(part.to_string())).collect();
+                for part in &parts {
+                    fs::create_dir(part).expect("a folder");
+                }
+                for (number, (instance, data_set)) in slices.iter().enumerate() {
+                    let path = parts[number % associations].join(format!("{number:04}.dcm"));
+                    fs::write(path, file(instance, data_set)).expect("written");
+                }
+                ours.extend(send_files(program, &sealgate, &parts, size.instances));
+                theirs.extend(send_files(program, &other, &parts, size.instances));
+            }
+            if ours.is_empty() {
+                println!("{} is not installed, and left out", program.name);
+                break;
+            }
+            let (rate, other_rate) = (median(&ours), median(&theirs));
+            println!(
+                "{:<24}{associations:>12}{other_rate:>24.0}{rate:>12.0}{:>8.2}",
+                program.name,
+                rate / other_rate
+            );
+        }
+    }
+}
+
+/// Forwarding: what waits goes to a PACS that has come back, beside storing to one like it directly.
+fn forwarding(runtime: &Runtime, folder: &Path, size: Size) {
+    type Start = fn(&Path, u16) -> Option<Peer>;
+    let kinds: [Start; 3] = [Peer::storescp, Peer::dcmtk, Peer::orthanc];
+    for (kind, start) in kinds.into_iter().enumerate() {
+        let (mut rates, mut direct_rates, mut name) = (Vec::new(), Vec::new(), "");
+        for turn in 0..size.turns {
+            let slices = slices(10_000 + 100 * kind + turn, size.instances);
+            let direct_folder = folder.join(format!("direct-{kind}-{turn}"));
+            let Some(direct) = start(&direct_folder, free_port()) else { break };
+            // As many associations as Sealgate has by default to one destination.
+            direct_rates.push(runtime.block_on(send(&direct, Arc::clone(&slices), 4)).0);
+            name = direct.name;
+            let expected = files(&direct_folder);
+            let (behind_folder, port) = (folder.join(format!("behind-{kind}-{turn}")), free_port());
+            let sealgate = Peer::sealgate(folder, &format!("{}@127.0.0.1:{port}", direct.title));
+            drop(direct);
+            runtime.block_on(send(&sealgate, slices, 4));
+            let behind = start(&behind_folder, port).expect("it started before");
+            rates.push(arrival_rate(&behind_folder, size.instances, expected));
+            drop((behind, sealgate));
+            for folder in [direct_folder, behind_folder] {
+                let _ = fs::remove_dir_all(folder);
+            }
+        }
+        if let (rate, direct_rate) = (median(&rates), median(&direct_rates))
+            && !rates.is_empty()
+        {
+            println!(
+                "to {name}: directly {direct_rate:.0}/s, from the spool {rate:.0}/s, ratio {:.2} (bar 0.90)",
+                rate / direct_rate
+            );
+        }
+    }
+}
+
+/// Instances a second in a folder that has so many files with all of them, from the first one to the last.
+fn arrival_rate(folder: &Path, instances: usize, all: usize) -> f64 {
     let (start, mut first) = (Instant::now(), None);
+    let count = |files: usize| files * instances / all;
     loop {
         assert!(start.elapsed() < Duration::from_secs(300), "the PACS gets everything");
         let (found, now) = (files(folder), Instant::now());
-        if found > 0 && first.is_none() {
-            first = Some((found, now));
+        if count(found) > 0 && first.is_none() {
+            first = Some((count(found), now));
         }
         if let (Some((before, since)), true) = (first, found >= all) {
-            return rate(found - before, now - since);
+            return rate(count(found) - before, now - since);
         }
-        std::thread::sleep(Duration::from_millis(2));
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 
@@ -361,6 +511,14 @@ fn main() {
     let size = Size { instances: number(1, INSTANCES).max(64), turns: number(2, TURNS).max(1) };
     let folder = tempfile::tempdir_in(place).expect("a temporary folder");
     let runtime = Runtime::new().expect("a runtime");
-    storing(&runtime, folder.path(), size);
-    forwarding(&runtime, folder.path(), size);
+    let is_asked = |part: &str| words.get(3).is_none_or(|only| only == part);
+    if is_asked("storing") {
+        storing(&runtime, folder.path(), size);
+    }
+    if is_asked("files") {
+        storing_files(folder.path(), size);
+    }
+    if is_asked("forwarding") {
+        forwarding(&runtime, folder.path(), size);
+    }
 }

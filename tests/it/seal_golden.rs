@@ -152,6 +152,7 @@ fn originals() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("palette", "1.2.840.10008.1.2.1", file("1.2.840.10008.1.2.1", &palette)),
         ("bit", "1.2.840.10008.1.2.1", file("1.2.840.10008.1.2.1", &bit.concat())),
         ("usual-header", "1.2.840.10008.1.2.1", file("1.2.840.10008.1.2.1", &usual_header())),
+        ("document", "1.2.840.10008.1.2.1", file("1.2.840.10008.1.2.1", &document())),
     ]
 }
 
@@ -213,6 +214,44 @@ fn usual_header() -> Vec<u8> {
     [known.concat(), explicit.header(16, 16, b"MONOCHROME2 ", b""), pixels].concat()
 }
 
+/// An encapsulated document of more than a chunk.
+fn document() -> Vec<u8> {
+    let explicit = Layout::Explicit;
+    [
+        explicit.element(0x0008, 0x0016, "UI", b"1.2.840.10008.5.1.4.1.1.104.1\0"),
+        explicit.element(0x0008, 0x0018, "UI", b"2.25.1234567890\0"),
+        explicit.element(0x0008, 0x0060, "CS", b"DOC "),
+        explicit.element(0x0010, 0x0010, "PN", b"Golden^File "),
+        explicit.element(0x0020, 0x000D, "UI", b"2.25.1\0\0"),
+        explicit.element(0x0020, 0x000E, "UI", b"2.25.2\0\0"),
+        explicit.element(0x0042, 0x0010, "ST", b"A title "),
+        explicit.element(0x0042, 0x0011, "OB", &[&b"%PDF-1.7"[..], &pattern(20_000)].concat()),
+        explicit.element(0x0042, 0x0012, "LO", b"application/pdf "),
+        explicit.element(0x0042, 0x0015, "UL", &20_007_u32.to_le_bytes()),
+    ]
+    .concat()
+}
+
+/// Files with one fault each of a sealed document.
+fn document_faults(good: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let start = good.windows(MAGIC.len()).position(|window| window == MAGIC).unwrap();
+    let changed = |at: usize, byte: u8| {
+        let mut bytes = good.to_vec();
+        bytes[at] = byte;
+        bytes
+    };
+    let flipped = |at: usize| changed(at, good[at] ^ 0x10);
+    let class = good.windows(29).rposition(|window| window == b"1.2.840.10008.5.1.4.1.1.104.1").unwrap();
+    vec![
+        ("unknown-version--document-255".to_owned(), changed(start + 8, 255)),
+        ("commitment--document-another-class".to_owned(), changed(class + 28, b'2')),
+        ("chunk--document-first-byte".to_owned(), flipped(start + HEADER + PREFIX)),
+        ("chunk--document-second".to_owned(), flipped(start + HEADER + PREFIX + CHUNK)),
+        // The element that holds it is of a class that has none: neither pixels nor a document.
+        ("damaged--document-in-an-image-class".to_owned(), changed(class + 24, b'2')),
+    ]
+}
+
 fn write_golden() {
     let named = originals()
         .into_iter()
@@ -250,6 +289,7 @@ fn write_golden() {
         .into_iter()
         .chain(seal_dual::faults(&dual, dual_key))
         .chain(chaotic);
+    let with_layers = with_layers.chain(document_faults(&golden("deepkeygen-document").0));
     let with_layers = with_layers.chain(seal_signed::faults(&golden("deepkeygen-signed-fragments").0));
     for (name, bytes) in faults(&slice, key).into_iter().chain(with_layers) {
         write_new(&folder("faults").join(format!("{name}.dcm")), &bytes);
@@ -372,7 +412,7 @@ fn golden_files_open_and_one_fault_keeps_any_of_them_shut() {
         assert!(original == fs::read(path.with_extension("original")).unwrap(), "{}", path.display());
         opened += 1;
     }
-    assert_eq!(opened, 21, "every golden file was tried");
+    assert_eq!(opened, 22, "every golden file was tried");
 
     let (key, xor_key) = (golden_key("deepkeygen-slice"), golden_key("deepkeygen-xor-fragments"));
     let dual_key = golden_key("deepkeygen-dual-fragments");
@@ -389,6 +429,7 @@ fn golden_files_open_and_one_fault_keeps_any_of_them_shut() {
             "wrong-key" => [0; 32],
             what if what.starts_with("xor-") => xor_key,
             what if what.starts_with("dual-") => dual_key,
+            what if what.starts_with("document-") => golden_key("deepkeygen-document"),
             what if what.starts_with("signed-") => golden_key("deepkeygen-signed-fragments"),
             what => chaotic(what).unwrap_or(key),
         };
@@ -396,5 +437,5 @@ fn golden_files_open_and_one_fault_keeps_any_of_them_shut() {
         assert_eq!(answer(&error), expected, "{name}: {error}");
         refused += 1;
     }
-    assert_eq!(refused, 88, "every fault was tried");
+    assert_eq!(refused, 93, "every fault was tried");
 }

@@ -2,14 +2,17 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sealgate::association;
 use sealgate::dicom::{AeAddress, AeTitle, Status, TransferSyntax};
-use sealgate::scu::{Caller, Config, Destination, Failure, FromReader, Need, Tcp, for_storing, store};
+use sealgate::scu::{
+    Caller, Config, Destination, Failure, FromReader, Instance, Need, Tcp, for_storing, store,
+};
+use sealgate::seal::inspect;
 use sealgate::spool::look;
 
 use super::gateway::Gateway;
@@ -362,6 +365,50 @@ async fn objects_without_pixels_pass_or_are_refused_as_the_route_says() {
     }
     let file = pacs.file(report[0].instance.instance.as_str()).expect("it passed");
     assert!(data_set_of(&file) == Some(&report[0].sent()));
+}
+
+/// A PDF as an instance, made by DCMTK of a file that says these words.
+pub(crate) fn pdf_instance(words: &str, folder: &Path) -> Sample {
+    let (pdf, dcm) = (folder.join("letter.pdf"), folder.join("letter.dcm"));
+    fs::write(&pdf, format!("%PDF-1.4\n% {}\n%%EOF\n", words.repeat(200))).unwrap();
+    let made = Command::new("pdf2dcm").args([&pdf, &dcm]).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let file = fs::read(&dcm).unwrap();
+    let found = inspect(&file[..]).unwrap();
+    let syntax = TransferSyntax::by_uid(found.transfer_syntax.as_str()).unwrap();
+    let instance = Instance::new(found.sop_class.unwrap(), found.sop_instance.unwrap(), syntax);
+    Sample { path: dcm, instance, data_set: data_set_of(&file).unwrap().to_vec().into() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn documents_are_sealed_where_the_route_says_so_and_what_cannot_be_is_refused() {
+    let pacs = StoreScp::start();
+    let route = "without_pixels = \"seal\"";
+    let front = Front::start(&pacs.address().to_string(), route);
+    let words = "a diagnosis that nobody else may read ";
+    let letter = pdf_instance(words, &front.site.path(""));
+    let plan: Vec<Sample> =
+        each_once().into_iter().filter(|sample| sample.path.ends_with("rtplan.dcm")).collect();
+    let answers = send(&front.gateway, &[letter.clone(), plan[0].clone()]).await;
+    assert_eq!(answers, [Ok(Status::SUCCESS), Ok(Status::CANNOT_UNDERSTAND)], "{}", front.gateway.log());
+    front.drained();
+    assert!(pacs.file(plan[0].instance.instance.as_str()).is_none(), "nothing that cannot be sealed goes on");
+    let uid = letter.instance.instance.as_str();
+    let sealed = pacs.file(uid).expect("it was forwarded");
+    let says_it = |bytes: &[u8]| bytes.windows(11).any(|at| at == b"a diagnosis");
+    assert!(says_it(&letter.data_set) && !says_it(&sealed));
+    // What comes back from the PACS is not sealed once more, also not where the key is in the tag alone.
+    let mut again = letter.clone();
+    again.data_set = data_set_of(&sealed).unwrap().to_vec().into();
+    assert_eq!(send(&front.gateway, &[again]).await, [Ok(Status::SUCCESS)]);
+    front.drained();
+    let (folder, opened) = (front.site.path("pacs"), front.site.path("opened"));
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join(uid), pacs.file(uid).unwrap()).unwrap();
+    let output = front.site.sealgate(&["open", folder.to_str().unwrap(), "--out", opened.to_str().unwrap()]);
+    assert!(output.status.success(), "{output:?}");
+    let file = fs::read(opened.join(uid)).unwrap();
+    assert!(data_set_of(&file) == Some(&letter.sent()[..]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

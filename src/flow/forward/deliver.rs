@@ -6,9 +6,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
+use tokio::task::spawn_blocking;
 use tracing::{error, info, warn};
 
 use super::backoff;
+use super::places::Place;
 use super::way::Way;
 use crate::audit::{self, Alert, Kind, Party, Transfer, What};
 use crate::dicom::{Status, TransferSyntax};
@@ -59,8 +61,40 @@ enum Undelivered {
     Ending,
 }
 
-/// Brings one instance to one destination, and ends the job with what came of it.
-pub(super) async fn deliver(gateway: &Gateway, destination: &Destination, job: Job, refusals: &Refusals) {
+/// What becomes of a job, once it is durable.
+enum Verdict {
+    Done,
+    Later {
+        at_unix_millis: u64,
+        why: String,
+    },
+    Aside(String),
+    /// The job is dropped, and waits as before.
+    None,
+}
+
+impl Verdict {
+    /// Returns when it is durable, without holding up what else goes on.
+    async fn settle(self, job: Job) -> Result<(), SpoolError> {
+        let settled = spawn_blocking(move || match self {
+            Self::Done => job.done(now_unix_millis()),
+            Self::Later { at_unix_millis, why } => job.later(at_unix_millis, &why, now_unix_millis()),
+            Self::Aside(why) => job.aside(&why, now_unix_millis()),
+            Self::None => Ok(()),
+        });
+        settled.await.unwrap_or_else(|broken| Err(SpoolError::Failed(broken.to_string())))
+    }
+}
+
+/// Brings one instance to one destination, and ends the job with what came of it. `place` is free for the next one as soon
+/// as the destination has this one.
+pub(super) async fn deliver(
+    gateway: &Gateway,
+    destination: &Destination,
+    job: Job,
+    refusals: &Refusals,
+    place: Place,
+) {
     let (entry, name) = (job.id(), destination.name.as_str());
     let instance = String::from_utf8_lossy(job.key()).into_owned();
     let begun = Instant::now();
@@ -78,7 +112,8 @@ pub(super) async fn deliver(gateway: &Gateway, destination: &Destination, job: J
             gateway.trail.moved(|| forwarded(destination, ticket, patient));
             gateway.ways.change(name, Way::worked);
             refusals.forget(entry);
-            let done = job.done(now_unix_millis());
+            let _settling = place.leave().await;
+            let done = Verdict::Done.settle(job).await;
             if answer.status == Status::SUCCESS {
                 info!(%entry, instance, destination = name, "forwarded");
             } else {
@@ -86,7 +121,10 @@ pub(super) async fn deliver(gateway: &Gateway, destination: &Destination, job: J
             }
             ("forwarded", done)
         }
-        Err(undelivered) => put_off(gateway, name, job, undelivered, refusals),
+        Err(undelivered) => {
+            let (outcome, verdict) = put_off(gateway, name, &job, undelivered, refusals);
+            (outcome, verdict.settle(job).await)
+        }
     };
     // When the verdict is durable: who waited for it may be told.
     gateway.waiting.settle(entry, name, &settled);
@@ -116,23 +154,22 @@ fn forwarded(destination: &Destination, ticket: Ticket, patient: Option<String>)
     }
 }
 
-/// What becomes of a delivery that failed, in a word and as the spool took it.
+/// What becomes of a delivery that failed, in a word and for the spool.
 fn put_off(
     gateway: &Gateway,
     name: &str,
-    job: Job,
+    job: &Job,
     undelivered: Undelivered,
     refusals: &Refusals,
-) -> (&'static str, Result<(), SpoolError>) {
+) -> (&'static str, Verdict) {
     let (entry, now) = (job.id(), now_unix_millis());
     let random = random().map_or(0, u16::from_be_bytes);
     let own = backoff::millis(&gateway.config, job.attempts().saturating_add(1), random);
     let (why, advice, wait) = match undelivered {
-        // The job is dropped, and waits as before.
-        Undelivered::Ending => return ("ending", Ok(())),
+        Undelivered::Ending => return ("ending", Verdict::None),
         Undelivered::Damaged(problem) => {
             error!(%entry, destination = name, error = problem, "what is in the spool cannot be read");
-            return ("aside", job.aside(&problem, now));
+            return ("aside", Verdict::Aside(problem));
         }
         Undelivered::Unread(problem) => {
             error!(%entry, destination = name, error = problem, "the disk does not give what is in the spool");
@@ -143,12 +180,11 @@ fn put_off(
             let text = format!("{name}: {failure}");
             let alert = Alert::failed(What::SetAside, text).about(String::from_utf8_lossy(job.key()));
             gateway.trail.alert(alert);
-            let set_aside = job.aside(&failure.to_string(), now);
             error!(
                 %entry, destination = name, error = %failure, advice = failure.advice(),
                 "set aside: the destination refuses this instance; see `sealgate spool list`"
             );
-            return ("aside", set_aside);
+            return ("aside", Verdict::Aside(failure.to_string()));
         }
         Undelivered::Refused(failure) => (failure.to_string(), failure.advice(), own),
         Undelivered::Down(failure) => {
@@ -164,7 +200,7 @@ fn put_off(
         }
     };
     info!(%entry, destination = name, error = why, advice, seconds = wait / 1000, "not forwarded, trying again");
-    ("later", job.later(now.saturating_add(wait), &why, now))
+    ("later", Verdict::Later { at_unix_millis: now.saturating_add(wait), why })
 }
 
 /// The answer of a destination that has the instance now, and the patient that it says it is of.

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::error;
 
 use super::LOOK_SECONDS;
 use super::deliver::{Refusals, deliver};
+use super::places::Places;
 use crate::flow::audit;
 use crate::flow::commitment::holds_at;
 use crate::flow::gateway::Gateway;
@@ -26,7 +27,7 @@ pub(super) struct Lane {
     name: String,
     wake: Arc<Notify>,
     ended: watch::Receiver<bool>,
-    places: Arc<Semaphore>,
+    places: Places,
     refusals: Arc<Refusals>,
 }
 
@@ -37,7 +38,7 @@ impl Lane {
         wake: Arc<Notify>,
         ended: watch::Receiver<bool>,
     ) -> Self {
-        let places = Arc::new(Semaphore::new(gateway.pool.associations_max()));
+        let places = Places::new(gateway.pool.associations_max(), &wake);
         Self { gateway, name, wake, ended, places, refusals: Arc::default() }
     }
 
@@ -49,17 +50,17 @@ impl Lane {
             let jobs = destination.as_ref().map(|destination| self.due(destination)).unwrap_or_default();
             let none = jobs.is_empty();
             for (job, destination) in jobs.into_iter().zip(std::iter::repeat(destination).flatten()) {
-                let place = Arc::clone(&self.places).acquire_owned().await;
+                let place = self.places.take().await;
                 let (gateway, refusals, wake) =
                     (Arc::clone(&self.gateway), Arc::clone(&self.refusals), Arc::clone(&self.wake));
                 deliveries.spawn(async move {
-                    deliver(&gateway, &destination, job, &refusals).await;
-                    drop(place);
+                    deliver(&gateway, &destination, job, &refusals, place).await;
+                    // The next of its group may go.
                     wake.notify_one();
                 });
             }
             while deliveries.try_join_next().is_some() {}
-            if none || self.places.available_permits() == 0 {
+            if none || self.places.free() == 0 {
                 self.pause().await;
             }
         }
@@ -75,7 +76,7 @@ impl Lane {
             self.hand_over(destination, way.down_for(Instant::now()));
             return Vec::new();
         }
-        let free = self.places.available_permits();
+        let free = self.places.free();
         let limit = if self.is_busy() {
             0
         } else if way.is_down() {
@@ -91,7 +92,7 @@ impl Lane {
 
     /// Whether nothing more can be begun until a delivery ends.
     fn is_busy(&self) -> bool {
-        let free = self.places.available_permits();
+        let free = self.places.free();
         let is_down = self.gateway.ways.of(&self.name).is_down();
         free == 0 || (is_down && free < self.gateway.pool.associations_max())
     }

@@ -3,6 +3,7 @@
 mod backoff;
 mod deliver;
 mod lane;
+mod places;
 mod way;
 
 use std::collections::HashMap;

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::{Direction, Migration, Target};
 use crate::cipher::Layers;
-use crate::dicom::{Encoding, TransferSyntax, Uid, never_has_pixels};
+use crate::dicom::{Encoding, TransferSyntax, Uid, is_document, never_has_pixels};
 use crate::flow::pieces::Pieces;
 use crate::keys::store::{Facts, OriginalAttributes};
 use crate::keys::{Archive, Binding as KeyBinding, KeysError};
@@ -137,7 +137,8 @@ impl Job {
 
     /// Takes the pieces as they come; runs on a thread that may wait.
     pub(super) fn run(self, mut pieces: mpsc::Receiver<Piece>) -> Result<Prepared, Unprepared> {
-        if never_has_pixels(self.class.as_str()) {
+        let may_be_sealed = self.direction == Direction::Open && is_document(self.class.as_str());
+        if never_has_pixels(self.class.as_str()) && !may_be_sealed {
             return self.pass(&[], &mut pieces, Kind::WithoutPixels);
         }
         match self.direction {
@@ -414,21 +415,11 @@ impl Sink for FileSink {
 
 /// What the key store keeps beside the key.
 fn facts(sealed: &Sealed) -> Facts {
-    let image = &sealed.image;
     Facts {
         study: sealed.study.clone(),
         series: sealed.series.clone(),
         calling: None,
         sealed_unix_millis: i64::try_from(crate::flow::now_unix_millis()).unwrap_or(i64::MAX),
-        attributes: OriginalAttributes {
-            rows: Some(image.rows),
-            columns: Some(image.columns),
-            bits_allocated: Some(image.bits_allocated),
-            bits_stored: Some(image.bits_stored),
-            samples_per_pixel: Some(image.samples),
-            photometric_interpretation: Some(image.photometric.clone()),
-            frames: Some(image.frames),
-            transfer_syntax: Some(sealed.original_syntax.clone()),
-        },
+        attributes: OriginalAttributes::of(sealed.image.as_ref(), sealed.original_syntax.clone()),
     }
 }

@@ -19,6 +19,7 @@ use crate::dicom::{AeTitle, Uid};
 use crate::keys::error::KeysError;
 use crate::keys::wrap::Binding;
 use crate::seal::KeyId;
+use crate::seal::scan::Image;
 
 pub use manifest::{Manifest, manifest_path};
 pub use restore::{Restored, restore, verify_backup};
@@ -52,6 +53,23 @@ pub struct OriginalAttributes {
     /// The transfer syntax the original came in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transfer_syntax: Option<Uid>,
+}
+
+impl OriginalAttributes {
+    /// Those of an image, or of an instance without one, in this transfer syntax.
+    #[must_use]
+    pub fn of(image: Option<&Image>, transfer_syntax: Uid) -> Self {
+        Self {
+            rows: image.map(|image| image.rows),
+            columns: image.map(|image| image.columns),
+            bits_allocated: image.map(|image| image.bits_allocated),
+            bits_stored: image.map(|image| image.bits_stored),
+            samples_per_pixel: image.map(|image| image.samples),
+            photometric_interpretation: image.map(|image| image.photometric.clone()),
+            frames: image.map(|image| image.frames),
+            transfer_syntax: Some(transfer_syntax),
+        }
+    }
 }
 
 /// What is kept beside a wrapped key, so that it can be listed and answered from.

@@ -9,7 +9,9 @@ use crate::seal::key::KeyId;
 /// The private creator (PS3.5 7.8.1), an even number of characters. Its number is the version of the block.
 pub(super) const CREATOR: &[u8] = b"SEALGATE 1";
 /// The group it is written in, between the descriptions of an image and its overlays: "SG".
-const GROUP: u16 = 0x5347;
+pub(super) const GROUP: u16 = 0x5347;
+/// The same in an encapsulated document, which stands in group 0042: whoever opens it needs the key before.
+pub(super) const GROUP_BEFORE_DOCUMENT: u16 = 0x0041;
 /// (gggg,xx01): the key record.
 const KEY_RECORD: u16 = 0x01;
 /// (gggg,xx02): the key id, where there is no key record.
@@ -20,13 +22,14 @@ const KEY_ID: u16 = 0x02;
 /// Gives the elements one by one, with their tags.
 pub(super) fn write(
     layout: Layout,
+    group: u16,
     taken: &[Tag],
     key_id: KeyId,
     key_record: Option<&[u8]>,
     mut element: impl FnMut(Tag, &[u8]),
 ) {
-    let block = (0x10..=0xFF).find(|block| !taken.contains(&Tag(GROUP, *block))).unwrap_or(0x10);
-    let numbered = |number: u16| Tag(GROUP, (block << 8) | number);
+    let block = (0x10..=0xFF).find(|block| !taken.contains(&Tag(group, *block))).unwrap_or(0x10);
+    let numbered = |number: u16| Tag(group, (block << 8) | number);
     let mut put = |tag: Tag, vr: VR, value: &[u8]| {
         let mut raw = Vec::with_capacity(value.len().saturating_add(13));
         let padded = value.len().next_multiple_of(2);
@@ -37,7 +40,7 @@ pub(super) fn write(
         }
         element(tag, &raw);
     };
-    put(Tag(GROUP, block), VR::LO, CREATOR);
+    put(Tag(group, block), VR::LO, CREATOR);
     // A key record has the key id in it.
     match key_record {
         Some(record) => put(numbered(KEY_RECORD), VR::OB, record),
@@ -82,7 +85,9 @@ mod tests {
     fn written(taken: &[Tag]) -> Vec<(Tag, Vec<u8>)> {
         let mut out = Vec::new();
         let id = KeyId::new([7; 16]);
-        write(Layout::ExplicitLittle, taken, id, Some(b"odd"), |tag, raw| out.push((tag, raw.to_vec())));
+        write(Layout::ExplicitLittle, GROUP, taken, id, Some(b"odd"), |tag, raw| {
+            out.push((tag, raw.to_vec()));
+        });
         out
     }
 

@@ -1,20 +1,22 @@
-//! The carrier: the valid DICOM image of the same class and UIDs whose pixels are the sealed stream.
+//! The carrier: the valid DICOM instance of the same class and UIDs whose pixels, or document, are the sealed stream.
 //!
 //! `docs/FORMAT.md` section 7 says what it looks like, section 8 what of the original's header it shows.
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
 mod block;
 mod clear;
+mod content;
 mod look;
 
 pub(super) use block::BlockFinder;
 pub(super) use clear::ClearRule;
 pub(crate) use clear::is_our_creator;
+pub(super) use content::Content;
 
 use dicom_core::{Tag, VR};
 
 use self::look::Look;
-use super::element::{Conversion, Layout, Length, PIXEL_DATA, write_header};
+use super::element::{Conversion, ENCAPSULATED_DOCUMENT, Layout, Length, PIXEL_DATA, write_header};
 use super::geometry::{self, Shape, TooLarge};
 use super::header::Header;
 use super::key::KeyId;
@@ -23,6 +25,7 @@ use crate::dicom::{Encoding, TransferSyntax, Uid};
 
 const ROWS: Tag = Tag(0x0028, 0x0010);
 const COLUMNS: Tag = Tag(0x0028, 0x0011);
+const ENCAPSULATED_DOCUMENT_LENGTH: Tag = Tag(0x0042, 0x0015);
 
 /// The limits with which sealer and opener read originals and carriers. They are part of the format: an element that
 /// is too large to hold is not shown in clear.
@@ -65,14 +68,20 @@ struct Entry {
 /// What was written of a carrier, and what is still to be filled in.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Unfinished {
+    /// Where the length of the element that holds the stream stands.
+    length_at: u64,
+    /// Where its value begins, with the fixed header.
+    pub(super) content_at: u64,
+    /// None in a document.
+    pixels: Option<UnfinishedPixels>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct UnfinishedPixels {
     /// Where the value of Rows stands in the data set, counted from its start.
     rows_at: u64,
     /// Where the value of Columns stands.
     columns_at: u64,
-    /// Where the length of Pixel Data stands.
-    length_at: u64,
-    /// Where the pixels begin, with the fixed header.
-    pub(super) pixels_at: u64,
     room: Room,
 }
 
@@ -117,36 +126,68 @@ impl CarrierHeader {
     ) -> (Vec<u8>, Unfinished) {
         let look = Look::of(image, sop_class);
         self.put_image_attributes(image, look);
+        self.put_block(block::GROUP, key_id, key_record);
+        let (mut rows_at, mut columns_at) = (0, 0);
+        let mut out = self.elements(|tag, end| match tag {
+            ROWS => rows_at = end.saturating_sub(2),
+            COLUMNS => columns_at = end.saturating_sub(2),
+            _ => {}
+        });
+        let vr = if look.bits == 16 { VR::OW } else { VR::OB };
+        let length = write_header(&mut out, self.to, PIXEL_DATA, vr, Length::Defined(0));
+        let pixels = UnfinishedPixels { rows_at, columns_at, room: Room::of(image, sop_class) };
+        let (length_at, content_at) = (length.at as u64, out.len() as u64);
+        (out, Unfinished { length_at, content_at, pixels: Some(pixels) })
+    }
+
+    /// The header of the carrier of a document, up to and with the header of Encapsulated Document; and what gathers those
+    /// elements behind it that stay clear.
+    pub(super) fn finish_document(
+        mut self,
+        key_id: KeyId,
+        key_record: Option<&[u8]>,
+    ) -> (Vec<u8>, Unfinished, Self) {
+        let behind = Self {
+            rule: self.rule.clone(),
+            bytes: Vec::new(),
+            index: Vec::new(),
+            from: self.from,
+            to: self.to,
+        };
+        self.put_block(block::GROUP_BEFORE_DOCUMENT, key_id, key_record);
+        let mut out = self.elements(|_, _| {});
+        let length = write_header(&mut out, self.to, ENCAPSULATED_DOCUMENT, VR::OB, Length::Defined(0));
+        let (length_at, content_at) = (length.at as u64, out.len() as u64);
+        (out, Unfinished { length_at, content_at, pixels: None }, behind)
+    }
+
+    /// Takes an element that stands behind the document. Its true length would be a false one of the ciphertext.
+    pub(super) fn take_behind(&mut self, element: &Element<'_>) -> Result<(), ScanError> {
+        let is_behind = element.tag > ENCAPSULATED_DOCUMENT && element.tag != ENCAPSULATED_DOCUMENT_LENGTH;
+        if is_behind { self.take(element) } else { Ok(()) }
+    }
+
+    /// The elements in their order, of those that came twice the first one; `on` hears where each ends.
+    pub(super) fn elements(&mut self, mut on: impl FnMut(Tag, u64)) -> Vec<u8> {
+        // Stable.
+        self.index.sort_by_key(|entry| entry.tag);
+        self.index.dedup_by_key(|entry| entry.tag);
+        let mut out = Vec::with_capacity(self.bytes.len().saturating_add(12));
+        for entry in &self.index {
+            out.extend_from_slice(self.bytes.get(entry.start..entry.end).unwrap_or_default());
+            on(entry.tag, out.len() as u64);
+        }
+        out
+    }
+
+    fn put_block(&mut self, group: u16, key_id: KeyId, key_record: Option<&[u8]>) {
         let taken: Vec<Tag> = self.index.iter().map(|entry| entry.tag).collect();
         let (bytes, index) = (&mut self.bytes, &mut self.index);
-        block::write(self.to, &taken, key_id, key_record, |tag, raw| {
+        block::write(self.to, group, &taken, key_id, key_record, |tag, raw| {
             let start = bytes.len();
             bytes.extend_from_slice(raw);
             index.push(Entry { tag, start, end: bytes.len() });
         });
-        // Stable: of elements that came twice the first one stays.
-        self.index.sort_by_key(|entry| entry.tag);
-        self.index.dedup_by_key(|entry| entry.tag);
-        let mut out = Vec::with_capacity(self.bytes.len().saturating_add(12));
-        let (mut rows_at, mut columns_at) = (0, 0);
-        for entry in &self.index {
-            out.extend_from_slice(self.bytes.get(entry.start..entry.end).unwrap_or_default());
-            match entry.tag {
-                ROWS => rows_at = out.len().saturating_sub(2),
-                COLUMNS => columns_at = out.len().saturating_sub(2),
-                _ => {}
-            }
-        }
-        let vr = if look.bits == 16 { VR::OW } else { VR::OB };
-        let length = write_header(&mut out, self.to, PIXEL_DATA, vr, Length::Defined(0));
-        let unfinished = Unfinished {
-            rows_at: rows_at as u64,
-            columns_at: columns_at as u64,
-            length_at: length.at as u64,
-            pixels_at: out.len() as u64,
-            room: Room::of(image, sop_class),
-        };
-        (out, unfinished)
     }
 
     fn put_image_attributes(&mut self, image: &Image, look: Look) {
@@ -199,21 +240,27 @@ impl Room {
 impl Unfinished {
     /// Number of Frames.
     pub(super) fn frames(&self) -> u32 {
-        self.room.frames
+        self.pixels.map_or(1, |pixels| pixels.room.frames)
     }
 
-    /// The shape for so many bytes of fixed header and stream.
+    /// The shape for so many bytes of fixed header and stream. A document has no rows and columns.
     pub(super) fn shape(&self, needed: u64, native: bool) -> Result<Shape, TooLarge> {
-        self.room.shape(needed, native)
+        match self.pixels {
+            Some(pixels) => pixels.room.shape(needed, native),
+            None => geometry::even(needed),
+        }
     }
 
     /// What to write where, once the shape is known.
-    pub(super) fn patches(&self, shape: Shape, header: &Header) -> [(u64, Vec<u8>); 4] {
-        [
-            (self.rows_at, shape.rows.to_le_bytes().to_vec()),
-            (self.columns_at, shape.columns.to_le_bytes().to_vec()),
+    pub(super) fn patches(&self, shape: Shape, header: &Header) -> Vec<(u64, Vec<u8>)> {
+        let mut patches = vec![
             (self.length_at, shape.bytes.to_le_bytes().to_vec()),
-            (self.pixels_at, header.write().to_vec()),
-        ]
+            (self.content_at, header.write().to_vec()),
+        ];
+        if let Some(UnfinishedPixels { rows_at, columns_at, .. }) = self.pixels {
+            patches.push((rows_at, shape.rows.to_le_bytes().to_vec()));
+            patches.push((columns_at, shape.columns.to_le_bytes().to_vec()));
+        }
+        patches
     }
 }

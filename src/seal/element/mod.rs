@@ -25,6 +25,9 @@ pub const FLOAT_PIXEL_DATA: Tag = Tag(0x7FE0, 0x0008);
 /// (7FE0,0009) Double Float Pixel Data.
 pub const DOUBLE_FLOAT_PIXEL_DATA: Tag = Tag(0x7FE0, 0x0009);
 
+/// (0042,0011) Encapsulated Document.
+pub const ENCAPSULATED_DOCUMENT: Tag = Tag(0x0042, 0x0011);
+
 /// Whether the tag is one of the three that hold the pixels of an image (PS3.3 C.7.6.3 and C.7.6.24, C.7.6.25).
 #[must_use]
 pub fn is_pixel_data(tag: Tag) -> bool {

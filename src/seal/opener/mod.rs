@@ -20,7 +20,7 @@ use std::io;
 use self::damage::Signs;
 use self::merge::PacsHeader;
 use self::restore::Restore;
-use super::carrier::LIMITS;
+use super::carrier::{Content, LIMITS};
 use super::claim::{Claim, Claimed};
 use super::derive::Binding;
 use super::element::{Layout, PIXEL_DATA, is_pixel_data};
@@ -71,14 +71,14 @@ struct Work<K> {
     signs: Signs,
     pacs: Option<PacsHeader>,
     pixels: Pixels,
-    /// Bytes of Pixel Data so far.
+    /// Bytes of what holds the stream so far.
     pixel_bytes: u64,
     /// Who claims to have signed, and what of the signed bytes has come.
     signing: Option<(SignerKey, Signing)>,
     out: Out,
 }
 
-/// Where in the carrier's pixels it is.
+/// Where in the carrier's pixels it is, or in what stands in their place in a document.
 enum Pixels {
     Before,
     /// In the fixed header.
@@ -117,7 +117,7 @@ impl Out {
         records.push(plain, &mut |restored| match restored {
             Restored::Begin(began) => {
                 *front_left = usize::try_from(began.front_bytes).unwrap_or(usize::MAX);
-                restore.begin(&began)?;
+                restore.begin(&began, binding.as_ref())?;
                 if let Some(binding) = binding {
                     on(Opened::Begin(&began, binding))?;
                 }
@@ -217,7 +217,7 @@ impl<K: FnMut(&Claim) -> Option<ContentKey>> Work<K> {
             }
             Event::Begin(head) => self.begin(head),
             Event::Bytes(bytes) => self.take_pixels(bytes, on),
-            Event::End(tail) if is_pixel_data(tail.tag) => self.end_pixels(),
+            Event::End(tail) if self.content().is_under(tail.tag) => self.end_pixels(),
             Event::End(_) => Ok(()),
         }
     }
@@ -231,12 +231,18 @@ impl<K: FnMut(&Claim) -> Option<ContentKey>> Work<K> {
     }
 
     fn begin(&mut self, head: &Head<'_>) -> Result<(), OpenError> {
-        match head.tag {
-            PIXEL_DATA => self.pixels = Pixels::Header(Vec::with_capacity(HEADER_BYTES)),
-            tag if is_pixel_data(tag) => return Err(self.not_sealed(&[])),
-            _ => {}
+        let holds_stream = head.tag == self.content().carrier_tag() || head.tag == PIXEL_DATA;
+        if holds_stream && matches!(self.pixels, Pixels::Before) {
+            self.pixels = Pixels::Header(Vec::with_capacity(HEADER_BYTES));
+        } else if is_pixel_data(head.tag) {
+            return Err(self.not_sealed(&[]));
         }
         Ok(())
+    }
+
+    /// What its class says that is sealed in it.
+    fn content(&self) -> Content {
+        self.claimed.sop_class().map_or(Content::Pixels, Content::of)
     }
 
     fn take_pixels(

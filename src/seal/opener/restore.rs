@@ -9,9 +9,9 @@ use flate2::write::DeflateEncoder;
 use super::OpenError;
 use super::merge::{Changes, Merge, PacsHeader};
 use crate::dicom::{Encoding, TransferSyntax};
-use crate::seal::carrier::LIMITS;
+use crate::seal::carrier::{Content, LIMITS};
 use crate::seal::derive::Binding;
-use crate::seal::element::{Layout, PIXEL_DATA, is_pixel_data};
+use crate::seal::element::{Layout, PIXEL_DATA};
 use crate::seal::record::Original;
 use crate::seal::scan::{Event, Scanner};
 
@@ -43,6 +43,7 @@ pub(super) enum Restore {
 }
 
 pub(super) struct Merged {
+    content: Content,
     scanner: Scanner,
     merge: Merge,
     in_header: bool,
@@ -63,7 +64,7 @@ enum Deflated {
 
 impl Restore {
     /// Begins with what the original was.
-    pub(super) fn begin(&mut self, original: &Original) -> Result<(), OpenError> {
+    pub(super) fn begin(&mut self, original: &Original, binding: Option<&Binding>) -> Result<(), OpenError> {
         let Self::Waiting(pacs) = self else { return Ok(()) };
         let Some(pacs) = pacs.take() else {
             *self = Self::Exact;
@@ -72,6 +73,7 @@ impl Restore {
         let syntax = TransferSyntax::by_uid(original.transfer_syntax.as_str())
             .ok_or_else(|| OpenError::OriginalSyntax(original.transfer_syntax.clone()))?;
         *self = Self::Merged(Box::new(Merged {
+            content: binding.map_or(Content::Pixels, |binding| Content::of(&binding.sop_class)),
             scanner: Scanner::new(syntax.encoding, LIMITS, None),
             merge: Merge::new(pacs, Layout::from(syntax.encoding)),
             in_header: true,
@@ -152,8 +154,8 @@ impl Merged {
         bytes: &[u8],
         on: &mut impl FnMut(Opened<'_>) -> io::Result<()>,
     ) -> Result<(), OpenError> {
-        let Self { scanner, merge, in_header, out, .. } = self;
-        scanner.push(bytes, &mut |event| take(&event, merge, in_header, out, on))
+        let Self { content, scanner, merge, in_header, out, .. } = self;
+        scanner.push(bytes, &mut |event| take(&event, *content, merge, in_header, out, on))
     }
 
     fn finish(mut self, on: &mut impl FnMut(Opened<'_>) -> io::Result<()>) -> Result<Changes, OpenError> {
@@ -171,6 +173,7 @@ impl Merged {
 /// One event of the original's scanner.
 fn take(
     event: &Event<'_>,
+    content: Content,
     merge: &mut Merge,
     in_header: &mut bool,
     out: &mut Vec<u8>,
@@ -184,10 +187,11 @@ fn take(
         Event::Element(element) => Ok(on(Opened::Data(element.raw))?),
         Event::Begin(head) => {
             if *in_header {
-                let next = if is_pixel_data(head.tag) { PIXEL_DATA } else { head.tag };
+                let ends = content.is_under(head.tag);
+                let next = if ends && content == Content::Pixels { PIXEL_DATA } else { head.tag };
                 out.clear();
                 merge.flush(next, out)?;
-                *in_header = !is_pixel_data(head.tag);
+                *in_header = !ends;
                 if !out.is_empty() {
                     on(Opened::Data(out))?;
                 }

@@ -30,7 +30,10 @@ use inflate::Inflate;
 use walk::{Top, Walk};
 
 use crate::dicom::Encoding;
-use crate::seal::element::{Layout, Length, is_pixel_data};
+use crate::seal::element::{ENCAPSULATED_DOCUMENT, Layout, Length, is_pixel_data};
+
+/// The largest value that a document may have and still be told as one element: shorter ones show nothing.
+pub(super) const DOCUMENT_BYTES_HELD: u64 = 256;
 
 /// A data set on its way through. See the module for what it refuses.
 pub struct Scanner {
@@ -155,15 +158,18 @@ impl Scanner {
         Ok(next)
     }
 
-    /// Whether an element goes out in pieces: all pixel data, and what is, or claims to be, too large to hold. So it
-    /// depends on the element alone, not on how it arrives.
+    /// Whether an element goes out in pieces: all pixel data, documents, and what is, or claims to be, too large to hold. So
+    /// it depends on the element alone, not on how it arrives.
     fn must_stream(&self, top: &Top) -> bool {
         let claimed = match top.header.length {
             Length::Defined(length) => u64::from(length).saturating_add(u64::from(top.header.size)),
             Length::Undefined => 0,
         };
         let arrived = self.walk.at().saturating_sub(top.at);
-        is_pixel_data(top.header.tag) || claimed.max(arrived) > self.element_bytes_max
+        let bytes = claimed.max(arrived);
+        let held_max = DOCUMENT_BYTES_HELD.saturating_add(u64::from(top.header.size));
+        let is_document = top.header.tag == ENCAPSULATED_DOCUMENT && bytes > held_max;
+        is_pixel_data(top.header.tag) || is_document || bytes > self.element_bytes_max
     }
 
     fn begin<'b, E: From<ScanError>>(

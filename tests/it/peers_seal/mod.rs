@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail the test too")]
 
 mod damage;
+mod documents;
 mod store;
 mod survive;
 mod valid;

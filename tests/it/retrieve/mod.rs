@@ -1,6 +1,7 @@
 //! The way back with other people's archives behind the gateway and viewers before it.
 
 mod death;
+mod documents;
 mod faults;
 mod history;
 mod keystream;

@@ -1,6 +1,7 @@
 //! Kinds of images that no corpus has all of, made here: each seals, shows nothing, and comes back.
 
 mod build;
+mod documents;
 mod kinds;
 mod large;
 mod random;
@@ -32,15 +33,26 @@ fn sealer<S: Sink>(
     total: Option<u64>,
     sink: S,
 ) -> Result<Sealer<S, fn(&Claim) -> Option<ContentKey>>, SealError> {
+    sealer_of(CLASS, syntax, total, sink, |_| None)
+}
+
+/// The same for another class, where these keys are known.
+fn sealer_of<S: Sink>(
+    class: &str,
+    syntax: &str,
+    total: Option<u64>,
+    sink: S,
+    known: fn(&Claim) -> Option<ContentKey>,
+) -> Result<Sealer<S, fn(&Claim) -> Option<ContentKey>>, SealError> {
     let original = Original { transfer_syntax: uid(syntax), front_bytes: 0 };
     let binding = Binding {
         suite: Suite::DeepKeyGen,
         key_id: KeyId::new([9; 16]),
-        sop_class: uid(CLASS),
+        sop_class: uid(class),
         sop_instance: uid(INSTANCE),
     };
     let new = NewSeal { binding, key: key(), key_record: Some(b"a key record".to_vec()) };
-    Sealer::new(&original, new, &Layers::none(), total, sink, |_| None)
+    Sealer::new(&original, new, &Layers::none(), total, sink, known)
 }
 
 /// Seals a data set that arrives in pieces of this size; gives the sealed one with its transfer syntax.
