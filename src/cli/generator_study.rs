@@ -20,7 +20,6 @@ pub(super) enum Length {
 
 /// Train at several learning rates and batch sizes, and compare the keys: table XXI of the paper
 #[derive(Debug, Args)]
-#[cfg_attr(not(feature = "tch"), expect(dead_code, reason = "only training reads what is asked for"))]
 #[command(after_help = "Example: sealgate generator study /data/images --profile paper --out study\n\n\
     Nine images in ten are trained with, and keys are made of the tenth, five times on the way of each training. FOLDER gets \
     study.json, study.csv and the weights. The same command goes on where it was stopped; \
