@@ -81,6 +81,8 @@ mod peers_retrieve;
 #[cfg(feature = "peers")]
 mod peers_seal;
 #[cfg(feature = "peers")]
+mod peers_senders;
+#[cfg(feature = "peers")]
 mod peers_store;
 #[cfg(feature = "peers")]
 mod peers_tls;
