@@ -20,7 +20,7 @@ use crate::evaluate::report::{
 use crate::evaluate::source::Comparison;
 use crate::evaluate::trained::{Trained, key_images};
 use crate::evaluate::{inner_layer, layered_suite, sealed_stream, sealed_zeros};
-use crate::keygen::{Choice, Config, Ending, Engines, GeneratorStore, Kind, Model};
+use crate::keygen::{Choice, Config, Ending, Engines, GeneratorStore, Kind, Model, Study};
 use crate::seal;
 
 /// Memory that all images together may take; what comes after is passed over.
@@ -51,6 +51,9 @@ pub(super) struct Evaluate {
     /// be given several times
     #[arg(long, value_name = "FILE")]
     model: Vec<PathBuf>,
+    /// What `sealgate generator study` found (study.json), to stand beside the paper's table XXI
+    #[arg(long, value_name = "FILE")]
+    study: Option<PathBuf>,
     /// Where sampling and keys start: the same seed gives the same figures
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -94,6 +97,8 @@ impl Evaluate {
         let models: Vec<Arc<Trained>> = models.iter().filter(|model| is_measured(model)).cloned().collect();
         let suites = chosen(all_suites(), &self.suite, |suite| &suite.name, "suite")?;
         let (images, found) = self.images()?;
+        let study = self.study.as_deref().map(Study::load).transpose();
+        let study = study.map_err(|error| format!("{error}\n{}", error.advice()))?;
         let options = Options {
             seed: self.seed,
             sequences: self.sequences as usize,
@@ -113,6 +118,7 @@ impl Evaluate {
             suites: &suites,
             models: &models,
             images: &images,
+            study: study.as_ref(),
         };
         let report = build(&inputs, options, &progress).map_err(|error| error.to_string())?;
         bar.finish_and_clear();

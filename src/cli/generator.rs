@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::generator_bench::Bench;
+use super::generator_study::Study;
 use super::generator_train::Train;
 use super::{ConfigArgs, Exit, complain};
 use crate::keygen::{
@@ -27,6 +28,7 @@ pub(super) struct Generator {
 #[derive(Debug, Subcommand)]
 enum Deed {
     Train(Train),
+    Study(Study),
     #[command(flatten)]
     Stored(Action),
 }
@@ -146,6 +148,7 @@ impl Generator {
         let action = match self.deed {
             // It needs no configuration and no folder of generators.
             Deed::Train(train) => return train.run(),
+            Deed::Study(study) => return study.run(),
             Deed::Stored(action) => action,
         };
         let common = match &action {

@@ -44,16 +44,16 @@ impl Profile {
     after_help = "Example: sealgate generator train /data/images --kind full --profile paper --out site.safetensors\n\n\
     The weights go through `sealgate generator quantise` before the gateway can use them. While training, \
     FILE.checkpoint holds everything that --resume needs. SIGINT and SIGTERM write the checkpoint and the weights so \
-    far. The same folder, seed, device and number of threads give the same weights."
+    far. The same folder, seed, settings, device and number of threads give the same weights."
 )]
 pub(super) struct Train {
     /// Folder of images; folders in it are searched too
     #[arg(value_name = "DIR", required_unless_present = "chaos")]
     folder: Option<PathBuf>,
-    /// Make the network of this chaotic suite instead: it needs no images and no libtorch, and FILE is ready for use, as
-    /// SUITE.sgn in the folder of generators
-    #[arg(long, value_name = "SUITE", value_enum,
-        conflicts_with_all = ["folder", "kind", "profile", "iterations", "device", "threads", "resume"])]
+    /// Make the network of this chaotic suite instead: it needs no images, and FILE is ready for use, as SUITE.sgn in the
+    /// folder of generators. Without libtorch only its last layer is fitted
+    #[arg(long, value_name = "SUITE", value_enum, conflicts_with_all = ["folder", "kind", "profile", "device"])]
+    #[cfg_attr(not(feature = "tch"), arg(conflicts_with_all = ["iterations", "learning_rate", "batch", "threads", "resume"]))]
     chaos: Option<ChaosName>,
     /// Which network
     #[arg(long, value_enum, default_value_t = KindName::Full)]
@@ -67,6 +67,12 @@ pub(super) struct Train {
     /// Iterations, in place of the profile's number
     #[arg(long, value_name = "N")]
     iterations: Option<u64>,
+    /// The learning rate; by default 0.0002, as published
+    #[arg(long, value_name = "RATE", value_parser = learning_rate)]
+    learning_rate: Option<f64>,
+    /// Images in a batch; by default 1 as published, with --chaos 16 pieces of metadata
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    batch: Option<u32>,
     /// Everything random follows from this text; without it 32 random bytes. It stands in the training record
     #[arg(long, value_name = "TEXT", value_parser = seed_text)]
     seed: Option<String>,
@@ -81,7 +87,15 @@ pub(super) struct Train {
     resume: bool,
 }
 
-fn seed_text(text: &str) -> Result<String, String> {
+/// A learning rate: more than 0, at most 1.
+pub(super) fn learning_rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate > 0.0 && rate <= 1.0 => Ok(rate),
+        _ => Err("a number above 0, at most 1, was expected".to_owned()),
+    }
+}
+
+pub(super) fn seed_text(text: &str) -> Result<String, String> {
     match text.len() {
         1..=256 => Ok(text.to_owned()),
         n => Err(format!("{n} bytes; 1 to 256 were expected")),
@@ -95,11 +109,30 @@ impl Train {
         if let Some(chaos) = self.chaos {
             return chaos.train(self.seed, &self.out);
         }
-        super::complain(
-            "this program was built without training. In its source folder, \
-            eval \"$(conf/libtorch/fetch DIR)\" && cargo build --release --features tch builds one that can train",
-        );
-        Exit::Failed
+        without_training()
+    }
+}
+
+/// Says how to build a program that can train.
+#[cfg(not(feature = "tch"))]
+pub(super) fn without_training() -> Exit {
+    super::complain(
+        "this program was built without training. In its source folder, \
+        eval \"$(conf/libtorch/fetch DIR)\" && cargo build --release --features tch builds one that can train",
+    );
+    Exit::Failed
+}
+
+#[cfg(feature = "tch")]
+pub(super) use training::{bar, cores, stop_on_signals};
+
+#[cfg(feature = "tch")]
+impl From<KindName> for crate::keygen::Kind {
+    fn from(name: KindName) -> Self {
+        match name {
+            KindName::Full => Self::Full,
+            KindName::Lite => Self::Lite,
+        }
     }
 }
 
@@ -114,27 +147,32 @@ mod training {
     use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
     use tokio::signal::unix::{SignalKind, signal};
 
-    use super::{KindName, Train};
+    use super::Train;
+    use crate::cli::generator_chaos::{ChaosName, Wishes};
     use crate::cli::{Exit, complain};
-    use crate::keygen::Kind;
-    use crate::keygen::torch::{Images, Outcome, Plan, Progress, TrainError, resumed_seed, train};
+    use crate::keygen::torch::{
+        Images, NetworkError, NetworkProgress, Outcome, Plan, Progress, RATE, TrainError,
+        resumed_network_seed, resumed_seed, train,
+    };
+
+    /// A line about a network's loss after this many iterations.
+    const LINE_EVERY: u64 = 20;
 
     impl Train {
         /// Trains until it is done or told to stop.
         pub(in crate::cli) fn run(self) -> Exit {
-            if let Some(chaos) = self.chaos {
-                return chaos.train(self.seed, &self.out);
-            }
-            let stop = Arc::new(AtomicBool::new(false));
             // The runtime lives as long as the training: it listens for the signals.
-            let runtime = match stop_on_signals(&stop) {
-                Ok(runtime) => runtime,
+            let (runtime, stop) = match stop_on_signals() {
+                Ok(both) => both,
                 Err(error) => {
                     complain(error);
                     return Exit::Failed;
                 }
             };
-            let result = self.train(&stop);
+            let result = match self.chaos {
+                Some(chaos) => self.train_network(chaos, &stop),
+                None => self.train(&stop).map_err(NetworkError::from),
+            };
             drop(runtime);
             match result {
                 Ok(Outcome::Done) => Exit::Done,
@@ -149,6 +187,34 @@ mod training {
                     Exit::Failed
                 }
             }
+        }
+
+        fn train_network(&self, chaos: ChaosName, stop: &AtomicBool) -> Result<Outcome, NetworkError> {
+            let checkpoint = beside(&self.out, ".checkpoint");
+            let seed = match &self.seed {
+                None if self.resume => Some(resumed_network_seed(&checkpoint)?),
+                seed => seed.clone(),
+            };
+            let wishes = Wishes {
+                seed,
+                iterations: self.iterations,
+                batch: self.batch,
+                rate: self.learning_rate,
+                threads: self.threads(),
+                checkpoint,
+                resume: self.resume,
+            };
+            let stopped = chaos.train(wishes, &self.out, &mut |NetworkProgress { iteration, loss }| {
+                if iteration.is_multiple_of(LINE_EVERY) {
+                    eprintln!("iteration {iteration}: loss {loss:.4}");
+                }
+                !stop.load(Ordering::Relaxed)
+            })?;
+            Ok(stopped.map_or(Outcome::Done, Outcome::Stopped))
+        }
+
+        fn threads(&self) -> u32 {
+            self.threads.unwrap_or_else(cores)
         }
 
         fn train(&self, stop: &AtomicBool) -> Result<Outcome, TrainError> {
@@ -177,19 +243,17 @@ mod training {
         fn plan(&self) -> Result<Plan, TrainError> {
             let (iterations, report_every, checkpoint_every) = self.profile.lengths();
             let checkpoint = beside(&self.out, ".checkpoint");
-            let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
             Ok(Plan {
-                kind: match self.kind {
-                    KindName::Full => Kind::Full,
-                    KindName::Lite => Kind::Lite,
-                },
+                kind: self.kind.into(),
                 seed: match &self.seed {
                     Some(seed) => seed.clone(),
                     None if self.resume => resumed_seed(&checkpoint)?,
                     None => random_seed(),
                 },
                 device: self.device.parse()?,
-                threads: self.threads.unwrap_or_else(|| u32::try_from(cores).unwrap_or(1)),
+                threads: self.threads(),
+                rate: self.learning_rate.unwrap_or(RATE),
+                batch: self.batch.unwrap_or(1),
                 iterations: self.iterations.unwrap_or(iterations),
                 report_every,
                 checkpoint_every,
@@ -212,13 +276,20 @@ mod training {
         PathBuf::from(name)
     }
 
-    /// Sets the flag when SIGINT or SIGTERM arrives.
-    fn stop_on_signals(stop: &Arc<AtomicBool>) -> io::Result<tokio::runtime::Runtime> {
+    /// One thread for each core.
+    pub(in crate::cli) fn cores() -> u32 {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        u32::try_from(cores).unwrap_or(1)
+    }
+
+    /// A flag that is set when SIGINT or SIGTERM arrives, as long as the runtime lives.
+    pub(in crate::cli) fn stop_on_signals() -> io::Result<(tokio::runtime::Runtime, Arc<AtomicBool>)> {
+        let flag = Arc::new(AtomicBool::new(false));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let inside = runtime.enter();
         let (mut interrupt, mut terminate) =
             (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        let stop = Arc::clone(stop);
+        let stop = Arc::clone(&flag);
         runtime.spawn(async move {
             tokio::select! {
                 _ = interrupt.recv() => {}
@@ -227,10 +298,11 @@ mod training {
             stop.store(true, Ordering::Relaxed);
         });
         drop(inside);
-        Ok(runtime)
+        Ok((runtime, flag))
     }
 
-    fn bar(iterations: u64) -> ProgressBar {
+    /// A bar on a terminal, nothing elsewhere.
+    pub(in crate::cli) fn bar(iterations: u64) -> ProgressBar {
         if !io::stderr().is_terminal() {
             return ProgressBar::hidden();
         }

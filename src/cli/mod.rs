@@ -11,6 +11,7 @@ mod evaluate;
 mod generator;
 mod generator_bench;
 mod generator_chaos;
+mod generator_study;
 mod generator_train;
 mod grant;
 mod handover;

@@ -30,6 +30,14 @@ pub enum KeygenError {
     /// A network for chaotic parameters that is not one, or is damaged, or is of another kind.
     #[error("this is no network that can be used: {0}")]
     Network(String),
+    /// A file that should hold the findings of a study.
+    #[error("{}: no study that can be read: {reason}", path.display())]
+    Study {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A checkpoint that cannot be quantised.
     #[error("this checkpoint cannot be quantised: {0}")]
     Checkpoint(String),
@@ -79,6 +87,7 @@ impl KeygenError {
             Self::Network(_) => {
                 "remove the file from keygen.folder, then the one that comes with sealgate is used"
             }
+            Self::Study { .. } => "give a study.json that `sealgate generator study` wrote",
             Self::Checkpoint(_) => "give a safetensors file that `sealgate generator train` wrote",
             Self::Missing { .. } => {
                 "import it with `sealgate generator import`: images sealed with it need it to be opened"

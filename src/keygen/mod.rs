@@ -26,6 +26,7 @@ mod reference;
 mod seed;
 mod start;
 mod store;
+mod study;
 #[cfg(feature = "tch")]
 pub mod torch;
 
@@ -49,3 +50,6 @@ pub use quantise::{Calibration, quantise};
 pub use seed::Seed;
 pub use start::start;
 pub use store::{Choice, GeneratorStore, Listed, Place, write_new};
+#[cfg(test)]
+pub(crate) use study::tests::small as small_study;
+pub use study::{Design, Study, Trial};

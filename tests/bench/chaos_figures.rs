@@ -193,5 +193,6 @@ fn main() {
         "\n| suite | entropy of a key of 65,536 bytes | lines of SP 800-22 that hold | failures that chance explains |"
     );
     println!("|---|---|---|---|");
+    println!("| the paper, \"effective key entropy\" | {:.4} | | |", chaotic::EFFECTIVE_KEY_ENTROPY);
     suites().for_each(|(suite, kind)| keys(suite, kind, &layers));
 }

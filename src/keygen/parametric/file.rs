@@ -132,6 +132,11 @@ impl Network {
         write(self.topology, &self.provenance, &self.numbers)
     }
 
+    /// The same network with another record.
+    pub(crate) fn with_provenance(&self, provenance: &str) -> Result<Self, KeygenError> {
+        Self::new(self.topology, provenance, &self.numbers)
+    }
+
     /// Its name: the digest of its file.
     #[must_use]
     pub const fn id(&self) -> GeneratorId {

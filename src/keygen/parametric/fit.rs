@@ -34,8 +34,8 @@ pub fn fit(suite: &str, topology: Topology, seed: &str) -> Result<Network, Keyge
     let moments = Moments::of(&seen, &changed.collect::<Vec<_>>());
     let candidates = drawn("directions", CANDIDATES * topology.features());
     floats.head = moments.choose(&candidates);
-    let with = |record: &str| refit(&plain, &floats.head, &seen, record);
-    let after = Spread::of(&with("{}")?, "held out", MEASURED);
+    let fitted = refit(&plain, &floats.head, &seen)?;
+    let after = Spread::of(&fitted, "held out", MEASURED);
     let record = json!({
         "program": concat!("sealgate ", env!("CARGO_PKG_VERSION")),
         "suite": suite,
@@ -46,16 +46,24 @@ pub fn fit(suite: &str, topology: Topology, seed: &str) -> Result<Network, Keyge
         "drawn": before,
         "fitted": after,
     });
-    with(&record.to_string())
+    fitted.with_provenance(&record.to_string())
+}
+
+/// The same network with this last layer, its outputs made independent of each other and spread by what it reads of these.
+#[cfg(feature = "tch")]
+pub(crate) fn settle(plain: &Network, head: &[f32], metadata: &[Vec<u8>]) -> Result<Network, KeygenError> {
+    let seen: Vec<_> = metadata.iter().map(|one| features(plain, one)).collect();
+    let head = Moments::of(&seen, &seen).free_each(head);
+    refit(plain, &head, &seen)
 }
 
 /// The same network with another last layer.
-fn refit(plain: &Network, head: &[f32], seen: &[Vec<f64>], record: &str) -> Result<Network, KeygenError> {
+fn refit(plain: &Network, head: &[f32], seen: &[Vec<f64>]) -> Result<Network, KeygenError> {
     #[expect(clippy::cast_possible_truncation, reason = "features are sums of 49 bytes")]
     let features: Vec<Vec<i32>> = seen.iter().map(|row| row.iter().map(|x| *x as i32).collect()).collect();
     let mut numbers = plain.numbers().clone();
     numbers.head = super::calibrate::calibrate_head(head, &features);
-    Network::new(plain.topology(), record, &numbers)
+    Network::new(plain.topology(), "{}", &numbers)
 }
 
 fn features(network: &Network, metadata: &[u8]) -> Vec<f64> {
@@ -126,6 +134,19 @@ impl Moments {
         }
         #[expect(clippy::cast_possible_truncation, reason = "weights of eight bits are made of them")]
         chosen.into_iter().flatten().map(|x| x as f32).collect()
+    }
+
+    /// These directions in their order, each without what it has in common with those before it.
+    #[cfg(feature = "tch")]
+    fn free_each(&self, directions: &[f32]) -> Vec<f32> {
+        let mut free: Vec<Vec<f64>> = Vec::new();
+        for direction in directions.chunks_exact(self.count) {
+            let mut one: Vec<f64> = direction.iter().copied().map(f64::from).collect();
+            self.free(&mut one, &free);
+            free.push(one);
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "weights of eight bits are made of them")]
+        free.into_iter().flatten().map(|x| x as f32).collect()
     }
 
     /// Takes off what a direction has in common with others.

@@ -4,27 +4,33 @@ use tch::{TchError, Tensor};
 
 use super::network::Parameter;
 
-/// The paper's learning rate.
-pub(super) const RATE: f64 = 0.0002;
+/// The learning rate of the paper.
+pub const RATE: f64 = 0.0002;
 /// The paper's decay rates of the first and second moments.
 pub(super) const BETAS: (f64, f64) = (0.5, 0.999);
 /// Guards the division; the usual value, the paper names none.
 const EPSILON: f64 = 1e-8;
 
+/// The optimiser as training records have it.
+pub(super) fn in_words(rate: f64, batch: u32) -> String {
+    format!("Adam, rate {rate}, betas {} and {}, batch {batch}", BETAS.0, BETAS.1)
+}
+
 /// Adam (Kingma and Ba, 2015, algorithm 1) over a network's parameters. libtorch's own keeps its moments to itself, and
 /// a training that goes on needs them.
 #[derive(Debug)]
 pub(super) struct Adam {
+    rate: f64,
     /// First and second moments, in the order of the parameters.
     pub(super) moments: Vec<(Tensor, Tensor)>,
 }
 
 impl Adam {
     /// The state before the first step.
-    pub(super) fn new(parameters: &[Parameter]) -> Result<Self, TchError> {
+    pub(super) fn new(parameters: &[Parameter], rate: f64) -> Result<Self, TchError> {
         let zeros =
             |p: &Parameter| Ok((p.value.f_zeros_like()?.f_detach()?, p.value.f_zeros_like()?.f_detach()?));
-        Ok(Self { moments: parameters.iter().map(zeros).collect::<Result<_, TchError>>()? })
+        Ok(Self { rate, moments: parameters.iter().map(zeros).collect::<Result<_, TchError>>()? })
     }
 
     /// Step number `step`, from 1, along the parameters' gradients, which it clears.
@@ -38,7 +44,7 @@ impl Adam {
             let square = gradient.f_square()?.f_mul_scalar(1.0 - BETAS.1)?;
             let _ = second.f_mul_scalar_(BETAS.1)?.f_add_(&square)?;
             let spread = second.f_div_scalar(bias2)?.f_sqrt()?.f_add_scalar(EPSILON)?;
-            let _ = parameter.value.f_sub_(&first.f_div(&spread)?.f_mul_scalar(RATE / bias1)?)?;
+            let _ = parameter.value.f_sub_(&first.f_div(&spread)?.f_mul_scalar(self.rate / bias1)?)?;
             parameter.value.zero_grad();
         }
         Ok(())
@@ -54,7 +60,7 @@ mod tests {
     fn three_steps_are_those_of_the_published_algorithm() {
         let value = Tensor::from_slice(&[1.0_f32, -2.0]).set_requires_grad(true);
         let mut parameters = [Parameter { name: "p".to_owned(), value }];
-        let mut adam = Adam::new(&parameters).unwrap();
+        let mut adam = Adam::new(&parameters, RATE).unwrap();
         for (step, expected) in [
             (1, [0.999_800_000, -2.000_200_000]),
             (2, [0.999_600_007, -2.000_400_000]),

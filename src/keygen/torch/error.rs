@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use tch::TchError;
 
+use crate::keygen::KeygenError;
+
 /// Why a training did not begin, or stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
@@ -36,6 +38,22 @@ pub enum TrainError {
         /// The value asked for.
         ours: String,
     },
+    /// A folder holds the findings of another study.
+    #[error("{path}: the study there is {theirs}, this one {ours}; choose another folder, or go on as it began", path = path.display())]
+    OtherStudy {
+        /// Its file.
+        path: PathBuf,
+        /// What it is.
+        theirs: String,
+        /// What was asked for.
+        ours: String,
+    },
+    /// A folder of which no images can be kept apart.
+    #[error("one image can be decoded; a study needs at least 2, since it keeps one in ten apart")]
+    OneImage,
+    /// The file of a study.
+    #[error(transparent)]
+    Study(#[from] KeygenError),
     /// A checkpoint that is damaged, or no checkpoint.
     #[error("{path}: no usable checkpoint: {why}", path = path.display())]
     Checkpoint {

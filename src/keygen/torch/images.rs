@@ -65,6 +65,14 @@ impl Images {
         self.planes.len()
     }
 
+    /// Without the last tenth, and that tenth; none where there is only one image.
+    pub(super) fn apart(mut self) -> Option<(Self, Self)> {
+        let kept = self.planes.len().div_ceil(10);
+        let rest = self.planes.split_off(self.planes.len().checked_sub(kept)?);
+        let images = |planes: Vec<Vec<u8>>, skipped| Self { digest: digest(&planes), planes, skipped };
+        (!self.planes.is_empty()).then(|| (images(self.planes, self.skipped), images(rest, 0)))
+    }
+
     /// One of them.
     pub(super) fn get(&self, index: usize) -> &[u8] {
         &self.planes[index]

@@ -8,17 +8,24 @@ mod error;
 mod float_pass;
 mod images;
 mod network;
+mod parametric;
 mod record;
+mod study;
 #[cfg(test)]
 mod tests;
 mod train;
 mod weights;
 
+pub use adam::RATE;
 pub use device::Device;
 pub use engine::TorchEngine;
 pub use error::TrainError;
 pub use float_pass::FloatPass;
 pub use images::Images;
+pub use parametric::{
+    NetworkError, NetworkOutcome, NetworkPlan, NetworkProgress, Samples, resumed_network_seed, train_network,
+};
+pub use study::{StudyPlan, StudyProgress, study};
 pub use train::{Outcome, Plan, Progress, resumed_seed, train};
 
 use crate::keygen::{Engine, KeygenError, Model};

@@ -104,7 +104,12 @@ fn tensors(kind: Kind, layer: &Shape) -> Vec<(&'static str, [i64; 4])> {
 }
 
 /// Evenly distributed weights of the usual spread: a bell curve would need logarithms, which differ between machines.
-fn random(name: &str, shape: &[i64; 4], draws: &mut Draws, device: Device) -> Result<Parameter, TchError> {
+pub(super) fn random(
+    name: &str,
+    shape: &[i64; 4],
+    draws: &mut Draws,
+    device: Device,
+) -> Result<Parameter, TchError> {
     let width = WEIGHT_SPREAD * 3_f64.sqrt();
     let count = shape.iter().product::<i64>();
     let values: Vec<f64> = (0..count).map(|_| width * (2.0 * draws.unit() - 1.0)).collect();

@@ -34,6 +34,10 @@ pub(super) struct Record {
     pub(super) transformation_domain: String,
     pub(super) loss: String,
     pub(super) optimiser: String,
+    #[serde(default = "published_rate")]
+    pub(super) rate: f64,
+    #[serde(default = "published_batch")]
+    pub(super) batch: u32,
     pub(super) iterations_planned: u64,
     pub(super) iterations: u64,
     pub(super) history: Vec<Report>,
@@ -49,12 +53,16 @@ pub(super) const TRANSFORMATION: &str = "images of the data, rows and columns pe
 pub(super) const LOSS: &str =
     "discriminator: -log D(y) - log(1 - D(G(x))); generator: log(1 - D(G(x))), as published";
 
-impl Record {
-    /// The optimiser in words.
-    pub(super) fn optimiser() -> String {
-        format!("Adam, rate {}, betas {} and {}, batch 1", adam::RATE, adam::BETAS.0, adam::BETAS.1)
-    }
+/// What records of trainings without the setting mean.
+const fn published_rate() -> f64 {
+    adam::RATE
+}
 
+const fn published_batch() -> u32 {
+    1
+}
+
+impl Record {
     /// The first thing in which another training differs that this one cannot go on from, with both values.
     pub(super) fn difference(&self, other: &Self) -> Option<(&'static str, String, String)> {
         let threads = |record: &Self| record.threads.to_string();
@@ -65,6 +73,8 @@ impl Record {
             ("seed", self.seed.clone(), other.seed.clone()),
             ("device", self.device.clone(), other.device.clone()),
             ("number of threads", threads(self), threads(other)),
+            ("learning rate", self.rate.to_string(), other.rate.to_string()),
+            ("images in a batch", self.batch.to_string(), other.batch.to_string()),
             ("source images with the digest", self.data.clone(), other.data.clone()),
             ("loss", self.loss.clone(), other.loss.clone()),
         ];

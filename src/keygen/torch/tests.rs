@@ -11,7 +11,7 @@ use super::*;
 use crate::keygen::Kind;
 
 /// A folder with three pictures of stripes.
-fn pictures(folder: &Path) -> Images {
+pub(super) fn pictures(folder: &Path) -> Images {
     for n in 1..4_u8 {
         let bytes: Vec<u8> =
             (0..64 * 64).map(|i: usize| if i % (9 * usize::from(n)) < 4 { 255 } else { n }).collect();
@@ -29,6 +29,8 @@ fn plan(folder: &Path, kind: Kind, name: &str, iterations: u64) -> Plan {
         seed: "a seed".to_owned(),
         device: Device::CPU,
         threads: 1,
+        rate: RATE,
+        batch: 1,
         iterations,
         report_every: 2,
         checkpoint_every: 2,
@@ -56,6 +58,24 @@ fn two_trainings_alike_give_the_same_bytes_and_another_seed_gives_others() {
         assert!(files(&a) == files(&b), "{kind:?}");
         assert!(files(&a).0 != files(&c).0, "{kind:?}");
     }
+}
+
+#[test]
+fn the_rate_and_the_batch_make_another_training() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = pictures(folder.path());
+    let one = plan(folder.path(), Kind::Lite, "one", 2);
+    let faster = Plan { rate: 0.02, ..plan(folder.path(), Kind::Lite, "faster", 2) };
+    let more = Plan { batch: 2, ..plan(folder.path(), Kind::Lite, "more", 2) };
+    for plan in [&one, &faster, &more] {
+        train(plan, &images, &mut |_| true).unwrap();
+    }
+    let weights =
+        |plan: &Plan| Weights::read(&plan.out).unwrap().tensors.remove("down1.pointwise.weight").unwrap();
+    let off = |plan: &Plan| (weights(plan) - weights(&one)).abs().max().double_value(&[]);
+    // Two steps of Adam are as long as the rate says.
+    assert!(off(&faster) > 0.01 && off(&more) > 1e-6, "{} {}", off(&faster), off(&more));
+    assert!(off(&more) < 0.001, "{}", off(&more));
 }
 
 #[test]
@@ -90,6 +110,8 @@ fn a_checkpoint_of_another_training_is_refused_with_both_sides() {
     let others = [
         (Plan { kind: Kind::Full, ..go_on.clone() }, "kind lite, this training full"),
         (Plan { seed: "other".to_owned(), ..go_on.clone() }, "seed a seed, this training other"),
+        (Plan { rate: 0.001, ..go_on.clone() }, "learning rate 0.0002, this training 0.001"),
+        (Plan { batch: 6, ..go_on.clone() }, "images in a batch 1, this training 6"),
         (Plan { threads: 2, ..go_on.clone() }, "number of threads 1, this training 2"),
     ];
     for (plan, text) in others {
@@ -124,6 +146,7 @@ fn the_weights_have_the_names_and_shapes_of_the_document_and_a_record() {
         assert_eq!(weights.tensors[name].size(), shape);
         let record: serde_json::Value = serde_json::from_str(&weights.metadata["sealgate.training"]).unwrap();
         assert_eq!((record["iterations"].as_u64(), record["images"].as_u64()), (Some(2), Some(3)));
+        assert_eq!((record["rate"].as_f64(), record["batch"].as_u64()), (Some(RATE), Some(1)));
         assert_eq!(record["data"].as_str().unwrap(), images.digest);
         let entropy = record["history"][0]["entropy"].as_f64().unwrap();
         assert!((1.0..8.0).contains(&entropy), "{entropy}");
@@ -134,7 +157,7 @@ fn the_weights_have_the_names_and_shapes_of_the_document_and_a_record() {
 fn the_discriminator_learns_to_tell_two_images_apart() {
     let mut discriminator =
         Discriminator::new(&mut Draws::new("a seed", "weights", 0), tch::Device::Cpu).unwrap();
-    let mut adam = Adam::new(&discriminator.parameters).unwrap();
+    let mut adam = Adam::new(&discriminator.parameters, RATE).unwrap();
     let ramp = tch::Tensor::arange(3 * 64 * 64, (tch::Kind::Float, tch::Device::Cpu)).reshape([1, 3, 64, 64]);
     let (real, fake) = ((&ramp * 2.1).sin(), (&ramp * 0.13).sin());
     let mut losses = Vec::new();

@@ -1,10 +1,10 @@
-//! Algorithm 1 of the paper: generator and discriminator learn from each other, one image at a time.
+//! Algorithm 1 of the paper: generator and discriminator learn from each other, batch by batch.
 
 use std::path::{Path, PathBuf};
 
 use tch::{Kind as Element, TchError, Tensor};
 
-use super::adam::Adam;
+use super::adam::{self, Adam};
 use super::draw::Draws;
 use super::images::Images;
 use super::network::{Discriminator, Generator, Parameter};
@@ -25,7 +25,11 @@ pub struct Plan {
     pub device: Device,
     /// Threads of the processor; the order of sums, and so the last bits of the weights, depends on their number.
     pub threads: u32,
-    /// How many images to learn from.
+    /// The learning rate.
+    pub rate: f64,
+    /// Images in a batch; not 0.
+    pub batch: u32,
+    /// How many batches to learn from.
     pub iterations: u64,
     /// A line of the history after this many iterations; not 0.
     pub report_every: u64,
@@ -125,13 +129,15 @@ impl Training {
             source_domain: SOURCE.to_owned(),
             transformation_domain: TRANSFORMATION.to_owned(),
             loss: LOSS.to_owned(),
-            optimiser: Record::optimiser(),
+            optimiser: adam::in_words(plan.rate, plan.batch),
+            rate: plan.rate,
+            batch: plan.batch,
             iterations_planned: plan.iterations,
             iterations: 0,
             history: Vec::new(),
         };
-        let generator_adam = Adam::new(&generator.parameters)?;
-        let discriminator_adam = Adam::new(&discriminator.parameters)?;
+        let generator_adam = Adam::new(&generator.parameters, plan.rate)?;
+        let discriminator_adam = Adam::new(&discriminator.parameters, plan.rate)?;
         let device = plan.device;
         Ok(Self {
             device,
@@ -147,7 +153,7 @@ impl Training {
     /// Lines 2 to 7 of algorithm 1. Both losses are of the networks as they were before the step.
     fn step(&mut self, images: &Images) -> Result<(f64, f64), TrainError> {
         let iteration = self.record.iterations + 1;
-        let (source, target) = domains(&self.record.seed, iteration, images);
+        let (source, target) = domains(&self.record.seed, iteration, self.record.batch, images);
         let x = tensor(&source, self.device)?.f_div_scalar(255.0)?;
         let y = tensor(&target, self.device)?.f_div_scalar(127.5)?.f_sub_scalar(1.0)?;
         let key = self.generator.forward(&x)?;
@@ -183,23 +189,12 @@ impl Training {
         let since = self.record.history.last().map_or(0, |report| report.iteration);
         let count = (iteration - since).max(1) as f64;
         let (discriminator, generator) = (self.sums.0 / count, self.sums.1 / count);
-        let entropy = self.entropy()?;
+        // For a fixed seed, as the gateway feeds it.
+        let entropy = key_entropy(&self.generator, &expanded(&Seed::new([0; 32])), self.device)?
+            .ok_or(TrainError::Diverged { iteration, loss: f64::NAN })?;
         self.record.history.push(Report { iteration, discriminator, generator, entropy });
         self.sums = (0.0, 0.0);
         Ok(())
-    }
-
-    /// Bits per byte of the key image that the weights give for a fixed seed as the gateway feeds it.
-    fn entropy(&self) -> Result<f64, TchError> {
-        let _guard = tch::no_grad_guard();
-        let x = tensor(&expanded(&Seed::new([0; 32])), self.device)?.f_div_scalar(255.0)?;
-        let key = self.generator.forward(&x)?;
-        let bytes = key.f_add_scalar(1.0)?.f_mul_scalar(127.5)?.f_round()?.f_to_kind(Element::Int64)?;
-        let counts = bytes.f_flatten(0, -1)?.f_bincount(None::<&Tensor>, 256)?.f_to_kind(Element::Double)?;
-        let shares = counts.f_div(&counts.f_sum(Element::Double)?)?;
-        // log2 of a share of 0 is not wanted: 0 log 0 counts as 0.
-        let bits = shares.f_mul(&shares.f_clamp_min(1e-30)?.f_log2()?)?.f_sum(Element::Double)?;
-        Ok(-bits.f_double_value(&[])?)
     }
 
     /// The weights of the generator alone, with the record.
@@ -269,13 +264,43 @@ impl Training {
     }
 }
 
+/// Bits per byte of the key image that the weights give for three planes of bytes; none where it holds what is no number.
+pub(super) fn key_entropy(
+    generator: &Generator,
+    source: &[u8],
+    device: Device,
+) -> Result<Option<f64>, TchError> {
+    let _guard = tch::no_grad_guard();
+    let key = generator.forward(&tensor(source, device)?.f_div_scalar(255.0)?)?;
+    if key.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
+        return Ok(None);
+    }
+    let bytes = key.f_add_scalar(1.0)?.f_mul_scalar(127.5)?.f_round()?.f_to_kind(Element::Int64)?;
+    let counts = bytes.f_flatten(0, -1)?.f_bincount(None::<&Tensor>, 256)?.f_to_kind(Element::Double)?;
+    let shares = counts.f_div(&counts.f_sum(Element::Double)?)?;
+    // log2 of a share of 0 is not wanted: 0 log 0 counts as 0.
+    let bits = shares.f_mul(&shares.f_clamp_min(1e-30)?.f_log2()?)?.f_sum(Element::Double)?;
+    Ok(Some(-bits.f_double_value(&[])?))
+}
+
+/// The generator in a file that a training wrote.
+pub(super) fn generator_of(path: &Path, kind: Kind, device: Device) -> Result<Generator, TrainError> {
+    let wrong = |why: String| TrainError::Checkpoint { path: path.to_owned(), why };
+    let weights = Weights::read(path)?;
+    let mut generator = Generator::new(kind, &mut Draws::new("", "weights", 0), device.0)?;
+    for parameter in &mut generator.parameters {
+        put(&mut parameter.value, &weights, &parameter.name).map_err(wrong)?;
+    }
+    Ok(generator)
+}
+
 /// The seed of the training that a checkpoint belongs to.
 pub fn resumed_seed(path: &Path) -> Result<String, TrainError> {
     let record = record_of(&Weights::read(path)?);
     record.map(|record| record.seed).map_err(|why| TrainError::Checkpoint { path: path.to_owned(), why })
 }
 
-fn metadata<'a>(weights: &'a Weights, name: &str) -> Result<&'a str, String> {
+pub(super) fn metadata<'a>(weights: &'a Weights, name: &str) -> Result<&'a str, String> {
     weights.metadata.get(name).map(String::as_str).ok_or_else(|| format!("it has no {name}"))
 }
 
@@ -284,7 +309,7 @@ fn record_of(weights: &Weights) -> Result<Record, String> {
 }
 
 /// Writes the tensor of that name over `value`, which has its shape.
-fn put(value: &mut Tensor, weights: &Weights, name: &str) -> Result<(), String> {
+pub(super) fn put(value: &mut Tensor, weights: &Weights, name: &str) -> Result<(), String> {
     let _guard = tch::no_grad_guard();
     let found = weights.tensors.get(name).ok_or_else(|| format!("it has no {name}"))?;
     if found.size() != value.size() {
@@ -293,12 +318,23 @@ fn put(value: &mut Tensor, weights: &Weights, name: &str) -> Result<(), String> 
     value.f_copy_(found).map_err(|e| e.to_string())
 }
 
-/// What iteration `iteration` feeds in, and what it wants to see: three planes of bytes each.
-fn domains(seed: &str, iteration: u64, images: &Images) -> (Vec<u8>, Vec<u8>) {
+/// What iteration `iteration` feeds in, and what it wants to see: `batch` times three planes of bytes each.
+fn domains(seed: &str, iteration: u64, batch: u32, images: &Images) -> (Vec<u8>, Vec<u8>) {
     let mut draws = Draws::new(seed, "iteration", iteration);
+    let (mut sources, mut targets) = (Vec::new(), Vec::new());
+    for _ in 0..batch {
+        let (source, target) = pair(&mut draws, iteration, images);
+        sources.extend(source);
+        targets.extend(target);
+    }
+    (sources, targets)
+}
+
+/// One image to feed in and one to imitate.
+fn pair(draws: &mut Draws, iteration: u64, images: &Images) -> (Vec<u8>, Vec<u8>) {
     let pick = |draws: &mut Draws| images.get(draws.below(images.len())).to_vec();
-    let source = pick(&mut draws);
-    let mut target = pick(&mut draws);
+    let source = pick(draws);
+    let mut target = pick(draws);
     let (key, source_seed) = (draws.key(), Seed::new(draws.key()));
     if iteration % 2 == 1 {
         chaos::encrypt(System::Logistic, &key, &mut target);
@@ -318,7 +354,7 @@ fn expanded(seed: &Seed) -> Vec<u8> {
 
 fn tensor(planes: &[u8], device: Device) -> Result<Tensor, TchError> {
     Tensor::f_from_slice(planes)?
-        .f_reshape([1, 3, 256, 256])?
+        .f_reshape([-1, 3, 256, 256])?
         .f_to_device(device.0)?
         .f_to_kind(Element::Float)
 }

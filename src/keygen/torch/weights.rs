@@ -45,21 +45,9 @@ impl Weights {
         Ok([length.to_le_bytes().as_slice(), &header, &data].concat())
     }
 
-    /// Writes the file: beside it, to the disk, and then in its place, so that a crash leaves the old one or the new.
+    /// Writes the file.
     pub(super) fn write(&self, path: &Path) -> Result<(), TrainError> {
-        let bytes = self.to_bytes()?;
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(".new");
-        let beside = path.with_file_name(name);
-        let write = || {
-            let mut file = File::create(&beside)?;
-            file.write_all(&bytes)?;
-            file.sync_all()?;
-            fs::rename(&beside, path)?;
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-            File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
-        };
-        write().map_err(TrainError::file(path))
+        replace(path, &self.to_bytes()?)
     }
 
     /// Reads a file of 32-bit floats.
@@ -84,4 +72,20 @@ impl Weights {
         }
         Ok(Self { metadata, tensors })
     }
+}
+
+/// Writes a file beside it, to the disk, and then in its place, so that a crash leaves the old one or the new.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let beside = path.with_file_name(name);
+    let write = || {
+        let mut file = File::create(&beside)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&beside, path)?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    };
+    write().map_err(TrainError::file(path))
 }

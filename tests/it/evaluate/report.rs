@@ -38,7 +38,7 @@ fn report(generators: &[Generator<'_>], suites: &[Suite<'_>]) -> Report {
 
 fn inputs<'a>(generators: &'a [Generator<'a>], suites: &'a [Suite<'a>], images: &'a [Named]) -> Inputs<'a> {
     let (facts, circumstances) = (Vec::new(), Vec::new());
-    Inputs { facts, circumstances, generators, suites, models: &[], images }
+    Inputs { facts, circumstances, generators, suites, models: &[], images, study: None }
 }
 
 fn findings(report: &Report, subject: &str) -> Vec<&'static str> {

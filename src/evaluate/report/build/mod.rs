@@ -21,6 +21,7 @@ use crate::evaluate::finding::Finding;
 use crate::evaluate::image::Raster;
 use crate::evaluate::source::{Comparison, Source};
 use crate::evaluate::trained::Trained;
+use crate::keygen::Study;
 
 /// Bytes of one key image: 256 x 256 x 3.
 pub(super) const KEY_BYTES: usize = 256 * 256 * 3;
@@ -191,6 +192,8 @@ pub struct Inputs<'a> {
     pub models: &'a [Arc<Trained>],
     /// Images to encrypt.
     pub images: &'a [Named],
+    /// A study of hyperparameters, to stand beside the published one.
+    pub study: Option<&'a Study>,
 }
 
 impl Inputs<'_> {
@@ -231,7 +234,7 @@ pub fn build(
     }
     sections.extend(imitation::section(inputs.models, options)?);
     sections.extend(pictures::section(inputs, options)?);
-    sections.push(study::section());
+    sections.push(study::section(inputs.study));
     sections.push(space::section(inputs.generators));
     sections.push(words::section(&one_pixel, inputs.generators, &measured));
     let title = "What the figures say, and what they do not".to_owned();
