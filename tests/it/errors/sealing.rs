@@ -201,6 +201,7 @@ fn layers(out: &mut Vec<Shown>) {
         File: KeygenError::File { doing: "reading", path: path(), source: io() } => "check the path",
         Model: KeygenError::Model(text()) => "take it from a backup",
         Network: KeygenError::Network(text()) => "remove the file from keygen.folder",
+        Study: KeygenError::Study { path: path(), reason: text() } => "sealgate generator study",
         Checkpoint: KeygenError::Checkpoint(text()) => "sealgate generator train",
         Missing: KeygenError::Missing { id, folder: path() } => "sealgate generator import",
         Mismatch: KeygenError::Mismatch { path: path(), expected: id, found: GeneratorId::new([6; 32]) } => "take it from a backup",
