@@ -142,6 +142,6 @@ mod tests {
         found.is_inverted = true;
         assert_eq!(found.shown(&frame), [255, 128, 0]);
         found.is_signed = false;
-        assert_eq!(found.shown(&frame), [0, 255, 251], "as unsigned numbers the first is the largest");
+        assert_eq!(found.shown(&frame), [0, 255, 252], "as unsigned numbers the first is the largest");
     }
 }

@@ -162,7 +162,7 @@ mod tests {
     fn samples_have_to_fill_the_shape_and_fit_the_bits() {
         assert_eq!(
             Raster::from_bytes(2, 2, 1, &[1, 2, 3]).unwrap_err().to_string(),
-            "2 x 2 of 8 bits needs 4 samples, there are 3"
+            "2 x 2 of 8 bits needs 4 samples, there are 3; give the whole image"
         );
         assert_eq!(
             Raster::new(2, 1, 1, 12, vec![4095, 4096]).unwrap_err().to_string(),

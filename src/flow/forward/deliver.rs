@@ -68,18 +68,29 @@ enum Verdict {
         at_unix_millis: u64,
         why: String,
     },
+    /// Our side is damaged.
     Aside(String),
+    /// The destination does not want it, and what to do about that.
+    Refused(String, &'static str),
     /// The job is dropped, and waits as before.
     None,
 }
 
 impl Verdict {
+    /// What there is to say once it is set aside for good.
+    fn refused(&self) -> Option<(String, &'static str)> {
+        match self {
+            Self::Refused(why, advice) => Some((why.clone(), advice)),
+            _ => None,
+        }
+    }
+
     /// Returns when it is durable, without holding up what else goes on.
     async fn settle(self, job: Job) -> Result<(), SpoolError> {
         let settled = spawn_blocking(move || match self {
             Self::Done => job.done(now_unix_millis()),
             Self::Later { at_unix_millis, why } => job.later(at_unix_millis, &why, now_unix_millis()),
-            Self::Aside(why) => job.aside(&why, now_unix_millis()),
+            Self::Aside(why) | Self::Refused(why, _) => job.aside(&why, now_unix_millis()),
             Self::None => Ok(()),
         });
         settled.await.unwrap_or_else(|broken| Err(SpoolError::Failed(broken.to_string())))
@@ -123,7 +134,12 @@ pub(super) async fn deliver(
         }
         Err(undelivered) => {
             let (outcome, verdict) = put_off(gateway, name, &job, undelivered, refusals);
-            (outcome, verdict.settle(job).await)
+            let refused = verdict.refused();
+            let settled = verdict.settle(job).await;
+            if let Some((problem, advice)) = refused {
+                say_set_aside(gateway, name, entry, &instance, &problem, advice);
+            }
+            (outcome, settled)
         }
     };
     // When the verdict is durable: who waited for it may be told.
@@ -177,14 +193,7 @@ fn put_off(
         }
         Undelivered::Refused(failure) if refusals.count(entry) >= gateway.config.refusals_max => {
             refusals.forget(entry);
-            let text = format!("{name}: {failure}");
-            let alert = Alert::failed(What::SetAside, text).about(String::from_utf8_lossy(job.key()));
-            gateway.trail.alert(alert);
-            error!(
-                %entry, destination = name, error = %failure, advice = failure.advice(),
-                "set aside: the destination refuses this instance; see `sealgate spool list`"
-            );
-            return ("aside", Verdict::Aside(failure.to_string()));
+            return ("aside", Verdict::Refused(failure.to_string(), failure.advice()));
         }
         Undelivered::Refused(failure) => (failure.to_string(), failure.advice(), own),
         Undelivered::Down(failure) => {
@@ -201,6 +210,23 @@ fn put_off(
     };
     info!(%entry, destination = name, error = why, advice, seconds = wait / 1000, "not forwarded, trying again");
     ("later", Verdict::Later { at_unix_millis: now.saturating_add(wait), why })
+}
+
+/// An instance waits for somebody to decide, and that is on the disk.
+fn say_set_aside(
+    gateway: &Gateway,
+    name: &str,
+    entry: EntryId,
+    instance: &str,
+    problem: &str,
+    advice: &'static str,
+) {
+    let text = format!("{name}: {problem}");
+    gateway.trail.alert(Alert::failed(What::SetAside, text).about(instance));
+    error!(
+        %entry, destination = name, error = problem, advice,
+        "set aside: the destination refuses this instance; see `sealgate spool list`"
+    );
 }
 
 /// The answer of a destination that has the instance now, and the patient that it says it is of.
