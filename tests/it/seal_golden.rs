@@ -232,14 +232,22 @@ fn document() -> Vec<u8> {
     .concat()
 }
 
+/// Where the fixed header stands.
+fn start_of(sealed: &[u8]) -> usize {
+    sealed.windows(MAGIC.len()).position(|window| window == MAGIC).unwrap()
+}
+
+/// The same with another byte at this place.
+fn changed(good: &[u8], at: usize, byte: u8) -> Vec<u8> {
+    let mut bytes = good.to_vec();
+    bytes[at] = byte;
+    bytes
+}
+
 /// Files with one fault each of a sealed document.
 fn document_faults(good: &[u8]) -> Vec<(String, Vec<u8>)> {
-    let start = good.windows(MAGIC.len()).position(|window| window == MAGIC).unwrap();
-    let changed = |at: usize, byte: u8| {
-        let mut bytes = good.to_vec();
-        bytes[at] = byte;
-        bytes
-    };
+    let start = start_of(good);
+    let changed = |at: usize, byte: u8| changed(good, at, byte);
     let flipped = |at: usize| changed(at, good[at] ^ 0x10);
     let class = good.windows(29).rposition(|window| window == b"1.2.840.10008.5.1.4.1.1.104.1").unwrap();
     vec![
@@ -304,15 +312,11 @@ fn golden_key(name: &str) -> [u8; 32] {
 
 /// Every fault with the name of its file: the expected answer, then what is wrong.
 fn faults(good: &[u8], key: [u8; 32]) -> Vec<(String, Vec<u8>)> {
-    let start = good.windows(MAGIC.len()).position(|window| window == MAGIC).unwrap();
+    let start = start_of(good);
     let length =
         usize::try_from(u64::from_be_bytes(good[start + 28..start + 36].try_into().unwrap())).unwrap();
     let stream = start + HEADER;
-    let changed = |at: usize, byte: u8| {
-        let mut bytes = good.to_vec();
-        bytes[at] = byte;
-        bytes
-    };
+    let changed = |at: usize, byte: u8| changed(good, at, byte);
     let flipped = |at: usize| changed(at, good[at] ^ 0x10);
     let last = stream + length - 1;
     let mut out = vec![
@@ -347,7 +351,7 @@ fn faults(good: &[u8], key: [u8; 32]) -> Vec<(String, Vec<u8>)> {
     // The same original sealed again under the same key: its first chunk belongs to another stream.
     let original = open(good, key).unwrap();
     let other = seal(&original, key, Suite::DeepKeyGen, None);
-    let other_start = other.windows(MAGIC.len()).position(|window| window == MAGIC).unwrap();
+    let other_start = start_of(&other);
     let mut swapped = good.to_vec();
     let other_chunk = other_start + HEADER + PREFIX;
     swapped[stream + PREFIX..stream + PREFIX + CHUNK]
