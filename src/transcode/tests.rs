@@ -113,12 +113,12 @@ fn what_is_compressed_comes_back_and_what_is_no_image_is_not_compressed() {
         [header(3, b"RGB ", b"2 "), pixels.concat(), value.to_vec()].concat()
     };
     let value = [9, 8, 7, 6, 5, 4, 1, 1, 1, 1, 1, 2];
-    let compressed = compress(VecDeque::from([Bytes::from(native(&value))]), 100).unwrap();
     let rle = TransferSyntax::by_uid(TransferSyntax::RLE_LOSSLESS).unwrap();
+    let compressed = compress(VecDeque::from([Bytes::from(native(&value))]), rle, 100).unwrap();
     let out: Vec<u8> = decompress(compressed, rle, 100).unwrap().into_iter().flatten().collect();
     assert!(out.ends_with(&value), "{out:?}");
     for (value, limit) in [(&value[..10], 100), (&value[..], 11)] {
-        assert!(compress(VecDeque::from([Bytes::from(native(value))]), limit).is_err());
+        assert!(compress(VecDeque::from([Bytes::from(native(value))]), rle, limit).is_err());
     }
-    assert!(compress(VecDeque::from([Bytes::from(header(1, b"MONOCHROME2 ", b"1 "))]), 100).is_err());
+    assert!(compress(VecDeque::from([Bytes::from(header(1, b"MONOCHROME2 ", b"1 "))]), rle, 100).is_err());
 }
