@@ -91,7 +91,7 @@ fn attributes(packing: Packing, image: &Image) -> Set<'static> {
 }
 
 /// One frame, compressed; of an even length. That it comes back as it was has been seen.
-fn packed(
+pub(super) fn packed(
     samples: &[u8],
     image: &Image,
     packing: Packing,

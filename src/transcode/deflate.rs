@@ -21,7 +21,7 @@ pub fn deflate(pieces: &VecDeque<Bytes>) -> Result<VecDeque<Bytes>, TranscodeErr
     }
     let mut deflated = encoder.finish().map_err(wrong)?;
     // PS3.5 A.5: padded to an even length, as a data set has to be.
-    if deflated.bytes % 2 == 1 {
+    if !deflated.bytes.is_multiple_of(2) {
         deflated.write_all(&[0]).map_err(wrong)?;
     }
     let out = deflated.whole();
@@ -114,7 +114,7 @@ mod tests {
             let all: Vec<u8> = deflated.iter().flatten().copied().collect();
             let mut again = Vec::new();
             DeflateDecoder::new(&all[..]).read_to_end(&mut again).unwrap();
-            assert!(again == bytes && all.len() % 2 == 0 && all.len() < bytes.len());
+            assert!(again == bytes && all.len().is_multiple_of(2) && all.len() < bytes.len());
             let mut other = pieces.clone();
             other[0] = Bytes::from(vec![0; other[0].len()]);
             assert!(!is_same(&deflated, &other).unwrap());

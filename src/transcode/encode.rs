@@ -84,16 +84,10 @@ impl Packing {
         };
         let bits = (image.bits_allocated, image.bits_stored);
         let photometric = image.photometric.as_str();
-        match self {
-            Self::Deflated => return Ok(()),
-            Self::Rle if usize::from(image.samples) * image.sample_bytes() > SEGMENTS_MAX => {
-                return wrong(
-                    "bytes in a pixel",
-                    format!("{}", usize::from(image.samples) * image.sample_bytes()),
-                );
-            }
-            Self::Rle => return Ok(()),
-            _ => {}
+        if matches!(self, Self::Deflated | Self::Rle) {
+            let bytes = usize::from(image.samples) * image.sample_bytes();
+            let is_too_wide = self == Self::Rle && bytes > SEGMENTS_MAX;
+            return if is_too_wide { wrong("bytes in a pixel", bytes.to_string()) } else { Ok(()) };
         }
         if !matches!(bits.0, 8 | 16) {
             return wrong("Bits Allocated", bits.0.to_string());
@@ -110,6 +104,10 @@ impl Packing {
         };
         if !is_known {
             return wrong("Photometric Interpretation", format!("{photometric:?}"));
+        }
+        // Its encoder's own limit.
+        if self == Self::JpegXl && image.rows.min(image.columns) < 2 {
+            return wrong("the smaller of Rows and Columns", "1".to_owned());
         }
         // PS3.5 table 8.2.15-1; its samples have no sign either. Of colours only JPEG-LS and JPEG 2000 would, and none has.
         if image.is_signed && (self == Self::JpegXl || image.samples > 1) {

@@ -59,7 +59,7 @@ fn size(bytes: &[u8]) -> Option<(u32, u32, u32)> {
     Some((right.checked_sub(left)?, bottom.checked_sub(top)?, u32::from(components)))
 }
 
-/// Whether the encoder transforms colours reversibly (T.800 G.2), which makes them YBR_RCT.
+/// Whether the encoder transforms colours reversibly (T.800 G.2), which makes them `YBR_RCT`.
 pub(super) fn is_transformed(image: &Image) -> bool {
     image.samples == 3 && image.photometric == "RGB"
 }
@@ -119,12 +119,14 @@ fn picture(samples: &[u8], image: &Image) -> Result<Box<opj_image>, TranscodeErr
 /// Writes the codestream into the pipe.
 fn write(picture: &mut opj_image, image: &Image, writer: PipeWriter) -> Result<(), TranscodeError> {
     let smaller = image.columns.min(image.rows);
-    let mut parameters = opj_cparameters_t::default();
-    parameters.tcp_numlayers = 1;
-    parameters.cp_disto_alloc = 1;
-    parameters.tcp_mct = is_transformed(image).into();
-    // T.800: each further resolution halves the image; there has to be something left of it.
-    parameters.numresolution = i32::try_from(smaller.max(1).ilog2() + 1).unwrap_or(1).min(6);
+    let mut parameters = opj_cparameters_t {
+        tcp_numlayers: 1,
+        cp_disto_alloc: 1,
+        tcp_mct: is_transformed(image).into(),
+        // Each further resolution halves the image; there has to be something left of it.
+        numresolution: i32::try_from(smaller.max(1).ilog2() + 1).unwrap_or(1).min(6),
+        ..Default::default()
+    };
     let wrong = |step: &str| TranscodeError::Codec(format!("the encoder gave up at {step}"));
     let mut codec = Codec::new_encoder(OPJ_CODEC_J2K).ok_or_else(|| wrong("its beginning"))?;
     // The encoder writes to a path alone, and pixels must not touch a disk: the path is that of a pipe of our own.

@@ -12,10 +12,10 @@ use sealgate::dicom::{Encoding, Status, TransferSyntax};
 use sealgate::scu::Need;
 use sealgate::transcode::{TranscodeError, can_decompress, compress, lossless};
 
-use super::site::{Front, one_study};
+use super::site::{Came, Front, one_study, studies};
 use super::transcode::{PIXELS, native, write_file_in};
-use crate::peers::{Dcmqrscp, Sample, data_set_of, samples};
-use crate::peers_seal::python;
+use crate::peers::{Dcmqrscp, Orthanc, Pynetdicom, Sample, data_set_of, free_port, samples};
+use crate::peers_seal::{python, python_with};
 
 /// Bytes of a data set that takes no decoder too long.
 const LARGE: usize = 2 << 20;
@@ -138,14 +138,36 @@ fn has_same_pixels(one: &Path, other: &Path) -> bool {
     }
 }
 
+/// Real images of each kind that a study of their own, and one class and syntax, can be had of: grey with a sign and without,
+/// and colour of several frames.
+fn kinds() -> Vec<(String, Sample)> {
+    let folder = tempfile::tempdir().unwrap();
+    let mut kinds = BTreeMap::new();
+    for (study, samples) in studies() {
+        for sample in samples {
+            let syntax = sample.instance.transfer_syntax.uid;
+            let is_native =
+                [TransferSyntax::EXPLICIT_LITTLE, TransferSyntax::IMPLICIT_LITTLE].contains(&syntax);
+            let Some(data) = explicit(&sample, folder.path()).filter(|data| data.len() < LARGE) else {
+                continue;
+            };
+            let file = open_file(&sample.path).unwrap();
+            let number = |element| {
+                let found = file.element_opt(Tag(0x0028, element)).unwrap();
+                found.and_then(|one| one.to_int::<u32>().ok()).unwrap_or(0)
+            };
+            let kind = (number(0x0002), number(0x0100), number(0x0103), number(0x0008) > 1, is_native);
+            let has_pixels = data.windows(4).any(|window| window == b"\xE0\x7F\x10\0");
+            if has_pixels && matches!(kind.1, 8 | 16) {
+                kinds.entry(kind).or_insert((study.clone(), sample));
+            }
+        }
+    }
+    kinds.into_values().collect()
+}
+
 /// What a viewer gets of the study of slices if this is all that it takes.
-async fn got(
-    front: &Front,
-    calling: &str,
-    study: &str,
-    class: &Need,
-    taken: &[TransferSyntax],
-) -> super::site::Came {
+async fn got(front: &Front, calling: &str, study: &str, class: &Need, taken: &[TransferSyntax]) -> Came {
     let needs: Vec<Need> = taken.iter().map(|syntax| Need::new(class.class.clone(), *syntax)).collect();
     front.get(calling, study, &needs).await.0
 }
@@ -215,4 +237,58 @@ async fn a_viewer_that_takes_deflated_data_sets_alone_gets_those_even_without_tr
             assert!(file.windows(pixels.len()).any(|window| window == pixels), "{sample:?}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pynetdicom_gets_and_is_sent_every_kind_of_image_in_the_one_syntax_that_it_takes() {
+    let archive = Orthanc::start();
+    let kinds = kinds();
+    assert!(kinds.len() > 6, "{kinds:?}");
+    let all: Vec<Sample> = kinds.iter().map(|(_, sample)| sample.clone()).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: String| folder.path().join(name);
+    for (index, sample) in all.iter().enumerate() {
+        let data_set = explicit(sample, folder.path()).unwrap();
+        write_file_in(&path(format!("{index}.dcm")), &data_set, TransferSyntax::EXPLICIT_LITTLE);
+    }
+    let mut came = 0;
+    for target in lossless() {
+        let peer = Pynetdicom::start(&[&format!("--syntax={}", target.uid)]);
+        let port = peer.address().port;
+        let front =
+            Front::begin(free_port(), &[("pacs", &archive.address(), "get")], free_port(), |config| {
+                let own = config.lines().find(|line| line.starts_with("receives = \"VIEWER-IN@")).unwrap();
+                config.replace(own, &format!("receives = \"PYNETDICOM@127.0.0.1:{port}\""))
+            });
+        front.store(&all).await;
+        let got = path(format!("got-{}", target.keyword));
+        fs::create_dir(&got).unwrap();
+        let port = front.gateway.address.port().to_string();
+        let wanted = kinds.iter().flat_map(|(study, one)| [one.instance.class.as_str(), study.as_str()]);
+        let arguments: Vec<&str> =
+            [port.as_str(), got.to_str().unwrap(), target.uid].into_iter().chain(wanted).collect();
+        python_with("getter.py", &arguments);
+        for (index, (study, sample)) in kinds.iter().enumerate() {
+            let instance = sample.instance.instance.as_str();
+            let keys = ["0008,0052=STUDY".to_owned(), format!("0020,000d={study}")];
+            front.dcmtk(
+                "movescu",
+                &["-aet", "VIEWER", "-aem", "PYNETDICOM"],
+                &keys.each_ref().map(String::as_str),
+            );
+            let (moved, got) = (peer.data_set(instance), fs::read(got.join(instance)).ok());
+            let is_fit = compressed(&explicit(sample, folder.path()).unwrap(), target).is_ok();
+            let is_own = sample.instance.transfer_syntax == target;
+            let log = || format!("{target:?} {sample:?}\n{}", front.gateway.log());
+            assert!(got.is_some() == (is_fit || is_own) && moved == got, "{}", log());
+            // What comes as it was made says nothing of us.
+            if let Some(data_set) = got.filter(|_| !is_own) {
+                write_file_in(&path(format!("{index}.{}.dcm", target.keyword)), &data_set, target.uid);
+                came += 1;
+            }
+        }
+    }
+    // An archive may have written a data set anew, but not its pixels.
+    assert!(came > 20, "{came}");
+    assert_eq!(python("lossless.py", &[folder.path()]).trim(), format!("{came} compared"));
 }
