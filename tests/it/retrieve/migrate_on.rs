@@ -27,14 +27,16 @@ struct Image {
 
 impl Image {
     fn of(study: &str, sample: Sample) -> Option<Self> {
-        let is_native =
-            ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1"].contains(&sample.instance.transfer_syntax.uid);
-        let is_telling = |run: &&[u8]| run.iter().collect::<BTreeSet<_>>().len() > 24;
-        let telling =
-            sample.data_set.get(sample.data_set.len() / 2..)?.windows(WINDOW).find(is_telling)?.to_vec();
+        let native = ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1"];
         let has_pixels = sample.data_set.windows(4).any(|window| window == b"\xE0\x7F\x10\0");
-        let is_good = is_native && has_pixels && (20_000..700_000).contains(&sample.data_set.len());
-        is_good.then(|| Self { study: study.to_owned(), sample, telling })
+        let is_native = native.contains(&sample.instance.transfer_syntax.uid) && has_pixels;
+        if !is_native || !(20_000..700_000).contains(&sample.data_set.len()) {
+            return None;
+        }
+        let is_telling = |run: &&[u8]| run.iter().collect::<BTreeSet<_>>().len() > 24;
+        let middle = &sample.data_set[sample.data_set.len() / 2..];
+        let telling = middle.chunks_exact(WINDOW).find(is_telling)?.to_vec();
+        Some(Self { study: study.to_owned(), sample, telling })
     }
 
     fn uid(&self) -> &str {
@@ -49,15 +51,13 @@ impl Image {
 
 /// Images of so many studies, the larger studies first, up to four of each.
 fn images(count: usize) -> Vec<Image> {
-    let mut all: Vec<Vec<Image>> = studies()
-        .into_iter()
-        .map(|(study, samples)| {
-            samples.into_iter().filter_map(|one| Image::of(&study, one)).take(4).collect()
-        })
-        .collect();
-    all.sort_by_key(|images: &Vec<Image>| std::cmp::Reverse(images.len()));
+    let few = |(study, samples): (String, Vec<Sample>)| -> Vec<Image> {
+        samples.into_iter().filter_map(|one| Image::of(&study, one)).take(4).collect()
+    };
+    let mut all: Vec<Vec<Image>> = studies().into_iter().map(few).collect();
+    all.sort_by_key(|images| std::cmp::Reverse(images.len()));
     let images: Vec<Image> = all.into_iter().take(count).flatten().collect();
-    assert!(images.len() >= count, "{}", images.len());
+    assert!(images.len() > count, "{}", images.len());
     images
 }
 
@@ -107,15 +107,10 @@ fn behind_mutual_tls_an_archive_is_sealed_by_move_and_opened_into_another_one() 
     fill(&pacs, &images);
     let journal = |name: &str| site.path(name).to_str().unwrap().to_owned();
 
-    let door = format!("127.0.0.1:{}", free_port());
-    let astray =
-        site.sealgate(&["migrate", "--from", "pacs", "--journal", &journal("j0"), "--listen", &door]);
-    assert_eq!(
-        astray.status.code(),
-        Some(5),
-        "what comes through TLS does not come in clear: {}",
-        said(&astray)
-    );
+    let door = format!("127.0.0.1:{port}");
+    let clear = ["migrate", "--from", "pacs", "--journal", &journal("j0"), "--listen", &door];
+    let clear = site.sealgate(&clear);
+    assert_eq!(clear.status.code(), Some(5), "what speaks TLS does not come in clear: {}", said(&clear));
 
     let sealed = site.sealgate(&["migrate", "--from", "pacs", "--journal", &journal("j1")]);
     assert!(sealed.status.success(), "{}", said(&sealed));
@@ -123,8 +118,8 @@ fn behind_mutual_tls_an_archive_is_sealed_by_move_and_opened_into_another_one() 
     for image in &images {
         assert!(!image.is_clear_in(&pacs.file(image.uid()).unwrap()), "{:?}", image.sample);
     }
-    let opened =
-        site.sealgate(&["migrate", "--from", "pacs", "--open", "--to", "other", "--journal", &journal("j2")]);
+    let open = ["migrate", "--from", "pacs", "--open", "--to", "other", "--journal", &journal("j2")];
+    let opened = site.sealgate(&open);
     assert!(opened.status.success(), "{}", said(&opened));
     assert_eq!(other.count(), images.len());
     for image in &images {
@@ -136,6 +131,7 @@ fn behind_mutual_tls_an_archive_is_sealed_by_move_and_opened_into_another_one() 
 /// What a journal says, line by line behind its title.
 fn lines(journal: &Path) -> Vec<(String, bool)> {
     let text = fs::read_to_string(journal).unwrap_or_default();
+    // The last line may be on its way.
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
     let read = |line: &str| {
         let value: Value = serde_json::from_str(line).expect("a line of a journal");
@@ -179,7 +175,7 @@ fn files(archive: &Orthanc, images: &[Image]) -> BTreeMap<String, Vec<u8>> {
 }
 
 /// Sealed in place with the archive killed, then opened into another one with that one, or the first, killed.
-fn through_deaths(retrieve: &str, kill_target: bool) {
+fn through_deaths(retrieve: &str, kills_target: bool) {
     let port = free_port();
     let (mut pacs, mut other) = (Orthanc::start(), Orthanc::start());
     let introduce = |archive: &Orthanc| archive.knows("SEALGATE", port);
@@ -208,9 +204,9 @@ fn through_deaths(retrieve: &str, kill_target: bool) {
     }
     assert!((1..images.len()).contains(&kept), "{kept} were sealed before it was killed");
 
-    let (open, journal) =
-        (["migrate", "--from", "pacs", "--open", "--to", "other"], site.path("open.journal"));
-    let victim = if kill_target { &mut other } else { &mut pacs };
+    let open = ["migrate", "--from", "pacs", "--open", "--to", "other"];
+    let journal = site.path("open.journal");
+    let victim = if kills_target { &mut other } else { &mut pacs };
     killed(&site, &open, &journal, victim);
     victim.restart();
     introduce(victim);
