@@ -5,6 +5,7 @@ mod documents;
 mod faults;
 mod history;
 mod keystream;
+mod lossless;
 mod migrate;
 mod rules;
 mod shred;
