@@ -7,6 +7,7 @@ mod history;
 mod keystream;
 mod lossless;
 mod migrate;
+mod migrate_on;
 mod rules;
 mod shred;
 pub(crate) mod site;
