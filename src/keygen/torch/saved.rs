@@ -1,5 +1,6 @@
 //! What a training leaves behind so that it can go on: parameters, the optimiser's moments, and texts about both.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -21,7 +22,7 @@ pub fn resumed_seed(path: &Path) -> Result<String, TrainError> {
     let saved = Saved::read(path)?;
     let about: Value =
         saved.json(if saved.weights.metadata.contains_key(NETWORK) { NETWORK } else { TRAINING })?;
-    about["seed"].as_str().map(str::to_owned).ok_or_else(|| saved.wrong("it names no seed"))
+    about["seed"].as_str().map(str::to_owned).ok_or_else(|| saved.wrong(&"it names no seed"))
 }
 
 impl Weights {
@@ -60,19 +61,19 @@ impl Saved {
         Ok(Self { path: path.to_owned(), weights: Weights::read(path)? })
     }
 
-    pub(super) fn wrong(&self, why: impl ToString) -> TrainError {
+    pub(super) fn wrong(&self, why: &dyn Display) -> TrainError {
         TrainError::Checkpoint { path: self.path.clone(), why: why.to_string() }
     }
 
     /// The text of that name.
     pub(super) fn text(&self, name: &str) -> Result<&str, TrainError> {
         let text = self.weights.metadata.get(name).map(String::as_str);
-        text.ok_or_else(|| self.wrong(format!("it has no {name}")))
+        text.ok_or_else(|| self.wrong(&format!("it has no {name}")))
     }
 
     /// What the text of that name says.
     pub(super) fn json<T: DeserializeOwned>(&self, name: &str) -> Result<T, TrainError> {
-        serde_json::from_str(self.text(name)?).map_err(|error| self.wrong(error))
+        serde_json::from_str(self.text(name)?).map_err(|error| self.wrong(&error))
     }
 
     /// Writes what was saved over the parameters.
@@ -94,11 +95,11 @@ impl Saved {
     /// Writes the tensor of that name over `value`, which has its shape.
     fn put_one(&self, value: &mut Tensor, name: &str) -> Result<(), TrainError> {
         let _guard = tch::no_grad_guard();
-        let found = self.weights.tensors.get(name).ok_or_else(|| self.wrong(format!("it has no {name}")))?;
+        let found = self.weights.tensors.get(name).ok_or_else(|| self.wrong(&format!("it has no {name}")))?;
         if found.size() != value.size() {
             let (found, expected) = (found.size(), value.size());
-            return Err(self.wrong(format!("{name} is {found:?}, expected {expected:?}")));
+            return Err(self.wrong(&format!("{name} is {found:?}, expected {expected:?}")));
         }
-        value.f_copy_(found).map_err(|error| self.wrong(error))
+        value.f_copy_(found).map_err(|error| self.wrong(&error))
     }
 }

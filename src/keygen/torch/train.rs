@@ -229,10 +229,10 @@ impl Training {
         let sums: Vec<u64> = saved
             .text("sealgate.sums")?
             .split(' ')
-            .map(|bits| u64::from_str_radix(bits, 16).map_err(|error| saved.wrong(error)))
+            .map(|bits| u64::from_str_radix(bits, 16).map_err(|error| saved.wrong(&error)))
             .collect::<Result<_, _>>()?;
         let [first, second] = sums[..] else {
-            return Err(saved.wrong("sealgate.sums is not two numbers"));
+            return Err(saved.wrong(&"sealgate.sums is not two numbers"));
         };
         self.sums = (f64::from_bits(first), f64::from_bits(second));
         self.record = Record { iterations_planned: plan.iterations, ..record };
