@@ -151,8 +151,7 @@ mod training {
     use crate::cli::generator_chaos::{ChaosName, Wishes};
     use crate::cli::{Exit, complain};
     use crate::keygen::torch::{
-        Images, NetworkError, NetworkProgress, Outcome, Plan, Progress, RATE, TrainError,
-        resumed_network_seed, resumed_seed, train,
+        Images, NetworkError, NetworkProgress, Outcome, Plan, Progress, RATE, TrainError, resumed_seed, train,
     };
 
     /// A line about a network's loss after this many iterations.
@@ -192,7 +191,7 @@ mod training {
         fn train_network(&self, chaos: ChaosName, stop: &AtomicBool) -> Result<Outcome, NetworkError> {
             let checkpoint = beside(&self.out, ".checkpoint");
             let seed = match &self.seed {
-                None if self.resume => Some(resumed_network_seed(&checkpoint)?),
+                None if self.resume => Some(resumed_seed(&checkpoint)?),
                 seed => seed.clone(),
             };
             let wishes = Wishes {

@@ -5,15 +5,16 @@ use std::sync::Mutex;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
+use super::buffer::Buffer;
 use super::engine::Engine;
 use super::error::KeygenError;
 use super::id::GeneratorId;
 use super::image::{KeyImage, SIDE};
-use super::kernel::{Instructions, Scale, Sums};
+use super::kernel::{Fold, Instructions, Scale, Sums, take_band, take_pixels};
 use super::model::Model;
-use super::network::{LAYERS, Post};
+use super::network::Post;
 use super::pace::Pace;
-use super::plan::{Frame, Scratch, Stage, erase};
+use super::plan::{Frame, Order, Stage};
 use super::reference::Statistics;
 use super::seed::Seed;
 
@@ -37,11 +38,14 @@ pub enum Ending {
     Tanh,
 }
 
-/// The input of each layer and the accumulators of the one that runs.
+/// The input of each layer, and of the one that runs what lies between its halves and the accumulators.
 struct Workspace {
     frames: Vec<Frame>,
-    inputs: Vec<Vec<u8>>,
-    accumulators: Vec<i32>,
+    /// Where each layer has its input: layers that take turns share two.
+    slots: Vec<usize>,
+    inputs: Vec<Buffer<u8>>,
+    between: Buffer<u8>,
+    accumulators: Buffer<i32>,
 }
 
 /// Whether one image is spread over the threads, or each thread has its own.
@@ -63,30 +67,47 @@ impl Spread {
 
 impl Workspace {
     fn new(stages: &[Stage], side: usize) -> Self {
-        let frames: Vec<_> = LAYERS.iter().map(|shape| Frame::before(shape, side)).collect();
-        let largest = stages.iter().map(|stage| stage.side_out * stage.side_out * stage.channels_out).max();
+        let frames: Vec<_> =
+            stages.iter().map(|stage| Frame::before(&stage.shape, side, stage.depthwise.is_some())).collect();
+        let most = |of: fn(&Stage) -> usize| stages.iter().map(of).max().unwrap_or_default();
+        let mut slots: Vec<usize> = Vec::new();
+        let mut inputs = Vec::new();
+        for (number, frame) in frames.iter().enumerate() {
+            // The margins have to be where they were; the layer in between still reads its own.
+            let same = number.checked_sub(2).filter(|before| frames[*before] == *frame);
+            slots.push(same.map_or(inputs.len(), |before| slots[before]));
+            if same.is_none() {
+                inputs.push(Buffer::new(frame.length()));
+            }
+        }
         Self {
-            inputs: frames.iter().map(|frame| vec![0; frame.length()]).collect(),
+            inputs,
+            slots,
             frames,
-            accumulators: vec![0; largest.unwrap_or_default()],
+            between: Buffer::new(most(Stage::between)),
+            accumulators: Buffer::new(most(Stage::held)),
         }
     }
 
     fn erase(&mut self) {
-        self.inputs.iter_mut().for_each(|input| erase(input));
-        erase(&mut self.accumulators);
+        self.inputs.iter_mut().for_each(Buffer::erase);
+        self.between.erase();
+        self.accumulators.erase();
     }
 
     /// Writes a seed image into the input of the first layer.
-    fn load(&mut self, seed_image: &[u8]) {
+    fn load(&mut self, with: Instructions, seed_image: &[u8]) {
         let frame = self.frames[0];
-        let rows = self.inputs[0].chunks_exact_mut(frame.stride()).skip(frame.margin);
-        for (row, from) in rows.zip(seed_image.chunks_exact(frame.side * 3)) {
-            let pixels = row[frame.pixels()].chunks_exact_mut(frame.channels);
-            for (pixel, from) in pixels.zip(from.chunks_exact(3)) {
-                for (activation, byte) in pixel.iter_mut().zip(from) {
-                    *activation = byte >> 1;
-                }
+        for (row, from) in seed_image.chunks_exact(frame.side * 3).enumerate() {
+            if frame.order == Order::Pixels {
+                let start = (row + frame.margin) * frame.stride();
+                take_pixels(from, &mut self.inputs[0][start..start + frame.stride()][frame.pixels()]);
+                continue;
+            }
+            for (band, place) in frame.places(row) {
+                let start = place * frame.stride();
+                let to = &mut self.inputs[0][start..start + frame.stride()][frame.pixels()];
+                take_band(with, from, band, to);
             }
         }
     }
@@ -137,7 +158,7 @@ impl Exact {
         let mut image = KeyImage::blank();
         self.threads.install(|| {
             self.with_workspace(|space| {
-                space.load(seed_image);
+                space.load(self.with, seed_image);
                 self.run(space, image.bytes_mut(), Spread::Rows, ending);
             });
         });
@@ -157,65 +178,108 @@ impl Exact {
     /// From the loaded input to `image`.
     fn run(&self, space: &mut Workspace, image: &mut [u8], spread: Spread, ending: Ending) {
         for (number, stage) in self.stages.iter().enumerate() {
-            let area = stage.side_out * stage.side_out;
-            let accumulators = &mut space.accumulators[..area * stage.channels_out];
-            let sums = self.accumulate(stage, &space.inputs[number], accumulators, spread);
+            let accumulators = &mut space.accumulators[..stage.held()];
+            let between = &mut space.between[..stage.between()];
+            let input = &space.inputs[space.slots[number]];
+            let sums = self.accumulate(stage, input, between, accumulators, spread);
             let statistics = statistics(stage, &sums);
             if stage.shape.post == Post::Fold {
-                finish(stage, accumulators, &statistics, image, spread, ending);
+                finish((stage, self.with), accumulators, &statistics, image, spread, ending);
             } else {
-                let (before, after) = space.inputs.split_at_mut(number + 1);
-                let (from, to) = (
-                    (&before[number][..], space.frames[number]),
-                    (&mut after[0][..], space.frames[number + 1]),
-                );
-                self.activate(stage, &statistics, accumulators, from, to, spread);
+                let next = space.slots[number + 1];
+                let mut output = std::mem::take(&mut space.inputs[next]);
+                let from = (&space.inputs[space.slots[number]][..], space.frames[number]);
+                let to = (&mut output[..], space.frames[number + 1]);
+                self.activate(stage, &statistics, (between, accumulators), from, to, spread);
+                space.inputs[next] = output;
             }
         }
     }
 
-    fn accumulate(&self, stage: &Stage, input: &[u8], accumulators: &mut [i32], spread: Spread) -> Sums {
+    /// Gives the sums of a layer's accumulators, and what it is that they are had from once more.
+    fn accumulate(
+        &self,
+        stage: &Stage,
+        input: &[u8],
+        between: &mut [u8],
+        accumulators: &mut [i32],
+        spread: Spread,
+    ) -> Sums {
         let width = stage.channels_out.max(16);
-        accumulators
-            .par_chunks_exact_mut(stage.group())
-            .enumerate()
-            .with_min_len(spread.rows_min())
-            .fold(
-                || (Scratch::default(), Sums::ZERO),
-                |(mut scratch, mut sums), (group, rows)| {
-                    stage.run(self.with, group, input, rows, &mut scratch);
-                    sums.add(self.with, rows, width);
-                    (scratch, sums)
-                },
-            )
-            .map(|(_, sums)| sums)
-            .reduce(|| Sums::ZERO, |one, other| one.plus(&other))
+        let Some(depthwise) = &stage.depthwise else {
+            let add = |mut sums: Sums, (group, rows): (usize, &mut [i32])| {
+                stage.run(self.with, group, input, rows);
+                sums.add(self.with, rows, width);
+                sums
+            };
+            let groups = accumulators.par_chunks_exact_mut(stage.group()).enumerate();
+            return total(groups.with_min_len(spread.rows_min()).fold(|| Sums::ZERO, add));
+        };
+        let row_length = stage.row();
+        let mix = |between: &[u8], row: usize, accumulators: &mut [i32], sums: &mut Sums| {
+            stage.run(self.with, row, between, accumulators);
+            sums.add(self.with, accumulators, width);
+        };
+        let groups = between.par_chunks_exact_mut(depthwise.group).enumerate();
+        let groups = groups.with_min_len(spread.rows_min());
+        if stage.holds() {
+            let add = |mut sums, ((group, between), rows): ((usize, &mut [u8]), &mut [i32])| {
+                depthwise.run(self.with, group, input, between);
+                let rows = rows.chunks_exact_mut(row_length).enumerate();
+                rows.for_each(|(row, accumulators)| mix(between, row, accumulators, &mut sums));
+                sums
+            };
+            let held = accumulators.par_chunks_exact_mut(stage.group());
+            return total(groups.zip(held).fold(|| Sums::ZERO, add));
+        }
+        let add = |(mut room, mut sums): (Buffer<i32>, Sums), (group, between): (usize, &mut [u8])| {
+            depthwise.run(self.with, group, input, between);
+            (0..stage.rows).for_each(|row| mix(between, row, room.room(row_length), &mut sums));
+            (room, sums)
+        };
+        total(groups.fold(|| (Buffer::default(), Sums::ZERO), add).map(|(_, sums)| sums))
     }
 
     fn activate(
         &self,
         stage: &Stage,
         statistics: &[Statistics],
-        accumulators: &[i32],
+        (between, accumulators): (&[u8], &[i32]),
         (input, frame_in): (&[u8], Frame),
         (output, frame_out): (&mut [u8], Frame),
         spread: Spread,
     ) {
         let scale = scale(stage, statistics);
-        let row_length = stage.side_out * stage.channels_out;
+        let row_length = stage.row();
+        let activate = |scratch: &mut Buffer<i32>, (row, out): (usize, &mut [u8])| {
+            let out = &mut out[frame_out.pixels()];
+            let added = (stage.shape.post == Post::Add).then(|| {
+                let start = (row + frame_in.margin) * frame_in.stride();
+                &input[start..start + frame_in.stride()][frame_in.pixels()]
+            });
+            let accumulators = if stage.holds() {
+                &accumulators[stage.place(row) * row_length..][..row_length]
+            } else {
+                let again = scratch.room(row_length);
+                stage.run(self.with, stage.place(row), between, again);
+                again
+            };
+            match frame_out.order {
+                Order::Pixels => scale.row(self.with, accumulators, added, out),
+                Order::Fours | Order::Bands => scale.fours(self.with, accumulators, added, out),
+            }
+        };
         output[frame_out.margin * frame_out.stride()..]
             .par_chunks_exact_mut(frame_out.stride())
-            .zip(accumulators.par_chunks_exact(row_length))
+            .take(stage.side_out)
             .enumerate()
             .with_min_len(spread.rows_min())
-            .for_each(|(row, (out, accumulators))| {
-                let added = (stage.shape.post == Post::Add).then(|| {
-                    let start = (row + frame_in.margin) * frame_in.stride();
-                    &input[start..start + frame_in.stride()][frame_in.pixels()]
-                });
-                scale.row(self.with, accumulators, added, &mut out[frame_out.pixels()]);
-            });
+            .for_each_init(Buffer::default, activate);
     }
+}
+
+fn total(parts: impl ParallelIterator<Item = Sums>) -> Sums {
+    parts.reduce(|| Sums::ZERO, |one, other| one.plus(&other))
 }
 
 impl Engine for Exact {
@@ -232,7 +296,7 @@ impl Engine for Exact {
         let mut images: Vec<_> = seeds.iter().map(|_| KeyImage::blank()).collect();
         let threads = self.threads.current_num_threads();
         let one = |space: &mut Workspace, seed: &Seed, image: &mut KeyImage, spread| {
-            space.load(&seed.expand());
+            space.load(self.with, &seed.expand());
             self.run(space, image.bytes_mut(), spread, Ending::Fold);
         };
         // As many whole images as there are threads side by side; what is left over is shared row by row.
@@ -277,36 +341,36 @@ fn scale(stage: &Stage, statistics: &[Statistics]) -> Scale {
 
 /// Ends the last layer: accumulators to bytes.
 fn finish(
-    stage: &Stage,
+    (stage, with): (&Stage, Instructions),
     accumulators: &[i32],
     statistics: &[Statistics],
     image: &mut [u8],
     spread: Spread,
     ending: Ending,
 ) {
-    let side = stage.side_out;
-    let means: [i64; 3] = std::array::from_fn(|c| statistics[c].mean);
-    let shifts: [u32; 3] = std::array::from_fn(|c| statistics[c].shift());
-    let spreads: [i64; 3] = std::array::from_fn(|c| statistics[c].spread);
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
-    let byte = |x: i32, c: usize| {
-        let x = i64::from(x) - means[c];
-        match ending {
-            Ending::Fold => (x >> shifts[c]) as u8,
-            Ending::Tanh => ((x as f64 * 256.0 / spreads[c] as f64).tanh() * 127.5 + 127.5).round() as u8,
-        }
-    };
+    // Accumulators are below 2^23, and so is their mean.
+    let mean = |c: usize| i32::try_from(statistics[c].mean).expect("a mean of accumulators");
+    let fold = Fold::new(std::array::from_fn(mean), std::array::from_fn(|c| statistics[c].shift()));
     image
-        .par_chunks_exact_mut(side * 3)
-        .zip(accumulators.par_chunks_exact(side * stage.channels_out))
+        .par_chunks_exact_mut(stage.side_out * 3)
+        .zip(accumulators.par_chunks_exact(stage.row()))
         .with_min_len(spread.rows_min())
-        .for_each(|(row, accumulators)| {
-            for (pixel, x) in row.chunks_exact_mut(3).zip(accumulators.chunks_exact(stage.channels_out)) {
-                for c in 0..3 {
-                    pixel[c] = byte(x[c], c);
-                }
-            }
+        .for_each(|(out, row)| match ending {
+            Ending::Fold => fold.row(with, row, out),
+            Ending::Tanh => bend(row, statistics, out),
         });
+}
+
+/// The paper's ending, a tanh.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+fn bend(row: &[i32], statistics: &[Statistics], out: &mut [u8]) {
+    let byte = |x: i32, of: &Statistics| {
+        let x = (i64::from(x) - of.mean) as f64 * 256.0;
+        ((x / of.spread as f64).tanh() * 127.5 + 127.5).round() as u8
+    };
+    for (pixel, x) in out.as_chunks_mut::<3>().0.iter_mut().zip(row.as_chunks::<4>().0) {
+        *pixel = std::array::from_fn(|c| byte(x[c], &statistics[c]));
+    }
 }
 
 #[cfg(test)]
@@ -324,7 +388,7 @@ mod tests {
     fn image_of(engine: &Exact, seed_image: &[u8]) -> Vec<u8> {
         let mut image = vec![0; seed_image.len()];
         engine.with_workspace(|space| {
-            space.load(seed_image);
+            space.load(engine.with, seed_image);
             engine.run(space, &mut image, Spread::Rows, Ending::Fold);
         });
         image

@@ -2,6 +2,7 @@
 //!
 //! `docs/GENERATOR.md` specifies the network to the last bit. What a generator gives is credited with no entropy.
 
+mod buffer;
 pub mod chaos;
 mod checkpoint;
 mod config;

@@ -1,40 +1,99 @@
 //! A layer laid out for the inner loops: where activations lie, which weights meet them, and where sums go.
 
-use super::kernel::{Filter, Instructions, LANES, Mixing, Quad, Scale};
+mod depthwise;
+
+use std::ops::Range;
+
+use super::kernel::{FOUR, Filter, Instructions, LANES, Mixing, Quad, Scale};
 use super::model::{Depthwise, Layer};
 use super::network::Shape;
 
 /// Pixels that share one block of outputs where a layer has fewer than 16 channels, and the channels they then have.
 const FEW: usize = 4;
 
-/// How activations lie in memory: pixels with their channels side by side, rows framed by zeros.
+/// Accumulators of a split layer that are held, at most: a megabyte of them stays in the second cache.
+const HELD_MAX: usize = 1 << 18;
+
+/// How activations lie in memory: rows framed by zeros.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Frame {
     pub(super) side: usize,
     /// As laid out: 4, 16, 32 or 64.
     pub(super) channels: usize,
+    /// Rows of zeros above and below.
     pub(super) margin: usize,
+    /// Pixels of zeros on the left and on the right.
+    margin_pixels: usize,
+    pub(super) order: Order,
 }
 
+/// In which order the activations of a row lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Pixel by pixel, their channels side by side: for convolutions that mix them.
+    Pixels,
+    /// Four neighbouring pixels by four, in them channel by channel: for filters.
+    Fours,
+    /// The same where channels are few: four bands of the image, one above the other, lie as if they were its channels.
+    Bands,
+}
+
+/// Bands of an image of few channels, which together have as many as there are lanes.
+const BANDS: usize = LANES / FEW;
+
 impl Frame {
-    /// The input of a layer.
-    pub(super) fn before(shape: &Shape, side: usize) -> Self {
-        Self { side: shape.side_in(side), channels: laid_out(shape.inputs), margin: shape.padding() }
+    /// The input of a layer, which may be split in two halves.
+    pub(super) fn before(shape: &Shape, side: usize, split: bool) -> Self {
+        let (order, margin_pixels, channels) = match (split, laid_out(shape.inputs)) {
+            (false, channels) => (Order::Pixels, shape.padding(), channels),
+            (true, FEW) => (Order::Bands, FOUR, BANDS * FEW),
+            (true, channels) => (Order::Fours, FOUR, channels),
+        };
+        Self { side: shape.side_in(side), channels, margin: shape.padding(), margin_pixels, order }
+    }
+
+    /// What lies between the halves of a layer.
+    fn between(shape: &Shape, side_out: usize) -> Self {
+        let channels = laid_out(shape.inputs);
+        Self { side: side_out, channels, margin: 0, margin_pixels: 0, order: Order::Pixels }
     }
 
     /// Bytes from a row to the next.
     pub(super) const fn stride(&self) -> usize {
-        (self.side + 2 * self.margin) * self.channels
+        (self.side + 2 * self.margin_pixels) * self.channels
     }
 
-    /// Bytes in all. A filter reads whole groups of four taps, up to three pixels behind the last: those meet zeros.
-    pub(super) const fn length(&self) -> usize {
-        self.stride() * (self.side + 2 * self.margin) + 4 * self.channels
+    /// Rows without the margins; of each band where there are such.
+    pub(super) fn rows(&self) -> usize {
+        if self.order == Order::Bands { self.side / BANDS } else { self.side }
+    }
+
+    /// Where a row of the image lies, in which bands: in those next to its own, it may be in a margin.
+    pub(super) fn places(&self, row: usize) -> impl Iterator<Item = (usize, usize)> {
+        let (rows, margin) = (self.rows(), self.margin);
+        (0..BANDS).filter_map(move |band| {
+            let place = (row + margin).checked_sub(band * rows)?;
+            (place < rows + 2 * margin).then_some((band, place))
+        })
+    }
+
+    /// Bytes in all.
+    pub(super) fn length(&self) -> usize {
+        self.stride() * (self.rows() + 2 * self.margin)
+    }
+
+    /// Rows of a layer's output that are computed together.
+    fn rows_together(&self, shape: &Shape) -> usize {
+        match self.order {
+            Order::Bands => BANDS,
+            _ if shape.transposed => shape.stride,
+            _ => 1,
+        }
     }
 
     /// Where the pixels of a row stand in it, margins left out.
-    pub(super) const fn pixels(&self) -> std::ops::Range<usize> {
-        self.margin * self.channels..(self.margin + self.side) * self.channels
+    pub(super) const fn pixels(&self) -> Range<usize> {
+        self.margin_pixels * self.channels..(self.margin_pixels + self.side) * self.channels
     }
 }
 
@@ -52,23 +111,20 @@ pub(super) struct Stage {
     pub(super) side_out: usize,
     /// Channels of its accumulators as laid out.
     pub(super) channels_out: usize,
-    /// Rows that are computed together: both that lie over one row of a transposed convolution's input.
+    /// Rows that are computed together: both that lie over one row of a transposed convolution's input, or one of each
+    /// band.
     pub(super) rows: usize,
-    work: Work,
+    /// What comes first where the layer is split.
+    pub(super) depthwise: Option<Filtering>,
+    mixing: Passes<Mixing>,
 }
 
+/// The depthwise half of a layer.
 #[derive(Debug)]
-enum Work {
-    Whole(Passes<Mixing>),
-    Split { filter: Filtering, pointwise: Passes<Mixing> },
-}
-
-#[derive(Debug)]
-enum Filtering {
-    /// For a multiple of 16 channels.
-    Wide(Passes<Filter>),
-    /// For few channels: a mixing convolution that mixes nothing.
-    Few(Passes<Mixing>, Box<Scale>),
+pub(super) struct Filtering {
+    passes: Passes<Filter>,
+    /// Bytes that it gives for one group of rows.
+    pub(super) group: usize,
 }
 
 /// What has to be run for one group of rows.
@@ -88,26 +144,6 @@ struct Pass<T> {
     place: usize,
 }
 
-/// Room for what lies between the two halves of a split layer. Erased when dropped.
-#[derive(Debug, Default)]
-pub(super) struct Scratch {
-    accumulators: Vec<i32>,
-    activations: Vec<u8>,
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        erase(&mut self.accumulators);
-        erase(&mut self.activations);
-    }
-}
-
-/// Overwrites with zeros, in a way that the compiler keeps.
-pub(super) fn erase<T: Copy + Default>(numbers: &mut [T]) {
-    numbers.fill(T::default());
-    std::hint::black_box(numbers);
-}
-
 impl<T> Passes<T> {
     /// Runs `row(convolution, activations, outputs, positions)` for each pass of a group.
     fn run<O>(&self, group: usize, input: &[u8], out: &mut [O], row: impl Fn(&T, &[u8], &mut [O], usize)) {
@@ -120,28 +156,30 @@ impl<T> Passes<T> {
 
 impl Stage {
     pub(super) fn new(shape: &Shape, layer: &Layer, side: usize) -> Self {
-        let frame = Frame::before(shape, side);
+        let frame = Frame::before(shape, side, layer.depthwise.is_some());
         let side_out = shape.side_out(side);
-        let work = match &layer.depthwise {
-            None => Work::Whole(mix(shape, frame, |at: At| weight(shape, &layer.weights, &at))),
-            Some(depthwise) => {
-                let flat = Frame { side: side_out, channels: frame.channels, margin: 0 };
-                let pointwise = Shape { kernel: 1, stride: 1, transposed: false, ..*shape };
-                Work::Split {
-                    filter: filtering(shape, frame, depthwise),
-                    pointwise: mix(&pointwise, flat, |at| weight(&pointwise, &layer.weights, &at)),
-                }
-            }
+        let between = Frame::between(shape, side_out);
+        let pointwise = Shape { kernel: 1, stride: 1, transposed: false, ..*shape };
+        let mixing = match &layer.depthwise {
+            None => mix(shape, frame, |at: At| weight(shape, &layer.weights, &at)),
+            Some(_) => mix(&pointwise, between, |at| weight(&pointwise, &layer.weights, &at)),
         };
+        let filtering = |depthwise: &Depthwise| Filtering::new(shape, frame, depthwise, between);
         Self {
             shape: *shape,
             gain: layer.gain,
             carry: layer.carry,
             side_out,
             channels_out: laid_out(shape.outputs),
-            rows: rows_together(shape, layer.depthwise.is_some()),
-            work,
+            rows: frame.rows_together(shape),
+            depthwise: layer.depthwise.as_ref().map(filtering),
+            mixing,
         }
+    }
+
+    /// Accumulators in one row.
+    pub(super) const fn row(&self) -> usize {
+        self.side_out * self.channels_out
     }
 
     /// Accumulators in one group of rows.
@@ -149,40 +187,51 @@ impl Stage {
         self.rows * self.side_out * self.channels_out
     }
 
-    /// Computes one group of rows of accumulators.
-    pub(super) fn run(
-        &self,
-        with: Instructions,
-        group: usize,
-        input: &[u8],
-        out: &mut [i32],
-        scratch: &mut Scratch,
-    ) {
-        let mixing =
-            |mixing: &Mixing, from: &[u8], to: &mut [i32], count: usize| mixing.row(with, from, to, count);
-        match &self.work {
-            Work::Whole(passes) => passes.run(group, input, out, mixing),
-            Work::Split { filter, pointwise } => {
-                let between = self.rows * self.side_out * laid_out(self.shape.inputs);
-                scratch.activations.resize(between, 0);
-                match filter {
-                    Filtering::Wide(passes) => {
-                        passes.run(group, input, &mut scratch.activations, |filter, from, to, count| {
-                            filter.row(with, from, to, count);
-                        });
-                    }
-                    Filtering::Few(passes, scale) => {
-                        scratch.accumulators.resize(between, 0);
-                        passes.run(group, input, &mut scratch.accumulators, mixing);
-                        scale.row(with, &scratch.accumulators, None, &mut scratch.activations);
-                    }
-                }
-                let row_length = self.side_out * self.channels_out;
-                for (row, out) in out.chunks_exact_mut(row_length).enumerate() {
-                    pointwise.run(row, &scratch.activations, out, mixing);
-                }
-            }
+    /// Computes one group of rows of accumulators from the layer's input; where it is split, the row at this place of
+    /// what the depthwise half gave.
+    pub(super) fn run(&self, with: Instructions, group: usize, input: &[u8], out: &mut [i32]) {
+        self.mixing.run(group, input, out, |mixing, from, to, count| mixing.row(with, from, to, count));
+    }
+
+    /// Where a row stands among those that the groups give one after the other.
+    pub(super) fn place(&self, row: usize) -> usize {
+        if self.rows == BANDS {
+            row % (self.side_out / BANDS) * BANDS + row / (self.side_out / BANDS)
+        } else {
+            row
         }
+    }
+
+    /// Whether its accumulators are held until their statistics are known. Where they are many, and the mixing is the
+    /// small half of the work, it is quicker to mix again what the depthwise half gave than to fetch them from afar.
+    pub(super) const fn holds(&self) -> bool {
+        self.depthwise.is_none() || self.side_out * self.side_out * self.channels_out <= HELD_MAX
+    }
+
+    /// Accumulators that are held.
+    pub(super) const fn held(&self) -> usize {
+        if self.holds() { self.side_out * self.side_out * self.channels_out } else { 0 }
+    }
+
+    /// Bytes between its halves.
+    pub(super) fn between(&self) -> usize {
+        self.depthwise.as_ref().map_or(0, |half| half.group * self.side_out / self.rows)
+    }
+}
+
+impl Filtering {
+    fn new(shape: &Shape, frame: Frame, depthwise: &Depthwise, between: Frame) -> Self {
+        let scale = Scale::new(between.channels, 0, 64, |channel| {
+            let centre = depthwise.centre.get(channel).copied().unwrap_or_default();
+            (centre.into(), depthwise.factor.get(channel).copied().unwrap_or_default().into())
+        });
+        let passes = depthwise::passes(shape, frame, &depthwise.weights, &scale);
+        Self { passes, group: frame.rows_together(shape) * between.stride() }
+    }
+
+    /// Computes one group of rows of what lies between the halves.
+    pub(super) fn run(&self, with: Instructions, group: usize, input: &[u8], out: &mut [u8]) {
+        self.passes.run(group, input, out, |filter, from, to, count| filter.row(with, from, to, count));
     }
 }
 
@@ -250,29 +299,10 @@ fn mix(shape: &Shape, frame: Frame, weight: impl Fn(At) -> i8) -> Passes<Mixing>
     Passes { all: passes, positions, start, step }
 }
 
-/// Rows of the output that are computed together.
-const fn rows_together(shape: &Shape, split: bool) -> usize {
-    if shape.transposed {
-        shape.stride
-    } else if split && is_tall(shape) {
-        TALL
-    } else {
-        1
-    }
-}
-
-/// Rows that a large filter computes together: the pixels it reads count for all of them.
-const TALL: usize = 4;
-
-/// Whether a filter is large enough for that, and its channels lie in one piece of memory with its taps.
-const fn is_tall(shape: &Shape) -> bool {
-    shape.kernel > TALL && shape.inputs == LANES && shape.stride == 1
-}
-
 /// Where the first group of rows has its activations, and how far it is to the next group's.
 fn groups(shape: &Shape, frame: Frame) -> (usize, usize) {
     if shape.transposed {
-        (frame.margin * (frame.stride() + frame.channels), frame.stride())
+        (frame.margin * frame.stride() + frame.margin_pixels * frame.channels, frame.stride())
     } else {
         (0, shape.stride * frame.stride())
     }
@@ -282,7 +312,7 @@ fn groups(shape: &Shape, frame: Frame) -> (usize, usize) {
 fn mix_steps(
     frame: Frame,
     (rows, columns): (&[Along], &[Along]),
-    outputs: std::ops::Range<usize>,
+    outputs: Range<usize>,
     weight: &impl Fn(At) -> i8,
 ) -> (Vec<u32>, Vec<Quad>) {
     let (mut offsets, mut quads) = (Vec::new(), Vec::new());
@@ -315,98 +345,6 @@ fn mix_few(shape: &Shape, frame: Frame, weight: &impl Fn(At) -> i8) -> Mixing {
         }
     }
     Mixing::new(offsets, quads, FEW * frame.channels, LANES)
-}
-
-fn filtering(shape: &Shape, frame: Frame, depthwise: &Depthwise) -> Filtering {
-    let each = shape.kernel * shape.kernel;
-    let scale = Scale::new(frame.channels, 0, 64, |channel| {
-        let centre = depthwise.centre.get(channel).copied().unwrap_or_default();
-        (centre.into(), depthwise.factor.get(channel).copied().unwrap_or_default().into())
-    });
-    if frame.channels == FEW {
-        let alone = Shape { outputs: shape.inputs, ..*shape };
-        let diagonal = |at: At| {
-            let own = at.output == at.input && at.input < shape.inputs;
-            if own { depthwise.weights[at.input * each + at.ky * shape.kernel + at.kx] } else { 0 }
-        };
-        return Filtering::Few(mix(&alone, frame, diagonal), Box::new(scale));
-    }
-    let (taps, outputs) = if shape.transposed {
-        transposed_taps(frame, frame.side * shape.stride)
-    } else {
-        plain_taps(shape, frame)
-    };
-    let outputs_tall = is_tall(shape);
-    let (mut offsets, mut quads) = (Vec::new(), Vec::new());
-    for four in taps {
-        offsets.push(four.map(|tap| tap.offset));
-        for output in 0..outputs.len() {
-            for block in (0..frame.channels).step_by(LANES) {
-                quads.push(quad(|lane, at| {
-                    four[at].weight[output]
-                        .map_or(0, |weight| depthwise.weights[(block + lane) * each + weight])
-                }));
-            }
-        }
-    }
-    let (advance, positions) = if shape.transposed {
-        (frame.channels, frame.side)
-    } else {
-        (shape.stride * frame.channels, frame.side / shape.stride)
-    };
-    let out_advance = if shape.transposed { shape.stride } else { 1 } * frame.channels;
-    let convolution = Filter::new(offsets, quads, outputs, (advance, out_advance), scale);
-    let (start, step) = groups(shape, frame);
-    let step = if outputs_tall { TALL * step } else { step };
-    Filtering::Wide(Passes { all: vec![Pass { convolution, place: 0 }], positions, start, step })
-}
-
-/// A pixel that a filter reads, and which of its weights it meets for each output; none for some.
-#[derive(Clone, Copy)]
-struct Tap {
-    offset: u32,
-    weight: [Option<usize>; 4],
-}
-
-/// The taps of a filter in groups of four, and where outputs go. Along a row taps lie side by side; where a group is not
-/// full, nothing meets whatever comes next.
-fn plain_taps(shape: &Shape, frame: Frame) -> (Vec<[Tap; 4]>, Vec<usize>) {
-    let outputs = if is_tall(shape) { TALL } else { 1 };
-    // For each output, which lies one row below the one before, the tap that meets this pixel.
-    let tap = |y: usize, x: usize| Tap {
-        offset: offset(y * frame.stride() + x * frame.channels),
-        weight: [0, 1, 2, 3].map(|output| {
-            let ky = y
-                .checked_sub(output)
-                .filter(|ky| output < outputs && *ky < shape.kernel && x < shape.kernel)?;
-            Some(ky * shape.kernel + x)
-        }),
-    };
-    // With 16 channels a row of taps is one piece of memory, and four of them one load.
-    let width = if frame.channels == LANES { shape.kernel.next_multiple_of(4) } else { shape.kernel };
-    let height = shape.kernel + outputs - 1;
-    let mut all: Vec<Tap> = (0..height * width).map(|at| tap(at / width, at % width)).collect();
-    all.resize(all.len().next_multiple_of(4), Tap { offset: 0, weight: [None; 4] });
-    let places = (0..outputs).map(|output| output * frame.side * frame.channels).collect();
-    (all.chunks_exact(4).map(|four| [four[0], four[1], four[2], four[3]]).collect(), places)
-}
-
-/// The four pixels between which the four outputs of a position lie.
-fn transposed_taps(frame: Frame, side_out: usize) -> (Vec<[Tap; 4]>, Vec<usize>) {
-    // Which tap of the kernel an input `behind` by 0 or 1 meets, for the output at an even or odd place: `taps`.
-    let along = |behind: usize, odd: usize| match (behind, odd) {
-        (0, 0) => Some(1),
-        (0, _) => Some(2),
-        (_, 0) => None,
-        _ => Some(0),
-    };
-    let four = [0, 1, 2, 3].map(|pixel| {
-        let (y, x) = (pixel / 2, pixel % 2);
-        let weight = [0, 1, 2, 3].map(|output| Some(along(y, output / 2)? * 3 + along(x, output % 2)?));
-        Tap { offset: offset(y * frame.stride() + x * frame.channels), weight }
-    });
-    let places = [0, 1, 2, 3].map(|output| (output / 2 * side_out + output % 2) * frame.channels);
-    (vec![four], places.to_vec())
 }
 
 fn quad(weight: impl Fn(usize, usize) -> i8) -> Quad {

@@ -7,16 +7,23 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod edges;
+mod floats;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod portable;
 
 use std::fmt;
 
+pub(super) use edges::{Fold, take_band, take_pixels};
+use floats::Floats;
+
 /// Outputs that are computed side by side.
 pub(super) const LANES: usize = 16;
-/// Positions of a row come in multiples of this.
+/// Pixels of a row come in multiples of this.
 pub(super) const POSITIONS: usize = 16;
+/// Neighbours that meet four weights at once.
+pub(super) const FOUR: usize = 4;
 
 /// Four weights for each of 16 outputs, that meet four neighbouring activations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +55,7 @@ impl Instructions {
         let mut found = vec![Self::PORTABLE];
         #[cfg(target_arch = "x86_64")]
         {
-            if is_x86_feature_detected!("avx2") {
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
                 found.push(Self(Set::Avx2));
             }
             if is_x86_feature_detected!("avx512f")
@@ -134,56 +141,65 @@ impl Mixing {
 
 /// A convolution of each channel by itself, for a multiple of 16 channels, scaled to activations at once.
 ///
-/// Four pixels at a time meet four weights of each channel. The same pixels may count for several outputs: under a
-/// transposed convolution four inputs lie between the same four outputs.
+/// It reads activations in fours of neighbouring pixels, channel by channel: so they lie as the weights need them, and
+/// nothing is brought together first. A position is four neighbouring outputs; what it writes lies pixel by pixel.
 #[derive(Debug)]
 pub(super) struct Filter {
-    /// Where the pixels of each four taps lie, from the position's own.
-    offsets: Vec<[u32; 4]>,
-    /// For each four taps and each output, one for each 16 channels.
+    steps: Vec<FilterStep>,
+    /// For each 16 channels, for each step, one for each output that it counts for.
     quads: Vec<Quad>,
-    /// Where the outputs of a position go, from the position's own place: one or four.
-    places: Vec<usize>,
     channels: usize,
+    /// From one position's activations to the next one's.
     advance: usize,
+    /// From one position's outputs to the next one's.
     out_advance: usize,
+    /// Where the channels are four of each of four bands of an image: from one band's outputs to the next one's.
+    bands: Option<usize>,
     scale: Scale,
+    /// The same in floats, where that gives the same activations.
+    floats: Option<Box<Floats>>,
     reach: usize,
-    /// Whether each four taps are 64 bytes without a gap.
-    joined: bool,
+}
+
+/// Four neighbouring pixels that a filter reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FilterStep {
+    /// Where they lie, from the position's own.
+    pub(super) offset: u32,
+    /// Which of the four outputs they count for: bit 0 for the first.
+    pub(super) outputs: u8,
 }
 
 impl Filter {
     pub(super) fn new(
-        offsets: Vec<[u32; 4]>,
+        steps: Vec<FilterStep>,
         quads: Vec<Quad>,
-        places: Vec<usize>,
         (advance, out_advance): (usize, usize),
+        bands: Option<usize>,
         scale: Scale,
     ) -> Self {
         let channels = scale.width;
+        let each: usize = steps.iter().map(|step| step.outputs.count_ones() as usize).sum();
         assert!(
             channels.is_multiple_of(LANES) && (LANES..=64).contains(&channels),
             "whole blocks of channels"
         );
-        assert!(matches!(places.len(), 1 | 4), "the variants know these");
-        assert!(
-            quads.len() == offsets.len() * places.len() * (channels / LANES),
-            "one for each block of channels"
-        );
+        assert!(steps.iter().all(|step| (1..16).contains(&step.outputs)), "each counts for some of four");
+        assert!(quads.len() == each * (channels / LANES), "weights for each block of channels");
+        assert!(bands.is_none() || channels == LANES, "four channels of four bands");
+        assert!(out_advance >= bands.map_or(FOUR * channels, |_| LANES), "outputs do not overlap");
         assert!(scale.carry == 0, "nothing is added between the halves of a layer");
-        let reach = offsets.iter().flatten().max().map_or(0, |offset| *offset as usize + channels);
-        let gapless = |taps: &[u32; 4]| (1..4_u32).all(|at| taps[at as usize] == taps[0] + at * 16);
-        let joined = channels == LANES && offsets.iter().all(gapless);
-        Self { offsets, quads, places, channels, advance, out_advance, scale, reach, joined }
+        let reach = steps.iter().map(|step| step.offset as usize + FOUR * channels).max().unwrap_or(0);
+        let floats = Floats::of(&scale).map(Box::new);
+        Self { steps, quads, channels, advance, out_advance, bands, scale, floats, reach }
     }
 
-    /// Computes `count` positions, the first with its pixels at the front of `input`.
+    /// Computes `count` positions, the first with its activations at the front of `input`.
     pub(super) fn row(&self, with: Instructions, input: &[u8], out: &mut [u8], count: usize) {
-        let farthest = self.places.iter().max().map_or(0, |place| place + self.channels);
-        assert!(count.is_multiple_of(POSITIONS) && count > 0, "whole groups of positions");
-        assert!((count - 1) * self.advance + self.reach <= input.len(), "the pixels are there");
-        assert!((count - 1) * self.out_advance + farthest <= out.len(), "the outputs have room");
+        assert!(count.is_multiple_of(POSITIONS / FOUR) && count > 0, "whole groups of positions");
+        assert!((count - 1) * self.advance + self.reach <= input.len(), "the activations are there");
+        let width = self.bands.map_or(FOUR * self.channels, |band| (FOUR - 1) * band + LANES);
+        assert!((count - 1) * self.out_advance + width <= out.len(), "the outputs have room");
         match with.0 {
             Set::Portable => portable::filter(self, input, out, count),
             #[cfg(target_arch = "x86_64")]
@@ -192,6 +208,50 @@ impl Filter {
             Set::Avx512Vnni => avx512::filter(self, input, out, count),
             #[cfg(target_arch = "aarch64")]
             Set::Neon => portable::filter(self, input, out, count),
+        }
+    }
+}
+
+/// The same where activations lie pixel by pixel, of any row's length: four taps at a time are brought together first.
+#[derive(Debug)]
+pub(super) struct PixelFilter {
+    /// Where the pixels of each four taps lie, from the position's own.
+    offsets: Vec<[u32; 4]>,
+    /// For each four taps, one for each 16 channels.
+    quads: Vec<Quad>,
+    channels: usize,
+    /// From one position's pixels to the next one's.
+    advance: usize,
+    scale: Scale,
+    reach: usize,
+}
+
+impl PixelFilter {
+    pub(super) fn new(offsets: Vec<[u32; 4]>, quads: Vec<Quad>, advance: usize, scale: Scale) -> Self {
+        let channels = scale.width;
+        assert!(
+            channels.is_multiple_of(LANES) && (LANES..=64).contains(&channels),
+            "whole blocks of channels"
+        );
+        assert!(quads.len() == offsets.len() * (channels / LANES), "one for each block of channels");
+        assert!(scale.carry == 0, "nothing is added between the halves of a layer");
+        let reach = offsets.iter().flatten().max().map_or(0, |offset| *offset as usize + channels);
+        Self { offsets, quads, channels, advance, scale, reach }
+    }
+
+    /// Computes `count` positions, the first with its pixels at the front of `input`.
+    pub(super) fn row(&self, with: Instructions, input: &[u8], out: &mut [u8], count: usize) {
+        assert!(count.is_multiple_of(POSITIONS) && count > 0, "whole groups of positions");
+        assert!((count - 1) * self.advance + self.reach <= input.len(), "the pixels are there");
+        assert!(count * self.channels <= out.len(), "the outputs have room");
+        match with.0 {
+            Set::Portable => portable::pixel_filter(self, input, out, count),
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => avx2::pixel_filter(self, input, out, count),
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512Vnni => avx512::pixel_filter(self, input, out, count),
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon => portable::pixel_filter(self, input, out, count),
         }
     }
 }
@@ -240,9 +300,11 @@ impl Sums {
 /// product gathered in one number.
 #[derive(Debug, Clone)]
 pub(super) struct Scale {
+    mean: [i64; 64],
     factor: [i32; 64],
     bias: [i64; 64],
     carry: u32,
+    shift: i32,
     /// Accumulators side by side that have each their own mean and factor: 16, 32 or 64.
     width: usize,
 }
@@ -253,9 +315,10 @@ impl Scale {
     pub(super) fn new(channels: usize, carry: u32, shift: i32, of: impl Fn(usize) -> (i64, i64)) -> Self {
         let width = channels.max(LANES);
         assert!(matches!(width, 16 | 32 | 64) && width.is_multiple_of(channels), "the variants know these");
-        let mut scale = Self { factor: [0; 64], bias: [0; 64], carry, width };
+        let mut scale = Self { mean: [0; 64], factor: [0; 64], bias: [0; 64], carry, shift, width };
         for at in 0..width {
             let (mean, factor) = of(at % channels);
+            scale.mean[at] = mean;
             scale.factor[at] = i32::try_from(factor).expect("factors are below 2^31");
             scale.bias[at] = (1 << 31) - mean * factor + (i64::from(shift) << 32);
         }
@@ -274,6 +337,21 @@ impl Scale {
             Set::Avx512Vnni => avx512::scale(self, row, added, out),
             #[cfg(target_arch = "aarch64")]
             Set::Neon => portable::scale(self, row, added, out),
+        }
+    }
+
+    /// The same for a filter to read: `out`, and `added`, lie in fours of neighbouring pixels, channel by channel.
+    pub(super) fn fours(&self, with: Instructions, row: &[i32], added: Option<&[u8]>, out: &mut [u8]) {
+        assert!(row.len().is_multiple_of(FOUR * self.width) && out.len() == row.len(), "whole fours");
+        assert!(added.is_none_or(|added| added.len() == row.len()), "the same row");
+        match with.0 {
+            Set::Portable => portable::fours(self, row, added, out),
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => avx2::fours(self, row, added, out),
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512Vnni => avx512::fours(self, row, added, out),
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon => portable::fours(self, row, added, out),
         }
     }
 }

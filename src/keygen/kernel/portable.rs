@@ -1,15 +1,9 @@
 //! The inner loops in plain Rust.
 
-use super::{Filter, LANES, Mixing, Quad, Scale, Sums};
+use super::{FOUR, Filter, LANES, Mixing, PixelFilter, Quad, Scale, Sums};
 
 /// Positions computed side by side, so that a weight is loaded once for all of them.
 const TOGETHER: usize = 4;
-
-#[inline]
-fn dot(quad: [i8; 4], activations: [u8; 4]) -> i32 {
-    let product = |at: usize| i32::from(quad[at]) * i32::from(activations[at]);
-    product(0) + product(1) + product(2) + product(3)
-}
 
 #[inline]
 fn four(input: &[u8], at: usize) -> [u8; 4] {
@@ -51,22 +45,56 @@ fn meet(sums: &mut [[i32; LANES]; TOGETHER], quad: &Quad, fours: &[[u8; 4]; TOGE
 }
 
 pub(super) fn filter(plan: &Filter, input: &[u8], out: &mut [u8], count: usize) {
-    let (blocks, places) = (plan.channels / LANES, plan.places.len());
-    for position in 0..count {
-        for (number, place) in plan.places.iter().enumerate() {
-            for block in 0..blocks {
-                let base = position * plan.advance + block * LANES;
-                let mut sums = [0_i32; LANES];
-                for (offsets, quads) in plan.offsets.iter().zip(plan.quads.chunks_exact(places * blocks)) {
-                    let taps = offsets.map(|offset| &input[base + offset as usize..][..LANES]);
-                    let weights = &quads[number * blocks + block].0;
-                    let lanes = sums.iter_mut().zip(weights).enumerate();
-                    lanes.for_each(|(lane, (sum, quad))| *sum += dot(*quad, taps.map(|tap| tap[lane])));
+    let blocks = plan.channels / LANES;
+    for (block, quads) in plan.quads.chunks_exact(plan.quads.len() / blocks).enumerate() {
+        for position in 0..count {
+            let mut sums = [[0_i32; LANES]; FOUR];
+            let mut quads = quads.iter();
+            for step in &plan.steps {
+                let at = position * plan.advance + step.offset as usize + block * LANES * FOUR;
+                let activations = &input[at..at + LANES * FOUR];
+                let counts = |output: &usize| step.outputs >> output & 1 == 1;
+                for (output, quad) in (0..FOUR).filter(counts).zip(&mut quads) {
+                    meet_own(&mut sums[output], quad, activations);
                 }
-                let at = position * plan.out_advance + place + block * LANES;
-                for (lane, out) in out[at..at + LANES].iter_mut().enumerate() {
-                    *out = activation(&plan.scale, sums[lane], block * LANES + lane, 0);
+            }
+            for (output, sums) in sums.iter().enumerate() {
+                for (lane, x) in sums.iter().enumerate() {
+                    let place = match plan.bands {
+                        None => output * plan.channels + block * LANES + lane,
+                        Some(band) => lane / FOUR * band + output * FOUR + lane % FOUR,
+                    };
+                    out[position * plan.out_advance + place] =
+                        activation(&plan.scale, *x, block * LANES + lane, 0);
                 }
+            }
+        }
+    }
+}
+
+/// Four weights of each channel meet four neighbours of that channel.
+#[inline]
+fn meet_own(sums: &mut [i32; LANES], quad: &Quad, activations: &[u8]) {
+    for ((sum, weights), four) in sums.iter_mut().zip(&quad.0).zip(activations.chunks_exact(FOUR)) {
+        *sum += (0..FOUR).map(|at| i32::from(weights[at]) * i32::from(four[at])).sum::<i32>();
+    }
+}
+
+pub(super) fn pixel_filter(plan: &PixelFilter, input: &[u8], out: &mut [u8], count: usize) {
+    let blocks = plan.channels / LANES;
+    for (position, out) in out.chunks_exact_mut(plan.channels).take(count).enumerate() {
+        for (block, out) in out.chunks_exact_mut(LANES).enumerate() {
+            let base = position * plan.advance + block * LANES;
+            let mut sums = [0_i32; LANES];
+            for (offsets, quads) in plan.offsets.iter().zip(plan.quads.chunks_exact(blocks)) {
+                let taps = offsets.map(|offset| &input[base + offset as usize..][..LANES]);
+                for (lane, (sum, weights)) in sums.iter_mut().zip(&quads[block].0).enumerate() {
+                    *sum +=
+                        (0..FOUR).map(|at| i32::from(weights[at]) * i32::from(taps[at][lane])).sum::<i32>();
+                }
+            }
+            for (lane, out) in out.iter_mut().enumerate() {
+                *out = activation(&plan.scale, sums[lane], block * LANES + lane, 0);
             }
         }
     }
@@ -107,6 +135,22 @@ pub(super) fn scale(plan: &Scale, row: &[i32], added: Option<&[u8]>, out: &mut [
                 for at in 0..width {
                     out[at] = activation(plan, group[at], at, i64::from(added[at]) * i64::from(plan.carry));
                 }
+            }
+        }
+    }
+}
+
+pub(super) fn fours(plan: &Scale, row: &[i32], added: Option<&[u8]>, out: &mut [u8]) {
+    let width = plan.width;
+    for (number, (group, out)) in
+        row.chunks_exact(FOUR * width).zip(out.chunks_exact_mut(FOUR * width)).enumerate()
+    {
+        let added = added.map(|added| &added[number * FOUR * width..][..FOUR * width]);
+        for at in 0..width {
+            for pixel in 0..FOUR {
+                let place = at * FOUR + pixel;
+                let more = added.map_or(0, |added| i64::from(added[place]) * i64::from(plan.carry));
+                out[place] = activation(plan, group[pixel * width + at], at, more);
             }
         }
     }

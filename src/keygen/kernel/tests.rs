@@ -83,45 +83,99 @@ proptest! {
     #[test]
     fn a_filter_is_the_scaled_sum_of_products_of_each_channel(
         seed: u64,
-        channels in select(vec![16_usize, 32, 64]),
-        steps in 1..15_usize,
-        outputs in select(vec![1_usize, 4]),
-        stride in 1..=2_usize,
+        blocks in select(vec![1_usize, 2, 4]),
+        steps in 1..30_usize,
+        ahead in 1..=2_usize,
         gap in 0..20_usize,
-        joined: bool,
+        in_bands: bool,
+        exact_alone: bool,
     ) {
-        let count = 16;
+        let count = 8;
         let mut numbers = Numbers(seed);
-        let offsets: Vec<[u32; 4]> = (0..steps)
-            .map(|_| {
-                let mut any = || u32::try_from(numbers.within(0, 500)).unwrap();
-                let first = any();
-                if joined { [0, 1, 2, 3].map(|at| first + 16 * at) } else { [first, any(), any(), any()] }
+        let channels = blocks * LANES;
+        let band = (in_bands && blocks == 1).then_some(count * (LANES + gap) + 3);
+        let steps: Vec<FilterStep> = (0..steps)
+            .map(|_| FilterStep {
+                offset: u32::try_from(numbers.within(0, 500)).unwrap(),
+                outputs: u8::try_from(numbers.within(1, 15)).unwrap(),
             })
             .collect();
-        let blocks = channels / LANES;
-        let quads = numbers.quads(steps * outputs * blocks);
-        let advance = stride * channels;
-        let input = numbers.activations((count - 1) * advance + 548 + channels);
-        let width = outputs * channels + gap;
-        let places: Vec<usize> = (0..outputs).rev().map(|output| output * channels).collect();
+        let each: usize = steps.iter().map(|step| step.outputs.count_ones() as usize).sum();
+        let quads = numbers.quads(each * blocks);
+        let advance = ahead * FOUR * channels;
+        let input = numbers.activations((count - 1) * advance + 500 + FOUR * channels);
+        let width = if band.is_some() { LANES + gap } else { FOUR * channels + gap };
+        let room = (count - 1) * width + band.map_or(FOUR * channels, |band| 3 * band + LANES);
         let scales: Vec<(i64, i64)> =
             (0..channels).map(|_| (numbers.within(-500_000, 500_000), numbers.within(1_000_000, 100_000_000))).collect();
         let scale = Scale::new(channels, 0, 64, |channel| scales[channel]);
-        let plan = Filter::new(offsets.clone(), quads.clone(), places.clone(), (advance, width), scale);
+        let mut plan = Filter::new(steps.clone(), quads.clone(), (advance, width), band, scale);
+        if exact_alone {
+            plan.floats = None;
+        }
+        let mut expected = vec![0xEE; room];
+        for place in 0..count * FOUR * channels {
+            let (position, output, channel) = (place / (FOUR * channels), place / channels % FOUR, place % channels);
+            let block = channel / LANES;
+            let mut own = quads[block * each..(block + 1) * each].iter();
+            let mut sum = 0;
+            for step in &steps {
+                for _ in 0..(step.outputs & ((1 << output) - 1)).count_ones() {
+                    own.next();
+                }
+                if step.outputs >> output & 1 == 1 {
+                    let quad = own.next().unwrap();
+                    let at = position * advance + step.offset as usize + channel * FOUR;
+                    let products = (0..FOUR)
+                        .map(|tap| i64::from(quad.0[channel % LANES][tap]) * i64::from(input[at + tap]));
+                    sum += products.sum::<i64>();
+                }
+                for _ in 0..(step.outputs >> output >> 1).count_ones() {
+                    own.next();
+                }
+            }
+            let (mean, factor) = scales[channel];
+            let inside = match band {
+                None => output * channels + channel,
+                Some(band) => channel / FOUR * band + output * FOUR + channel % FOUR,
+            };
+            expected[position * width + inside] =
+                u8::try_from(((((sum - mean) * factor + (1 << 31)) >> 32) + 64).clamp(0, 127)).unwrap();
+        }
         for with in Instructions::available() {
-            let mut out = vec![0xEE; (count - 1) * width + outputs * channels];
+            let mut out = vec![0xEE; room];
+            plan.row(with, &input, &mut out, count);
+            prop_assert_eq!(&out, &expected, "{}", with);
+        }
+    }
+
+    #[test]
+    fn a_filter_over_pixels_is_the_same_sum(
+        seed: u64,
+        channels in select(vec![16_usize, 32, 64]),
+        steps in 1..15_usize,
+        ahead in 1..=2_usize,
+    ) {
+        let count = 16;
+        let mut numbers = Numbers(seed);
+        let offsets: Vec<[u32; 4]> =
+            (0..steps).map(|_| std::array::from_fn(|_| u32::try_from(numbers.within(0, 500)).unwrap())).collect();
+        let blocks = channels / LANES;
+        let quads = numbers.quads(steps * blocks);
+        let advance = ahead * channels;
+        let input = numbers.activations((count - 1) * advance + 500 + channels);
+        let scales: Vec<(i64, i64)> =
+            (0..channels).map(|_| (numbers.within(-500_000, 500_000), numbers.within(1_000_000, 100_000_000))).collect();
+        let scale = Scale::new(channels, 0, 64, |channel| scales[channel]);
+        let plan = PixelFilter::new(offsets.clone(), quads.clone(), advance, scale);
+        for with in Instructions::available() {
+            let mut out = vec![0xEE; count * channels];
             plan.row(with, &input, &mut out, count);
             for (at, found) in out.iter().enumerate() {
-                let (position, place) = (at / width, at % width);
-                let Some(output) = places.iter().position(|first| place / channels * channels == *first) else {
-                    prop_assert_eq!(*found, 0xEE, "{} wrote between the outputs", with);
-                    continue;
-                };
-                let channel = place % channels;
+                let (position, channel) = (at / channels, at % channels);
                 let sum: i64 = (0..steps * 4)
                     .map(|tap| {
-                        let quad = &quads[(tap / 4 * outputs + output) * blocks + channel / LANES];
+                        let quad = &quads[tap / 4 * blocks + channel / LANES];
                         let place = position * advance + offsets[tap / 4][tap % 4] as usize + channel;
                         i64::from(quad.0[channel % LANES][tap % 4]) * i64::from(input[place])
                     })
@@ -129,6 +183,61 @@ proptest! {
                 let (mean, factor) = scales[channel];
                 let expected = ((((sum - mean) * factor + (1 << 31)) >> 32) + 64).clamp(0, 127);
                 prop_assert_eq!(i64::from(*found), expected, "{} at {}", with, at);
+            }
+        }
+    }
+
+    /// Activations one by one around every place where one ends, and at both ends of what there can be.
+    #[test]
+    fn floats_are_used_only_where_they_give_what_the_integers_give(seed: u64, bits in 16..31_u32, mean in -1_000_000..1_000_000_i64) {
+        let mut numbers = Numbers(seed);
+        let factors: Vec<i64> = (0..LANES).map(|_| numbers.within(1, (1 << bits) - 1)).collect();
+        let scale = Scale::new(LANES, 0, 64, |channel| (mean, factors[channel]));
+        let Some(floats) = Floats::of(&scale) else { return Ok(()) };
+        for (at, factor) in factors.iter().enumerate() {
+            let end = (1_i64 << 23) - 1;
+            let begins = (-64..=64).map(|step: i64| ((step << 32) - (1 << 31)) / factor);
+            let near = begins.flat_map(|place| place - 3..=place + 3).filter(|x| x.abs() <= end);
+            for centred in near.chain([-end, end]) {
+                let integers = (((centred * factor + (1 << 31)) >> 32) + 64).clamp(0, 127);
+                prop_assert_eq!(floats.activation(at, centred), integers, "{} times {}", centred, factor);
+            }
+        }
+    }
+
+    #[test]
+    fn the_fold_takes_eight_bits_of_each_of_three_channels(seed: u64, fours in 1..40_usize) {
+        let mut numbers = Numbers(seed);
+        let row = numbers.accumulators(fours * LANES);
+        let means = [0; 3].map(|_: i32| numbers.accumulators(1)[0]);
+        let shifts = [0; 3].map(|_: u32| u32::try_from(numbers.within(0, 11)).unwrap());
+        let expected: Vec<u8> = (0..fours * 12)
+            .map(|at| {
+                let x = i64::from(row[at / 3 * 4 + at % 3]) - i64::from(means[at % 3]);
+                u8::try_from((x >> shifts[at % 3]).rem_euclid(256)).unwrap()
+            })
+            .collect();
+        for with in Instructions::available() {
+            let mut out = vec![0xEE; fours * 12];
+            Fold::new(means, shifts).row(with, &row, &mut out);
+            prop_assert_eq!(&out, &expected, "{}", with);
+        }
+    }
+
+    #[test]
+    fn a_band_takes_its_own_quarter(seed: u64, fours in 1..40_usize, band in 0..4_usize) {
+        let from: Vec<u8> = (0..fours * 12).map(|at| u8::try_from(seed.wrapping_mul(at as u64 + 1) >> 56).unwrap()).collect();
+        for with in Instructions::available() {
+            let mut row = vec![0xEE; fours * 64];
+            take_band(with, &from, band, &mut row);
+            for (at, found) in row.iter().enumerate() {
+                let (pixel, lane) = (at / 64 * 4 + at % 4, at % 64 / 4);
+                let expected = match (lane / 4 == band, lane % 4) {
+                    (false, _) => 0xEE,
+                    (true, 3) => 0,
+                    (true, channel) => from[pixel * 3 + channel] >> 1,
+                };
+                prop_assert_eq!(*found, expected, "{} at {}", with, at);
             }
         }
     }
@@ -174,6 +283,18 @@ proptest! {
                 let expected = (((product + (1 << 31)) >> 32) + i64::from(shift)).clamp(0, 127);
                 prop_assert_eq!(i64::from(*found), expected, "{} at {}", with, at);
             }
+            if groups % FOUR == 0 {
+                // The same in fours of pixels, channel by channel.
+                let turn = |at: usize| {
+                    let (four, place) = (at / (FOUR * width), at % (FOUR * width));
+                    four * FOUR * width + place % FOUR * width + place / FOUR
+                };
+                let turned: Vec<u8> = (0..row.len()).map(|at| added[turn(at)]).collect();
+                let mut fours = vec![0xEE; row.len()];
+                plan.fours(with, &row, with_added.map(|_| &turned[..]), &mut fours);
+                let expected: Vec<u8> = (0..row.len()).map(|at| out[turn(at)]).collect();
+                prop_assert_eq!(fours, expected, "{}", with);
+            }
         }
     }
 }
@@ -183,5 +304,8 @@ fn this_machine_is_tested_with_all_it_has() {
     let names: Vec<_> = Instructions::available().iter().map(ToString::to_string).collect();
     assert_eq!(names[0], "portable");
     #[cfg(target_arch = "x86_64")]
-    assert_eq!(names.contains(&"avx2".to_owned()), is_x86_feature_detected!("avx2"));
+    assert_eq!(
+        names.contains(&"avx2".to_owned()),
+        is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
+    );
 }

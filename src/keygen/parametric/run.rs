@@ -8,7 +8,7 @@ use super::file::{Head, Layer, Network, Numbers, OUTPUT_BITS, OUTPUTS};
 use super::picture::{PICTURE_BYTES, draw};
 use super::topology::{Convolution, Shape, Step, Topology};
 use crate::keygen::Instructions;
-use crate::keygen::kernel::{Filter, LANES, Mixing, POSITIONS, Quad, Scale};
+use crate::keygen::kernel::{LANES, Mixing, POSITIONS, PixelFilter, Quad, Scale};
 
 /// Bytes behind a tensor: rows are computed in groups of positions, whose last ones nobody looks at.
 const SLACK: usize = 8192;
@@ -101,7 +101,7 @@ enum Work {
     },
     Filter {
         convolution: Convolution,
-        filter: Filter,
+        filter: PixelFilter,
     },
     Pool {
         from: usize,
@@ -287,7 +287,7 @@ fn mixing(convolution: &Convolution, layer: &Layer, from: Frame, first: usize) -
     Mixing::new(offsets, quads, stride * from.channels, outputs)
 }
 
-fn filter(convolution: &Convolution, layer: &Layer, from: Frame, scale: Scale) -> Filter {
+fn filter(convolution: &Convolution, layer: &Layer, from: Frame, scale: Scale) -> PixelFilter {
     let &Convolution { kernel, stride, outputs, .. } = convolution;
     let taps = kernel * kernel;
     let (mut offsets, mut quads) = (Vec::new(), Vec::new());
@@ -304,7 +304,7 @@ fn filter(convolution: &Convolution, layer: &Layer, from: Frame, scale: Scale) -
             quads.push(Quad(std::array::from_fn(|lane| std::array::from_fn(|at| weight(lane, four + at)))));
         }
     }
-    Filter::new(offsets, quads, vec![0], (stride * from.channels, outputs), scale)
+    PixelFilter::new(offsets, quads, stride * from.channels, scale)
 }
 
 /// The largest of three by three activations; beyond the border there are zeros.

@@ -10,6 +10,7 @@ mod images;
 mod network;
 mod parametric;
 mod record;
+mod saved;
 mod study;
 #[cfg(test)]
 mod tests;
@@ -22,11 +23,10 @@ pub use engine::TorchEngine;
 pub use error::TrainError;
 pub use float_pass::FloatPass;
 pub use images::Images;
-pub use parametric::{
-    NetworkError, NetworkOutcome, NetworkPlan, NetworkProgress, Samples, resumed_network_seed, train_network,
-};
+pub use parametric::{NetworkError, NetworkOutcome, NetworkPlan, NetworkProgress, Samples, train_network};
+pub use saved::resumed_seed;
 pub use study::{StudyPlan, StudyProgress, study};
-pub use train::{Outcome, Plan, Progress, resumed_seed, train};
+pub use train::{Outcome, Plan, Progress, train};
 
 use crate::keygen::{Engine, KeygenError, Model};
 

@@ -7,8 +7,9 @@ use tch::{Kind as Element, TchError, Tensor};
 use super::adam::{self, Adam};
 use super::draw::Draws;
 use super::images::Images;
-use super::network::{Discriminator, Generator, Parameter};
+use super::network::{Discriminator, Generator};
 use super::record::{LOSS, Record, Report, SOURCE, TRANSFORMATION};
+use super::saved::{Saved, TRAINING};
 use super::weights::Weights;
 use super::{Device, TrainError};
 use crate::keygen::chaos::{self, IMAGE_BYTES, PLANES, SIDE, System};
@@ -202,10 +203,8 @@ impl Training {
         let record = serde_json::to_string(&self.record).expect("a record of numbers and text");
         let mut weights = Weights::default();
         weights.metadata.insert("sealgate.kind".to_owned(), self.record.kind.clone());
-        weights.metadata.insert("sealgate.training".to_owned(), record);
-        for parameter in &self.generator.parameters {
-            weights.tensors.insert(parameter.name.clone(), parameter.value.f_detach()?);
-        }
+        weights.metadata.insert(TRAINING.to_owned(), record);
+        weights.add(&self.generator.parameters)?;
         Ok(weights)
     }
 
@@ -214,53 +213,31 @@ impl Training {
         let mut weights = self.weights()?;
         let sums = [self.sums.0.to_bits(), self.sums.1.to_bits()].map(|bits| format!("{bits:016x}"));
         weights.metadata.insert("sealgate.sums".to_owned(), sums.join(" "));
-        for parameter in &self.discriminator.parameters {
-            weights.tensors.insert(parameter.name.clone(), parameter.value.f_detach()?);
-        }
-        for (parameter, (first, second)) in self.moments() {
-            weights.tensors.insert(format!("adam.first.{}", parameter.name), first.f_detach()?);
-            weights.tensors.insert(format!("adam.second.{}", parameter.name), second.f_detach()?);
-        }
+        weights.add_state(&self.generator.parameters, &self.generator_adam)?;
+        weights.add_state(&self.discriminator.parameters, &self.discriminator_adam)?;
         Ok(weights)
-    }
-
-    fn moments(&self) -> impl Iterator<Item = (&Parameter, &(Tensor, Tensor))> {
-        let generator = self.generator.parameters.iter().zip(&self.generator_adam.moments);
-        generator.chain(self.discriminator.parameters.iter().zip(&self.discriminator_adam.moments))
     }
 
     /// Takes everything over from the checkpoint, if it is one of this training.
     fn resume(&mut self, plan: &Plan) -> Result<(), TrainError> {
         let path = &plan.checkpoint;
-        let wrong = |why: String| TrainError::Checkpoint { path: path.clone(), why };
-        let weights = Weights::read(path)?;
-        let record = record_of(&weights).map_err(wrong)?;
+        let saved = Saved::read(path)?;
+        let record: Record = saved.json(TRAINING)?;
         if let Some((what, ours, theirs)) = self.record.difference(&record) {
             return Err(TrainError::OtherTraining { path: path.clone(), what, theirs, ours });
         }
-        let sums: Vec<u64> = metadata(&weights, "sealgate.sums")
-            .map_err(wrong)?
+        let sums: Vec<u64> = saved
+            .text("sealgate.sums")?
             .split(' ')
-            .map(|bits| u64::from_str_radix(bits, 16).map_err(|e| wrong(e.to_string())))
+            .map(|bits| u64::from_str_radix(bits, 16).map_err(|error| saved.wrong(&error)))
             .collect::<Result<_, _>>()?;
         let [first, second] = sums[..] else {
-            return Err(wrong("sealgate.sums is not two numbers".to_owned()));
+            return Err(saved.wrong(&"sealgate.sums is not two numbers"));
         };
         self.sums = (f64::from_bits(first), f64::from_bits(second));
         self.record = Record { iterations_planned: plan.iterations, ..record };
-        let networks = [
-            (&mut self.generator.parameters, &mut self.generator_adam),
-            (&mut self.discriminator.parameters, &mut self.discriminator_adam),
-        ];
-        for (parameters, adam) in networks {
-            for (parameter, moments) in parameters.iter_mut().zip(&mut adam.moments) {
-                let name = &parameter.name;
-                put(&mut parameter.value, &weights, name).map_err(wrong)?;
-                put(&mut moments.0, &weights, &format!("adam.first.{name}")).map_err(wrong)?;
-                put(&mut moments.1, &weights, &format!("adam.second.{name}")).map_err(wrong)?;
-            }
-        }
-        Ok(())
+        saved.put_state(&mut self.generator.parameters, &mut self.generator_adam)?;
+        saved.put_state(&mut self.discriminator.parameters, &mut self.discriminator_adam)
     }
 }
 
@@ -285,37 +262,9 @@ pub(super) fn key_entropy(
 
 /// The generator in a file that a training wrote.
 pub(super) fn generator_of(path: &Path, kind: Kind, device: Device) -> Result<Generator, TrainError> {
-    let wrong = |why: String| TrainError::Checkpoint { path: path.to_owned(), why };
-    let weights = Weights::read(path)?;
     let mut generator = Generator::new(kind, &mut Draws::new("", "weights", 0), device.0)?;
-    for parameter in &mut generator.parameters {
-        put(&mut parameter.value, &weights, &parameter.name).map_err(wrong)?;
-    }
+    Saved::read(path)?.put(&mut generator.parameters)?;
     Ok(generator)
-}
-
-/// The seed of the training that a checkpoint belongs to.
-pub fn resumed_seed(path: &Path) -> Result<String, TrainError> {
-    let record = record_of(&Weights::read(path)?);
-    record.map(|record| record.seed).map_err(|why| TrainError::Checkpoint { path: path.to_owned(), why })
-}
-
-pub(super) fn metadata<'a>(weights: &'a Weights, name: &str) -> Result<&'a str, String> {
-    weights.metadata.get(name).map(String::as_str).ok_or_else(|| format!("it has no {name}"))
-}
-
-fn record_of(weights: &Weights) -> Result<Record, String> {
-    serde_json::from_str(metadata(weights, "sealgate.training")?).map_err(|e| e.to_string())
-}
-
-/// Writes the tensor of that name over `value`, which has its shape.
-pub(super) fn put(value: &mut Tensor, weights: &Weights, name: &str) -> Result<(), String> {
-    let _guard = tch::no_grad_guard();
-    let found = weights.tensors.get(name).ok_or_else(|| format!("it has no {name}"))?;
-    if found.size() != value.size() {
-        return Err(format!("{name} is {:?}, expected {:?}", found.size(), value.size()));
-    }
-    value.f_copy_(found).map_err(|e| e.to_string())
 }
 
 /// What iteration `iteration` feeds in, and what it wants to see: `batch` times three planes of bytes each.

@@ -8,7 +8,7 @@ mod forward;
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -19,7 +19,7 @@ use super::TrainError;
 use super::adam::{self, Adam};
 use super::draw::Draws;
 use super::network::{Parameter, random, size};
-use super::train::{metadata, put};
+use super::saved::{NETWORK, Saved};
 use super::weights::Weights;
 use crate::keygen::KeygenError;
 use crate::keygen::parametric::{
@@ -211,48 +211,25 @@ impl<'a> Training<'a> {
 
     fn checkpoint(&self) -> Result<Weights, TrainError> {
         let mut weights = Weights::default();
-        weights.metadata.insert("sealgate.network".into(), self.identity());
+        weights.metadata.insert(NETWORK.into(), self.identity());
         let history = serde_json::to_string(&self.history).expect("numbers can be written");
         weights.metadata.insert("sealgate.history".into(), history);
-        for (parameter, (first, second)) in self.parameters.iter().zip(&self.adam.moments) {
-            let name = &parameter.name;
-            weights.tensors.insert(name.clone(), parameter.value.f_detach()?);
-            weights.tensors.insert(format!("adam.first.{name}"), first.f_detach()?);
-            weights.tensors.insert(format!("adam.second.{name}"), second.f_detach()?);
-        }
+        weights.add_state(&self.parameters, &self.adam)?;
         Ok(weights)
     }
 
     /// Takes everything over from the checkpoint, if it is one of this training.
     fn resume(&mut self) -> Result<(), TrainError> {
         let path = &self.plan.checkpoint;
-        let wrong = |why: String| TrainError::Checkpoint { path: path.clone(), why };
-        let weights = Weights::read(path)?;
-        let (ours, theirs) = (self.identity(), metadata(&weights, "sealgate.network").map_err(wrong)?);
+        let saved = Saved::read(path)?;
+        let (ours, theirs) = (self.identity(), saved.text(NETWORK)?);
         if ours != theirs {
             let theirs = theirs.to_owned();
             return Err(TrainError::OtherTraining { path: path.clone(), what: "the plan", theirs, ours });
         }
-        let history = metadata(&weights, "sealgate.history").map_err(wrong)?;
-        self.history = serde_json::from_str(history).map_err(|error| wrong(error.to_string()))?;
-        for (parameter, moments) in self.parameters.iter_mut().zip(&mut self.adam.moments) {
-            let name = &parameter.name;
-            put(&mut parameter.value, &weights, name).map_err(wrong)?;
-            put(&mut moments.0, &weights, &format!("adam.first.{name}")).map_err(wrong)?;
-            put(&mut moments.1, &weights, &format!("adam.second.{name}")).map_err(wrong)?;
-        }
-        Ok(())
+        self.history = saved.json("sealgate.history")?;
+        saved.put_state(&mut self.parameters, &mut self.adam)
     }
-}
-
-/// The seed of the training that a checkpoint belongs to.
-pub fn resumed_network_seed(path: &Path) -> Result<String, TrainError> {
-    let wrong = |why: String| TrainError::Checkpoint { path: path.to_owned(), why };
-    let weights = Weights::read(path)?;
-    let identity = metadata(&weights, "sealgate.network").map_err(wrong)?;
-    let identity: serde_json::Value =
-        serde_json::from_str(identity).map_err(|error| wrong(error.to_string()))?;
-    identity["seed"].as_str().map(str::to_owned).ok_or_else(|| wrong("it names no seed".into()))
 }
 
 /// Pictures of so many pieces of metadata from this one on, and behind them those of their twins with one bit changed.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::*;
 use crate::keygen::torch::adam::RATE;
+use crate::keygen::torch::resumed_seed;
 
 fn plan(folder: &Path, iterations: u64) -> NetworkPlan {
     NetworkPlan {
@@ -44,6 +45,7 @@ fn a_training_that_was_stopped_goes_on_to_the_same_network_bit_for_bit() {
     let whole = whole.unwrap();
     let (none, first) = trained(&through, 3);
     assert!(none.is_none());
+    assert_eq!(resumed_seed(&through.checkpoint).unwrap(), through.seed);
     let (again, rest) = trained(&NetworkPlan { resume: true, ..through.clone() }, 0);
     assert_eq!([first, rest].concat(), losses);
     assert_eq!(again.unwrap().to_bytes(), whole.to_bytes());
