@@ -167,7 +167,6 @@ impl<T: Send> Shared<T> {
 
     /// Fills the pool until it is dropped.
     fn fill(&self, engine: &dyn Engine, reduce: &(impl Fn(&GeneratorId, &Seed, &KeyImage) -> T + Send)) {
-        Pace::Spare.take_up();
         let mut retry = RETRY_FIRST;
         // One at first, then twice as many each time: what begins to seal at once soon has something to take.
         let mut batch = 1;
