@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use dicom_core::Tag;
 use dicom_dictionary_std::uids;
-use sealgate::association::{self, Proposal};
+use sealgate::association::{self, Proposal, SubOperations};
 use sealgate::dicom::{AeAddress, AeTitle, Status, TransferSyntax};
 use sealgate::scu::{
     Caller, Config, Destination, Got, Instance, Need, Retrieved, Tcp, for_getting, for_storing, get, store,
@@ -199,11 +200,22 @@ impl Front {
 
     /// Retrieves a study by C-GET: what came, and the end.
     pub(crate) async fn get(&self, calling: &str, study: &str, needs: &[Need]) -> (Came, Retrieved) {
+        let (came, ended, _) = self.get_by(calling, ("STUDY", &[(STUDY, study)]), needs).await;
+        (came, ended)
+    }
+
+    /// The same by a level and its keys, with the counts that were told meanwhile.
+    pub(crate) async fn get_by(
+        &self,
+        calling: &str,
+        (level, keys): (&str, &[(Tag, &str)]),
+        needs: &[Need],
+    ) -> (Came, Retrieved, Vec<SubOperations>) {
         let mut caller = self.call(calling, &for_getting(&uid(GET), needs)).await;
         let context = caller.context_of(&uid(GET)).expect("accepted");
-        let asked = identifier("STUDY", &[(STUDY, study)], context.transfer_syntax.encoding);
+        let asked = identifier(level, keys, context.transfer_syntax.encoding);
         let mut getting = get(&mut caller, &context, &asked).await.expect("asked");
-        let mut came = Came::new();
+        let (mut came, mut told) = (Came::new(), Vec::new());
         loop {
             match getting.next().await.unwrap_or_else(|failure| panic!("{failure}\n{}", self.gateway.log())) {
                 Got::Store(incoming) => {
@@ -216,11 +228,11 @@ impl Front {
                     let before = came.insert(incoming.instance.to_string(), (syntax, data));
                     assert!(before.is_none(), "{} came twice", incoming.instance);
                 }
-                Got::Pending(_) => {}
+                Got::Pending(counts) => told.push(counts),
                 Got::Ended(retrieved) => {
                     drop(getting);
                     caller.release().await;
-                    return (came, retrieved);
+                    return (came, retrieved, told);
                 }
             }
         }
@@ -254,7 +266,7 @@ pub(crate) fn needs_of(samples: &[Sample]) -> Vec<Need> {
 
 /// A study of a sample, if it has one.
 pub(crate) fn study_of(sample: &Sample) -> Option<String> {
-    let file = dicom_object::OpenFileOptions::new().read_until(dicom_core::Tag(0x0020, 0x0010));
+    let file = dicom_object::OpenFileOptions::new().read_until(Tag(0x0020, 0x0010));
     let study = text(&file.open_file(&sample.path).ok()?.into_inner(), STUDY);
     (!study.is_empty()).then_some(study)
 }
