@@ -252,6 +252,7 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scu::Answer;
 
     fn uid(text: &str) -> Uid {
         Uid::parse(text).unwrap()
@@ -271,6 +272,28 @@ mod tests {
         assert_eq!(tally.status(), Status::INCOMPLETE);
         tally.cancelled = true;
         assert_eq!(tally.status(), Status::CANCEL);
+    }
+
+    #[test]
+    fn a_pacs_that_ends_of_itself_is_never_told_as_success() {
+        let retrieved = |status, counts| {
+            let answer = Answer { status, comment: None, offending: Vec::new(), instance: None };
+            Ok(Retrieved { answer, counts, failed: Vec::new() })
+        };
+        let cancelled = SubOperations { remaining: Some(3), completed: Some(2), ..SubOperations::default() };
+        let mut tally = Tally::new(0);
+        tally.pacs_done("pacs", &retrieved(Status::CANCEL, cancelled));
+        assert_eq!(tally.status(), Status::SUB_OPERATIONS_REFUSED, "nobody here has cancelled");
+        tally.completed(&uid("1.2"));
+        assert_eq!(tally.status(), Status::INCOMPLETE);
+        let mut tally = Tally::new(0);
+        tally.completed(&uid("1.2"));
+        tally.pacs_done("pacs", &retrieved(Status::INCOMPLETE, SubOperations::default()));
+        assert_eq!(tally.status(), Status::INCOMPLETE, "it warns and does not say of what");
+        let mut tally = Tally::new(0);
+        tally.cancelled = true;
+        tally.pacs_done("pacs", &retrieved(Status::CANCEL, cancelled));
+        assert_eq!((tally.status(), tally.counts()), (Status::CANCEL, (0, 0, 0)));
     }
 
     #[test]

@@ -111,7 +111,9 @@ pub(super) async fn deliver(
     let begun = Instant::now();
     let sent = send(gateway, destination, &job).await;
     let settled = match &sent {
-        Ok(_) => Settled::Taken,
+        Ok((answer, ..)) if Meaning::of(answer.status) == Meaning::Warning => Settled::Taken(answer.status),
+        // It has the instance, whatever it says of another version of it.
+        Ok(_) => Settled::Taken(Status::SUCCESS),
         Err(Undelivered::Refused(failure) | Undelivered::Down(failure)) => {
             failure.answer().map_or(Settled::Failed, |answer| Settled::Answered(answer.status))
         }

@@ -185,31 +185,13 @@ impl Work {
             if let Err(failure) = &result {
                 warn!(%pacs, %failure, "a retrieval was not answered in full");
             }
-            self.settle(&result, *cancelled.borrow());
+            self.ledger.end(&result, *cancelled.borrow());
             if self.events.send(Event::Done { pacs, result }).await.is_err() {
                 return;
             }
         }
         let _ = self.events.send(Event::Missing(self.missing().await)).await;
         let _ = self.events.send(Event::Ended).await;
-    }
-
-    /// Writes down what the PACS that was asked owes at its end.
-    fn settle(&self, result: &Result<Retrieved, Failure>, is_cancelled: bool) {
-        let left = self.ledger.left().filter(|_| !is_cancelled);
-        match result {
-            Ok(retrieved) => {
-                let listed = u16::try_from(retrieved.failed.len()).unwrap_or(u16::MAX);
-                let failed = retrieved.counts.failed.unwrap_or_default().max(listed);
-                let is_in_full = is_cancelled || retrieved.is_in_full();
-                let count = if is_in_full { failed } else { failed.max(left.unwrap_or_default()) };
-                if count > 0 || !is_in_full {
-                    self.ledger.owes((count > 0).then_some(count), &retrieved.failed);
-                }
-            }
-            Err(_) if is_cancelled => {}
-            Err(_) => self.ledger.owes(left, &[]),
-        }
     }
 
     /// What is owed and came from nowhere.

@@ -10,6 +10,7 @@ use super::delivery::Refused;
 use super::missing::Debt;
 use crate::association::SubOperations;
 use crate::dicom::Uid;
+use crate::scu::{Failure, Retrieved};
 
 /// What has become of an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,15 +115,28 @@ impl Ledger {
         books.total.max(came)
     }
 
-    /// Sub-operations of the PACS that is asked now which have not come to our door; nothing if it has said no number.
-    pub(super) fn left(&self) -> Option<u16> {
-        let books = self.books();
-        (books.said > 0).then(|| books.said.saturating_sub(books.stores))
-    }
-
-    /// The PACS that is asked now is done, and owes so many: these, and others that it does not name.
-    pub(super) fn owes(&self, count: Option<u16>, named: &[Uid]) {
+    /// The PACS that is asked now is done: what it owes is written down.
+    pub(super) fn end(&self, result: &Result<Retrieved, Failure>, is_cancelled: bool) {
         let mut books = self.books();
+        // Sub-operations that have not come to our door, if it has said how many there are.
+        let left = (books.said > 0 && !is_cancelled).then(|| books.said.saturating_sub(books.stores));
+        let (count, named) = match result {
+            Ok(retrieved) => {
+                let SubOperations { failed, remaining, .. } = retrieved.counts;
+                let listed = u16::try_from(retrieved.failed.len()).unwrap_or(u16::MAX);
+                // What remains when nobody here had cancelled will not come.
+                let remaining = remaining.filter(|_| !is_cancelled).unwrap_or_default();
+                let failed = failed.unwrap_or_default().max(listed).saturating_add(remaining);
+                let is_in_full = is_cancelled || retrieved.is_in_full();
+                let count = if is_in_full { failed } else { failed.max(left.unwrap_or_default()) };
+                if count == 0 && is_in_full {
+                    return;
+                }
+                ((count > 0).then_some(count), retrieved.failed.as_slice())
+            }
+            Err(_) if is_cancelled => return,
+            Err(_) => (left, &[][..]),
+        };
         let came = std::mem::take(&mut books.here);
         books.debts.push(Debt { count, named: named.iter().cloned().collect(), came });
     }
@@ -183,6 +197,8 @@ impl Drop for Copy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dicom::Status;
+    use crate::scu::Answer;
 
     fn uid(text: &str) -> Uid {
         Uid::parse(text).unwrap()
@@ -226,15 +242,43 @@ mod tests {
     async fn there_are_as_many_as_one_pacs_says_and_not_as_many_as_all_of_them() {
         let ledger = Arc::new(Ledger::default());
         ledger.begin(true);
-        assert_eq!(ledger.left(), None);
         assert_eq!(ledger.said(says(3, 0)), 3);
         for name in ["1.1", "1.2", "1.3"] {
             ledger.take(&uid(name)).await.unwrap().judge(Ok(()));
         }
-        assert_eq!(ledger.left(), Some(0));
         ledger.begin(false);
         assert_eq!(ledger.said(says(3, 0)), 3, "it may be a mirror");
         ledger.take(&uid("1.4")).await.unwrap().judge(Ok(()));
-        assert_eq!((ledger.said(says(2, 1)), ledger.left()), (4, Some(2)), "it is none");
+        assert_eq!(ledger.said(says(2, 1)), 4, "it is none");
+        ledger.end(&Err(Failure::Ending), false);
+        let (debts, came) = ledger.debts();
+        assert_eq!((debts[0].count, debts[0].came.len(), came.len()), (Some(2), 1, 4));
+    }
+
+    #[test]
+    fn a_pacs_owes_what_it_has_not_done_unless_it_was_told_to_stop() {
+        let ended = |status, counts, failed: &[&str]| {
+            let answer = Answer { status, comment: None, offending: Vec::new(), instance: None };
+            Ok(Retrieved { answer, counts, failed: failed.iter().map(|name| uid(name)).collect() })
+        };
+        let of = |said, result: &Result<Retrieved, Failure>, is_cancelled| {
+            let ledger = Ledger::default();
+            ledger.begin(false);
+            ledger.said(said);
+            ledger.end(result, is_cancelled);
+            ledger.debts().0.pop().map(|debt| debt.count)
+        };
+        let none = SubOperations::default();
+        let failed = SubOperations { failed: Some(2), ..none };
+        assert_eq!(of(none, &ended(Status::SUCCESS, none, &[]), false), None);
+        assert_eq!(of(none, &ended(Status::INCOMPLETE, failed, &["1.2"]), false), Some(Some(2)));
+        assert_eq!(of(none, &ended(Status::INCOMPLETE, none, &["1.2"]), false), Some(Some(1)));
+        assert_eq!(of(none, &ended(Status::INCOMPLETE, none, &[]), false), Some(None), "it warns of nothing");
+        assert_eq!(of(says(3, 0), &ended(Status::CANCEL, says(3, 0), &[]), false), Some(Some(3)));
+        assert_eq!(of(says(3, 0), &ended(Status::CANCEL, says(3, 0), &[]), true), None);
+        assert_eq!(of(says(3, 0), &ended(Status(0xC001), none, &[]), false), Some(Some(3)));
+        assert_eq!(of(none, &ended(Status(0xA701), none, &[]), false), Some(None));
+        assert_eq!(of(none, &Err(Failure::Ending), false), Some(None));
+        assert_eq!(of(says(3, 0), &Err(Failure::Ending), true), None);
     }
 }

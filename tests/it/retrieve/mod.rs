@@ -13,6 +13,7 @@ mod soak;
 mod suites;
 mod transcode;
 mod two_archives;
+mod unsealed;
 
 use std::collections::BTreeSet;
 use std::fs;

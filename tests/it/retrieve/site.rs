@@ -12,7 +12,8 @@ use dicom_dictionary_std::uids;
 use sealgate::association::{self, Proposal, SubOperations};
 use sealgate::dicom::{AeAddress, AeTitle, Status, TransferSyntax};
 use sealgate::scu::{
-    Caller, Config, Destination, Got, Instance, Need, Retrieved, Tcp, for_getting, for_storing, get, store,
+    Caller, Config, Destination, Failure, Got, Instance, Need, Retrieved, Tcp, for_getting, for_storing, get,
+    store,
 };
 use std::sync::Arc;
 
@@ -208,34 +209,12 @@ impl Front {
     pub(crate) async fn get_by(
         &self,
         calling: &str,
-        (level, keys): (&str, &[(Tag, &str)]),
+        asked: (&str, &[(Tag, &str)]),
         needs: &[Need],
     ) -> (Came, Retrieved, Vec<SubOperations>) {
-        let mut caller = self.call(calling, &for_getting(&uid(GET), needs)).await;
-        let context = caller.context_of(&uid(GET)).expect("accepted");
-        let asked = identifier(level, keys, context.transfer_syntax.encoding);
-        let mut getting = get(&mut caller, &context, &asked).await.expect("asked");
-        let (mut came, mut told) = (Came::new(), Vec::new());
-        loop {
-            match getting.next().await.unwrap_or_else(|failure| panic!("{failure}\n{}", self.gateway.log())) {
-                Got::Store(incoming) => {
-                    let mut data = Vec::new();
-                    while let Some(piece) = getting.next_data().await.expect("its data set") {
-                        data.extend_from_slice(&piece);
-                    }
-                    getting.answer(Status::SUCCESS).await.expect("answered");
-                    let syntax = incoming.context.transfer_syntax;
-                    let before = came.insert(incoming.instance.to_string(), (syntax, data));
-                    assert!(before.is_none(), "{} came twice", incoming.instance);
-                }
-                Got::Pending(counts) => told.push(counts),
-                Got::Ended(retrieved) => {
-                    drop(getting);
-                    caller.release().await;
-                    return (came, retrieved, told);
-                }
-            }
-        }
+        let caller = self.call(calling, &for_getting(&uid(GET), needs)).await;
+        let got = get_each(caller, asked).await;
+        got.unwrap_or_else(|failure| panic!("{failure}\n{}", self.gateway.log()))
     }
 
     /// One of DCMTK's tools as a viewer: its options, then where, then its keys.
@@ -247,6 +226,42 @@ impl Front {
             command.args(["-k", key]);
         }
         command.output().unwrap_or_else(|error| panic!("{tool}: {error}: run tests/run install"))
+    }
+}
+
+/// Retrieves a study by C-GET from whoever is called: what came, and the end.
+pub(crate) async fn get_all(caller: Caller, study: &str) -> Result<(Came, Retrieved), Failure> {
+    get_each(caller, ("STUDY", &[(STUDY, study)])).await.map(|(came, ended, _)| (came, ended))
+}
+
+/// The same by a level and its keys, with the counts that were told meanwhile.
+async fn get_each(
+    mut caller: Caller,
+    (level, keys): (&str, &[(Tag, &str)]),
+) -> Result<(Came, Retrieved, Vec<SubOperations>), Failure> {
+    let context = caller.context_of(&uid(GET)).expect("accepted");
+    let asked = identifier(level, keys, context.transfer_syntax.encoding);
+    let mut getting = get(&mut caller, &context, &asked).await?;
+    let (mut came, mut told) = (Came::new(), Vec::new());
+    loop {
+        match getting.next().await? {
+            Got::Store(incoming) => {
+                let mut data = Vec::new();
+                while let Some(piece) = getting.next_data().await? {
+                    data.extend_from_slice(&piece);
+                }
+                getting.answer(Status::SUCCESS).await?;
+                let syntax = incoming.context.transfer_syntax;
+                let before = came.insert(incoming.instance.to_string(), (syntax, data));
+                assert!(before.is_none(), "{} came twice", incoming.instance);
+            }
+            Got::Pending(counts) => told.push(counts),
+            Got::Ended(retrieved) => {
+                drop(getting);
+                caller.release().await;
+                return Ok((came, retrieved, told));
+            }
+        }
     }
 }
 

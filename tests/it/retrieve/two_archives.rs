@@ -7,13 +7,14 @@ use dicom_core::Tag;
 use dicom_dictionary_std::uids;
 use sealgate::association::SubOperations;
 use sealgate::dicom::{Encoding, Status};
-use sealgate::scu::{Got, Retrieved, find, for_getting, for_service, for_storing, get, store};
+use sealgate::scu::{Failure, Got, Retrieved, find, for_getting, for_service, for_storing, get, store};
 
 use super::differing;
 use super::site::{Came, Front, GET, needs_of, one_study, tall, tamper};
 use crate::peers::archive::{INSTANCE, PATIENT, SERIES, STUDY, call, identifier, read, text, uid, value};
 use crate::peers::{Dcmqrscp, Orthanc, Process, Pynetdicom, Sample};
 
+const STUDY_FIND: &str = uids::STUDY_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_FIND;
 const FIND: &str = uids::PATIENT_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_FIND;
 
 /// Two archives with the same study, in the order in which they are asked.
@@ -239,4 +240,53 @@ async fn no_patient_is_hidden_behind_another_one_with_the_same_patient_id() {
     let issuers: Vec<&str> = found.iter().map(|(_, issuer, _)| issuer.as_str()).collect();
     assert_eq!(issuers, ["HOSPITAL0", "HOSPITAL1"], "{found:?}");
     assert_eq!(found[0].0, found[1].0);
+}
+
+/// Asks for all studies: the matches that came until the end, and how it ended. `meanwhile` is done at the first match.
+async fn query(front: &Front, meanwhile: impl FnOnce()) -> (BTreeSet<String>, Status, String) {
+    let mut caller = front.call("VIEWER", &for_service(&uid(STUDY_FIND))).await;
+    let context = caller.context_of(&uid(STUDY_FIND)).unwrap();
+    let encoding = context.transfer_syntax.encoding;
+    let asked = identifier("STUDY", &[(STUDY, "")], encoding);
+    let mut finding = find(&mut caller, &context, &asked).await.unwrap();
+    let (mut found, mut meanwhile) = (BTreeSet::new(), Some(meanwhile));
+    let answer = loop {
+        match finding.next().await {
+            Ok(Some(one)) => {
+                found.insert(value(&read(&one.identifier, encoding), STUDY));
+                if let Some(meanwhile) = meanwhile.take() {
+                    meanwhile();
+                }
+            }
+            Ok(None) => break finding.ended().unwrap().clone(),
+            Err(Failure::Status(answer)) => break *answer,
+            Err(failure) => panic!("{failure}\n{}", front.gateway.log()),
+        }
+    };
+    let comment = answer.comment.as_ref().map(|comment| comment.as_written().to_owned());
+    (found, answer.status, comment.unwrap_or_default())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_that_fails_a_query_is_named_and_what_the_other_one_has_is_told() {
+    let good = Pynetdicom::start(&["--matches=3"]);
+    for status in ["--find-status=42752", "--find-status=49152", "--find-status=65024"] {
+        let failing = Pynetdicom::start(&["--matches=1", status]);
+        let archives = [("failing", &failing.address(), "get"), ("good", &good.address(), "get")];
+        let (found, told, comment) = query(&Front::over(&archives), || ()).await;
+        assert_eq!((found.len(), told), (3, Status::INCOMPLETE), "{status}: {found:?}");
+        assert!(comment.contains("failing has not answered"), "{status}: {comment}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_that_dies_in_the_middle_of_a_query_is_named_and_what_the_other_one_has_is_told() {
+    let good = Pynetdicom::start(&["--matches=3"]);
+    // Too many to be on their way at once.
+    let mut mortal = Pynetdicom::start(&["--matches=100000", "--pad=1000"]);
+    let front = Front::over(&[("mortal", &mortal.address(), "get"), ("good", &good.address(), "get")]);
+    let (found, told, comment) = query(&front, || mortal.process.kill()).await;
+    assert!((3..100_000).contains(&found.len()), "{}", found.len());
+    assert_eq!(told, Status::INCOMPLETE);
+    assert!(comment.contains("mortal has not answered"), "{comment}");
 }
