@@ -123,8 +123,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Getting<'_, S> {
         }
         let status = self.store_status().await?;
         match Meaning::of(status) {
-            Meaning::Success => self.retrieving.tally.completed(),
-            Meaning::Warning => self.retrieving.tally.warned(),
+            Meaning::Success => self.retrieving.tally.completed(&instance),
+            Meaning::Warning => self.retrieving.tally.warned(&instance),
             _ => {
                 self.retrieving.failed(&instance, &format_args!("the viewer answered with {status}"));
             }

@@ -109,8 +109,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Moving<'_, S> {
         let originator = (self.visitor.calling.clone(), self.retrieving.id());
         let sending = pin!(send_to(self.gateway, &self.to, delivery, originator, self.may_transcode));
         match self.retrieving.beside(sending).await? {
-            Ok(status) if Meaning::of(status) == Meaning::Success => self.retrieving.tally.completed(),
-            Ok(_) => self.retrieving.tally.warned(),
+            Ok(status) if Meaning::of(status) == Meaning::Success => {
+                self.retrieving.tally.completed(&instance)
+            }
+            Ok(_) => self.retrieving.tally.warned(&instance),
             Err(reason) => self.retrieving.failed(&instance, &reason),
         }
         Ok(())

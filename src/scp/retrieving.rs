@@ -73,10 +73,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Retrieving<'a, S> {
                         return Ok(Some(delivery));
                     }
                 }
-                Heard::Done(Event::Total(asked)) => self.tally.set_total(asked.total),
-                Heard::Done(Event::Done { pacs, result, missing }) => {
-                    self.tally.pacs_done(&pacs, result, &missing);
-                }
+                Heard::Done(Event::Total(total)) => self.tally.set_total(total),
+                Heard::Done(Event::Done { pacs, result }) => self.tally.pacs_done(&pacs, &result),
+                Heard::Done(Event::Missing(missing)) => self.tally.all_done(missing),
                 Heard::Done(Event::Ended) => return Ok(None),
             }
             self.pending().await?;
@@ -99,7 +98,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Retrieving<'a, S> {
             Ok(delivery) => Ok(Some(delivery)),
             // Why it is not was told where it was found out.
             Err(refused) => {
-                self.tally.refused(&arrival.instance, &refused);
+                let instance = &arrival.instance;
+                let may_come = |times| self.retrieval.may_still_come(instance, times);
+                self.tally.refused(instance, &refused, may_come);
                 Ok(None)
             }
         }
@@ -140,7 +141,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Retrieving<'a, S> {
     /// An instance was ready, and has not reached its receiver.
     pub(super) fn failed(&mut self, instance: &Uid, reason: &dyn std::fmt::Display) {
         audit::undelivered(&self.trail, self.association.peer(), &self.receiver, instance, reason);
-        self.tally.failed(instance);
+        self.tally.failed(instance, |times| self.retrieval.may_still_come(instance, times));
     }
 
     /// The last response.

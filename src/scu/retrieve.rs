@@ -31,6 +31,19 @@ impl Retrieved {
         self.answer.status == crate::dicom::Status::SUCCESS && self.counts.failed.unwrap_or_default() == 0
     }
 
+    /// Whether it says of every sub-operation what came of it: one that ends unasked, or with a warning about nothing, does not.
+    #[must_use]
+    pub fn is_in_full(&self) -> bool {
+        let SubOperations { failed, warning, .. } = self.counts;
+        let has_told =
+            failed.unwrap_or_default() > 0 || warning.unwrap_or_default() > 0 || !self.failed.is_empty();
+        match Meaning::of(self.answer.status) {
+            Meaning::Success => true,
+            Meaning::Warning => has_told,
+            _ => false,
+        }
+    }
+
     /// The same as a result, for whoever has no use for a part.
     pub fn complete(self) -> Result<Self, Failure> {
         if self.is_complete() { Ok(self) } else { Err(self.answer.into()) }

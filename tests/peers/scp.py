@@ -7,6 +7,7 @@
 --delay               seconds before each answer to C-STORE
 --matches             how many matches a C-FIND has; each has a Patient ID with its number and a name in ISO 2022
 --pad                 bytes of a comment in each match
+--issuers             all matches have the same Patient ID, of different issuers
 --find-status         the final status of C-FIND
 --commit              what storage commitment does: same (report on the same association), none
 --fail                a SOP Instance UID that is not committed
@@ -31,6 +32,7 @@ parser.add_argument("--while", dest="refusing", type=pathlib.Path)
 parser.add_argument("--delay", type=float, default=0)
 parser.add_argument("--matches", type=int, default=3)
 parser.add_argument("--pad", type=int, default=0)
+parser.add_argument("--issuers", action="store_true")
 parser.add_argument("--find-status", type=int, default=0)
 parser.add_argument("--commit", default="same")
 parser.add_argument("--fail")
@@ -82,7 +84,9 @@ def handle_find(event):
         match = Dataset()
         match.QueryRetrieveLevel = "STUDY"
         match.SpecificCharacterSet = "ISO_IR 100"
-        match.PatientID = str(number)
+        match.PatientID = "1" if ARGS.issuers else str(number)
+        if ARGS.issuers:
+            match.IssuerOfPatientID = f"HOSPITAL{number}"
         match.PatientName = "M\u00fcller^\u00c4nne"
         match.StudyInstanceUID = f"1.2.{number}"
         if ARGS.pad:

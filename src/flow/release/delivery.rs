@@ -64,6 +64,18 @@ pub enum Refused {
     Task,
 }
 
+impl Refused {
+    /// Whether another PACS's copy of the same instance may go out: it can be whole where this one is not, or come from
+    /// where these people may have it.
+    pub(super) fn may_differ_elsewhere(&self) -> bool {
+        match self {
+            Self::Open { error: OpenError::Sink(_), .. } | Self::Destroyed(_) | Self::Unrecorded(_) => false,
+            Self::Policy(refusal) => !matches!(refusal, Refusal::TooMany { .. }),
+            _ => true,
+        }
+    }
+}
+
 /// An instance on its way out. Of a whole one every byte has verified; a stream ends in an error if its end does not.
 pub struct Delivery {
     /// SOP Class UID.

@@ -5,7 +5,7 @@
 //! that the instance was sealed in; a store that could be of two is of none. From then on such a PACS is asked for one
 //! retrieval at a time, and one whose stores did not all come is told as incomplete.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,6 +13,7 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use super::fetch::{Arrival, Event};
+use super::ledger::Ledger;
 use super::open::{self, Job, Piece};
 use crate::dicom::{AeTitle, Status, TransferSyntax, Uid};
 use crate::flow::Gateway;
@@ -63,7 +64,7 @@ pub(super) struct Expectation {
     /// Stores that have come of it.
     pub(super) came: AtomicU16,
     /// What has come already, of any PACS.
-    pub(super) seen: Arc<Mutex<HashSet<Uid>>>,
+    pub(super) ledger: Arc<Ledger>,
 }
 
 impl std::fmt::Debug for Expectation {
@@ -114,9 +115,9 @@ impl Expectations {
             self.silent().entry(offer.calling.clone()).or_default();
         }
         expectation.came.fetch_add(1, Ordering::Relaxed);
-        if !expectation.seen().insert(offer.instance.clone()) {
+        let Some(copy) = expectation.ledger.take(&offer.instance).await else {
             return Some(Expected { pieces: None });
-        }
+        };
         let job = Job {
             gateway: Arc::clone(&expectation.gateway),
             access: expectation.access.clone(),
@@ -129,7 +130,7 @@ impl Expectations {
         let arrival = Arrival { class: offer.class.clone(), instance: offer.instance.clone(), outcome };
         // Where the viewer has gone, what comes is thrown away.
         let sent = expectation.events.send(Event::Arrived(arrival)).await;
-        Some(Expected { pieces: sent.is_ok().then(|| open::start(job, reply)) })
+        Some(Expected { pieces: sent.is_ok().then(|| open::start(job, copy, reply)) })
     }
 
     /// Whether a store belongs to a retrieval.
@@ -183,12 +184,6 @@ fn belongs(
     let mut fitting = asked.iter().enumerate().filter(|(_, one)| one.study == Some(&study));
     let (found, _) = fitting.next()?;
     fitting.next().is_none().then_some(found)
-}
-
-impl Expectation {
-    fn seen(&self) -> MutexGuard<'_, HashSet<Uid>> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Expecting {
@@ -261,7 +256,7 @@ mod tests {
     #[test]
     fn message_ids_differ_and_none_is_zero() {
         let expectations = Expectations::default();
-        let ids: HashSet<u16> = (0..1000).map(|_| expectations.message_id()).collect();
+        let ids: std::collections::HashSet<u16> = (0..1000).map(|_| expectations.message_id()).collect();
         assert!(ids.len() == 1000 && !ids.contains(&0));
         expectations.message_id.store(u16::MAX, Ordering::Relaxed);
         assert_eq!(expectations.message_id(), 1);

@@ -1,20 +1,21 @@
 //! Retrievals: the instances of an identifier, fetched from every PACS that may have them, one PACS after the other.
 //!
-//! An instance that a second PACS has too is told once. What arrives is opened on its way ([`super::open`]); the fetch goes
+//! An instance that a second PACS has too is told once, and taken from there if the first one's copy was no good; what one
+//! owes and another brings has come ([`super::ledger`]). What arrives is opened on its way ([`super::open`]); the fetch goes
 //! on with the next while one goes out, as far as `release.waiting_max` lets it.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use dicom_core::Tag;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use tracing::{debug, warn};
+use tracing::warn;
 
 use super::delivery::{Delivery, Refused};
 use super::expect::{Expectation, Expectations};
-use super::missing::{Missing, missing};
+use super::ledger::{Copy, Ledger};
+use super::missing::{self, Missing, missing};
 use super::open::{self, Job, Piece};
 use super::{Source, identifier, sources, until};
 use crate::association::{CONTEXTS_MAX, Context, Proposal, Roles, SubOperations};
@@ -50,30 +51,23 @@ pub struct Request {
     pub takes: Vec<(Uid, Vec<TransferSyntax>)>,
 }
 
-/// How far a PACS is with its sub-operations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Asked {
-    /// Sub-operations that it knows of, done or to be done.
-    pub total: u16,
-}
-
 /// What a retrieval comes to, step by step.
 #[derive(Debug)]
 pub enum Event {
     /// An instance arrives.
     Arrived(Arrival),
-    /// So many sub-operations there are in all, as far as is known.
-    Total(Asked),
+    /// So many instances there are at least.
+    Total(u16),
     /// One PACS is done.
     Done {
         /// Its name.
         pacs: Arc<str>,
         /// How it ended.
         result: Result<Retrieved, Failure>,
-        /// What it owed when it broke off.
-        missing: Missing,
     },
-    /// All are.
+    /// All are: what none of them brought.
+    Missing(Missing),
+    /// Nothing follows.
     Ended,
 }
 
@@ -104,6 +98,7 @@ impl Arrival {
 pub struct Retrieval {
     events: mpsc::Receiver<Event>,
     cancel: watch::Sender<bool>,
+    ledger: Arc<Ledger>,
     /// By which the audit trail knows it.
     pub ticket: u64,
     _task: JoinSet<()>,
@@ -119,11 +114,7 @@ struct Work {
     named: Arc<(Party, Option<Party>)>,
     ticket: u64,
     events: mpsc::Sender<Event>,
-    seen: Arc<Mutex<HashSet<Uid>>>,
-    /// Sub-operations of the PACS that are done.
-    before: u16,
-    /// Sub-operations there are in all, as far as they have said.
-    total: u16,
+    ledger: Arc<Ledger>,
 }
 
 impl Retrieval {
@@ -151,18 +142,22 @@ impl Retrieval {
             named: Arc::new(named),
             ticket,
             events: sender,
-            seen: Arc::default(),
-            before: 0,
-            total: 0,
+            ledger: Arc::default(),
         };
-        let mut task = JoinSet::new();
+        let (ledger, mut task) = (Arc::clone(&work.ledger), JoinSet::new());
         task.spawn(work.run(sources(gateway, visitor), cancelled));
-        Ok(Self { events, cancel, ticket, _task: task })
+        Ok(Self { events, cancel, ledger, ticket, _task: task })
     }
 
     /// What comes next; nothing but the end behind the end. May be dropped and called again.
     pub async fn next(&mut self) -> Event {
         self.events.recv().await.unwrap_or(Event::Ended)
+    }
+
+    /// Whether an instance of which so many copies did not go out may still come from another PACS.
+    #[must_use]
+    pub fn may_still_come(&self, instance: &Uid, failures: u16) -> bool {
+        !*self.cancel.borrow() && self.ledger.may_still_come(instance, failures)
     }
 
     /// Asks the PACS to stop; what still comes is to be thrown away.
@@ -172,50 +167,47 @@ impl Retrieval {
 }
 
 impl Work {
-    async fn run(mut self, sources: Vec<Source>, cancelled: watch::Receiver<bool>) {
+    async fn run(self, sources: Vec<Source>, cancelled: watch::Receiver<bool>) {
         if sources.is_empty() {
             // An empty success would say that there is nothing.
             let result = Err(Failure::Protocol("no route leads to an archive".to_owned()));
-            let (pacs, missing) = ("no archive".into(), Missing::default());
-            let _ = self.events.send(Event::Done { pacs, result, missing }).await;
+            let _ = self.events.send(Event::Done { pacs: "no archive".into(), result }).await;
         }
+        let mut left = sources.len();
         for source in sources {
             if *cancelled.borrow() {
                 break;
             }
+            left -= 1;
+            self.ledger.begin(left > 0);
             let pacs = Arc::clone(&source.name);
             let result = self.fetch(&source, cancelled.clone()).await;
-            let mut missing = Missing::default();
             if let Err(failure) = &result {
                 warn!(%pacs, %failure, "a retrieval was not answered in full");
-                // One that answered has said itself what failed.
-                if !matches!(failure, Failure::Status(_)) {
-                    missing = self.missing().await;
-                }
             }
-            if self.events.send(Event::Done { pacs, result, missing }).await.is_err() {
+            self.ledger.end(&result, *cancelled.borrow());
+            if self.events.send(Event::Done { pacs, result }).await.is_err() {
                 return;
             }
         }
+        let _ = self.events.send(Event::Missing(self.missing().await)).await;
         let _ = self.events.send(Event::Ended).await;
     }
 
-    /// What the PACS that broke off still owed. Of several, a later one may have what came already: nobody knows.
+    /// What is owed and came from nowhere.
     async fn missing(&self) -> Missing {
-        if self.before > 0 {
+        let (debts, came) = self.ledger.debts();
+        if debts.is_empty() {
             return Missing::default();
         }
-        let (request, archive, total) = (self.request.clone(), Arc::clone(&self.gateway.archive), self.total);
-        let seen = Arc::clone(&self.seen);
-        let looking = tokio::task::spawn_blocking(move || {
-            let came = seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            missing(&request, &archive, total, &came)
-        });
+        let (request, archive) = (self.request.clone(), Arc::clone(&self.gateway.archive));
+        let looking =
+            tokio::task::spawn_blocking(move || missing(&debts, &came, &missing::asked(&request, &archive)));
         looking.await.unwrap_or_default()
     }
 
     async fn fetch(
-        &mut self,
+        &self,
         source: &Source,
         mut cancelled: watch::Receiver<bool>,
     ) -> Result<Retrieved, Failure> {
@@ -281,7 +273,7 @@ impl Work {
     }
 
     async fn by_get(
-        &mut self,
+        &self,
         source: &Source,
         caller: &mut Caller,
         class: &Uid,
@@ -298,13 +290,13 @@ impl Work {
                     getting.cancel().await?;
                 }
                 got = getting.next() => match got? {
-                    Got::Store(incoming) if !stopping && self.is_new(&incoming.instance) => {
+                    Got::Store(incoming) if !stopping => {
                         stopping = self.take(source, &mut getting, incoming, &mut cancelled).await?;
                     }
                     Got::Store(_) => getting.answer(Status::SUCCESS).await?,
                     Got::Pending(counts) => self.count(counts).await,
                     Got::Ended(retrieved) => {
-                        self.before = self.total(retrieved.counts);
+                        self.ledger.said(retrieved.counts);
                         return Ok(retrieved);
                     }
                 },
@@ -312,12 +304,35 @@ impl Work {
         }
     }
 
-    /// Takes an instance in while it is opened; says whether the retrieval was cancelled meanwhile.
+    /// Takes an instance in, if no good copy of it has come; says whether the retrieval was cancelled meanwhile.
     async fn take(
         &self,
         source: &Source,
         getting: &mut Getting<'_>,
         incoming: Incoming,
+        cancelled: &mut watch::Receiver<bool>,
+    ) -> Result<bool, Failure> {
+        let taken = tokio::select! {
+            biased;
+            () = until(cancelled) => None,
+            taken = self.ledger.take(&incoming.instance) => Some(taken),
+        };
+        match taken {
+            Some(Some(copy)) => self.open(source, getting, (incoming, copy), cancelled).await,
+            Some(None) => getting.answer(Status::SUCCESS).await.map(|()| false),
+            None => {
+                getting.cancel().await?;
+                getting.answer(Status::SUCCESS).await.map(|()| true)
+            }
+        }
+    }
+
+    /// Opens an instance while it comes in; says whether the retrieval was cancelled meanwhile.
+    async fn open(
+        &self,
+        source: &Source,
+        getting: &mut Getting<'_>,
+        (incoming, copy): (Incoming, Copy),
         cancelled: &mut watch::Receiver<bool>,
     ) -> Result<bool, Failure> {
         let Incoming { class, instance, context } = incoming;
@@ -333,7 +348,7 @@ impl Work {
         if self.events.send(Event::Arrived(Arrival { class, instance, outcome })).await.is_err() {
             return Err(Failure::Ending);
         }
-        let pieces = open::start(job, reply);
+        let pieces = open::start(job, copy, reply);
         loop {
             tokio::select! {
                 biased;
@@ -359,7 +374,7 @@ impl Work {
     }
 
     async fn by_move(
-        &mut self,
+        &self,
         source: &Source,
         caller: &mut Caller,
         class: &Uid,
@@ -380,7 +395,7 @@ impl Work {
             parties: self.parties(source),
             events: self.events.clone(),
             came: std::sync::atomic::AtomicU16::new(0),
-            seen: Arc::clone(&self.seen),
+            ledger: Arc::clone(&self.ledger),
         });
         caller.next_message_is(message_id);
         let mut moving = move_(caller, &context, &request, &own).await?;
@@ -395,7 +410,7 @@ impl Work {
                 moved = moving.next() => match moved? {
                     Moved::Pending(counts) => self.count(counts).await,
                     Moved::Ended(retrieved) => {
-                        self.before = self.total(retrieved.counts);
+                        self.ledger.said(retrieved.counts);
                         let SubOperations { completed, warning, .. } = retrieved.counts;
                         let sent = completed.unwrap_or_default().saturating_add(warning.unwrap_or_default());
                         let came = expecting.came();
@@ -433,22 +448,7 @@ impl Work {
         }
     }
 
-    fn is_new(&self, instance: &Uid) -> bool {
-        let is_new = self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(instance.clone());
-        if !is_new {
-            debug!(%instance, "an instance came a second time, and goes out once");
-        }
-        is_new
-    }
-
-    fn total(&self, counts: SubOperations) -> u16 {
-        let SubOperations { remaining, completed, failed, warning } = counts;
-        [remaining, completed, failed, warning].into_iter().flatten().fold(self.before, u16::saturating_add)
-    }
-
-    async fn count(&mut self, counts: SubOperations) {
-        let total = self.total(counts);
-        self.total = total;
-        let _ = self.events.send(Event::Total(Asked { total })).await;
+    async fn count(&self, counts: SubOperations) {
+        let _ = self.events.send(Event::Total(self.ledger.said(counts))).await;
     }
 }

@@ -1,12 +1,13 @@
-//! What a PACS still owed when it broke off: how many instances, and which, as far as that is certain.
+//! What the PACS of a retrieval owed and no other one brought: how many instances, and which, as far as that is certain.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
+
+use dicom_core::Tag;
 
 use super::fetch::Request;
 use super::identifier::{self, trimmed};
 use crate::dicom::Uid;
 use crate::keys::Archive;
-use dicom_core::Tag;
 
 const INSTANCE: Tag = Tag(0x0008, 0x0018);
 const STUDY: Tag = Tag(0x0020, 0x000D);
@@ -17,44 +18,165 @@ const SERIES: Tag = Tag(0x0020, 0x000E);
 pub struct Missing {
     /// How many.
     pub count: u16,
-    /// Which: all of them, or none where it is not certain which.
+    /// Which, as far as that is certain.
     pub instances: Vec<Uid>,
+    /// Whether something was owed, and it is certain that all of it came from elsewhere.
+    pub is_settled: bool,
 }
 
-/// What is left of `total` sub-operations, where the PACS has said so many, once these have come. The instances are those
-/// that the identifier names, or that were sealed of its study; they are told if there are as many of them as are left.
-pub(super) fn missing(request: &Request, archive: &Archive, total: u16, came: &HashSet<Uid>) -> Missing {
-    let left = total.saturating_sub(u16::try_from(came.len()).unwrap_or(u16::MAX));
-    let (named, asked) = candidates(request, archive);
-    let instances: Vec<Uid> = asked.into_iter().filter(|instance| !came.contains(instance)).collect();
-    let count = u16::try_from(instances.len()).unwrap_or(u16::MAX);
-    match total {
-        // It broke off before it said anything: what was asked for by name has failed.
-        0 if named => Missing { count, instances },
-        0 => Missing::default(),
-        _ if count == left => Missing { count, instances },
-        _ => Missing { count: left, instances: Vec::new() },
+/// What one PACS owed at its end.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Debt {
+    /// How many, if anybody knows.
+    pub(super) count: Option<u16>,
+    /// Those of them that it has named.
+    pub(super) named: HashSet<Uid>,
+    /// What it has brought.
+    pub(super) came: HashSet<Uid>,
+}
+
+impl Debt {
+    /// How many it has not named.
+    fn unnamed(&self) -> u16 {
+        self.count.unwrap_or_default().saturating_sub(length(self.named.len()))
+    }
+
+    /// Of those that it has not named, how many at least nobody knows: they are none that came from elsewhere, and none
+    /// that others have named.
+    fn unknown_at_least(&self, came: &HashSet<Uid>, named: &BTreeSet<Uid>) -> u16 {
+        let is_other = |one: &&Uid| !self.came.contains(*one) && !self.named.contains(*one);
+        let known = came.iter().chain(named).filter(is_other).count();
+        self.unnamed().saturating_sub(length(known))
     }
 }
 
-/// What may have been asked for, and whether the identifier itself names it.
-fn candidates(request: &Request, archive: &Archive) -> (bool, Vec<Uid>) {
-    let encoding = request.context.transfer_syntax.encoding;
-    let Ok(values) = identifier::values(&request.identifier, encoding, &[INSTANCE, STUDY, SERIES]) else {
-        return (false, Vec::new());
+/// What may have been asked for.
+pub(super) struct Asked {
+    /// Whether the identifier itself names it; else it is what was sealed of its study.
+    pub(super) by_name: bool,
+    pub(super) instances: BTreeSet<Uid>,
+}
+
+/// What is owed after all have been asked: what a PACS names counts if it did not come from elsewhere. Of the rest it is
+/// known how many there are at least and at most; what was asked for and did not come says how many, if it fits, and which.
+pub(super) fn missing(debts: &[Debt], came: &HashSet<Uid>, asked: &Asked) -> Missing {
+    let named: BTreeSet<Uid> =
+        debts.iter().flat_map(|debt| &debt.named).filter(|one| !came.contains(*one)).cloned().collect();
+    let others: BTreeSet<Uid> =
+        asked.instances.iter().filter(|one| !came.contains(*one) && !named.contains(*one)).cloned().collect();
+    let is_known = debts.iter().all(|debt| debt.count.is_some_and(|_| debt.unnamed() == 0));
+    let at_most = debts.iter().map(Debt::unnamed).fold(0, u16::saturating_add);
+    let at_least = debts.iter().map(|debt| debt.unknown_at_least(came, &named)).max().unwrap_or_default();
+    let likely = length(others.len());
+    let unnamed = if asked.by_name && debts.iter().any(|debt| debt.count.is_none()) {
+        // One broke off before it said anything: what was asked for by name has failed.
+        likely
+    } else {
+        likely.clamp(at_least, at_most)
     };
+    let count = length(named.len()).saturating_add(unnamed);
+    let instances = if unnamed == likely {
+        named.into_iter().chain(others).collect()
+    } else {
+        named.into_iter().collect()
+    };
+    Missing { count, instances, is_settled: !debts.is_empty() && count == 0 && (is_known || asked.by_name) }
+}
+
+fn length(length: usize) -> u16 {
+    u16::try_from(length).unwrap_or(u16::MAX)
+}
+
+/// What may have been asked for: what the identifier names, or what was sealed of its study.
+pub(super) fn asked(request: &Request, archive: &Archive) -> Asked {
+    let encoding = request.context.transfer_syntax.encoding;
+    let values = identifier::values(&request.identifier, encoding, &[INSTANCE, STUDY, SERIES]);
     let of = |tag| -> Vec<Uid> {
-        let list = values.get(&tag).map(|value| trimmed(value)).unwrap_or_default();
+        let list = values.as_ref().ok().and_then(|values| values.get(&tag));
+        let list = list.map(|value| trimmed(value)).unwrap_or_default();
         list.split(|byte| *byte == b'\\').filter_map(|one| Uid::from_wire(one).ok()).collect()
     };
     let named = of(INSTANCE);
     if !named.is_empty() {
-        return (true, named);
+        return Asked { by_name: true, instances: named.into_iter().collect() };
     }
     let series = of(SERIES);
     let sealed = of(STUDY).into_iter().flat_map(|study| archive.instances_of(&study).unwrap_or_default());
     let asked =
         sealed.filter(|(_, of)| series.is_empty() || of.as_ref().is_some_and(|of| series.contains(of)));
-    let distinct: std::collections::BTreeSet<Uid> = asked.map(|(instance, _)| instance).collect();
-    (false, distinct.into_iter().collect())
+    Asked { by_name: false, instances: asked.map(|(instance, _)| instance).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Instances by their last numbers.
+    fn uids<T: FromIterator<Uid>>(numbers: impl IntoIterator<Item = u16>) -> T {
+        numbers.into_iter().map(|number| Uid::parse(&format!("1.2.{number}")).unwrap()).collect()
+    }
+
+    fn debt(count: impl Into<Option<u16>>, came: impl IntoIterator<Item = u16>) -> Debt {
+        Debt { count: count.into(), named: HashSet::new(), came: uids(came) }
+    }
+
+    fn sealed(numbers: impl IntoIterator<Item = u16>) -> Asked {
+        Asked { by_name: false, instances: uids(numbers) }
+    }
+
+    fn by_name(numbers: impl IntoIterator<Item = u16>) -> Asked {
+        Asked { by_name: true, instances: uids(numbers) }
+    }
+
+    fn lost(count: u16, numbers: impl IntoIterator<Item = u16>) -> Missing {
+        Missing { count, instances: uids(numbers), is_settled: false }
+    }
+
+    #[test]
+    fn what_a_mirror_brings_is_not_missing() {
+        let debts = [debt(7, 1..=5)];
+        assert_eq!(missing(&debts, &uids(1..=12), &sealed(1..=12)), lost(0, []));
+        assert_eq!(missing(&debts, &uids(1..=12), &sealed([])), lost(0, []), "nothing of it was ever sealed");
+    }
+
+    #[test]
+    fn what_nobody_brings_is_missing_and_named_where_it_was_sealed() {
+        // The other one has twelve too, of which seven are others.
+        let came = uids((1..=5).chain(21..=27));
+        let all = || (1..=12).chain(21..=27);
+        assert_eq!(missing(&[debt(7, 1..=5)], &came, &sealed(all())), lost(7, 6..=12));
+        assert_eq!(missing(&[debt(7, 1..=5)], &uids(1..=5), &sealed(1..=12)), lost(7, 6..=12));
+        assert_eq!(missing(&[debt(7, 1..=5)], &uids(1..=5), &sealed([])), lost(7, []));
+        assert_eq!(missing(&[debt(7, 1..=5)], &uids(1..=7), &sealed([])), lost(5, []));
+        // What was deleted there stays in the key store.
+        assert_eq!(missing(&[debt(2, 1..=5)], &uids(1..=5), &sealed(1..=12)), lost(2, []));
+        // Both owe the same.
+        let both = [debt(7, 1..=5), debt(7, 1..=5)];
+        assert_eq!(missing(&both, &uids(1..=5), &sealed(1..=12)), lost(7, 6..=12));
+    }
+
+    #[test]
+    fn what_a_pacs_names_is_missing_unless_it_came_from_elsewhere() {
+        let named = Debt { count: Some(3), named: uids([1, 2, 3]), came: uids([4]) };
+        let of = |came: &[u16]| missing(&[named.clone()], &uids(came.iter().copied()), &sealed([]));
+        assert_eq!(of(&[4, 1]), lost(2, [2, 3]));
+        assert_eq!(of(&[1, 2, 3, 4]), Missing { is_settled: true, ..lost(0, []) });
+        let one_more = Debt { count: Some(4), ..named.clone() };
+        assert_eq!(missing(&[one_more], &uids([1, 2, 3, 4]), &sealed([])), lost(1, []));
+        // Another one broke off, and owed what the first one has named.
+        assert_eq!(missing(&[named.clone(), debt(3, [4])], &uids([4]), &sealed([])), lost(3, [1, 2, 3]));
+        assert_eq!(missing(&[named.clone(), debt(4, [4])], &uids([4]), &sealed([])), lost(4, [1, 2, 3]));
+    }
+
+    #[test]
+    fn what_was_asked_for_by_name_has_failed_where_nobody_brought_it() {
+        let silent = [debt(None, [])];
+        assert_eq!(missing(&silent, &uids([1]), &by_name([1, 2])), lost(1, [2]));
+        assert_eq!(
+            missing(&silent, &uids([1, 2]), &by_name([1, 2])),
+            Missing { is_settled: true, ..lost(0, []) }
+        );
+        assert_eq!(missing(&silent, &uids([]), &sealed([1, 2])), lost(0, []), "nobody knows what it has");
+        assert_eq!(missing(&[], &uids([1]), &by_name([1, 2])), lost(0, []), "it does not exist");
+    }
 }

@@ -15,6 +15,7 @@ use super::compressed::Compressed;
 use super::config::Unsealed;
 use super::delivery::{Data, Delivery, Refused};
 use super::facts::{self, Subject};
+use super::ledger::Copy;
 use crate::dicom::{Encoding, TransferSyntax, Uid};
 use crate::flow::audit::{self, Begin, Parties};
 use crate::flow::lost::is_lost;
@@ -47,8 +48,8 @@ pub(in crate::flow) struct Job {
 
 type Reply = oneshot::Sender<Result<Delivery, Refused>>;
 
-/// Starts the thread: pieces go in through what is given back, what comes of them is told through `reply`.
-pub(super) fn start(job: Job, reply: Reply) -> mpsc::Sender<Piece> {
+/// Starts the thread: pieces go in through what is given back, what comes of them is told to `copy` and through `reply`.
+pub(super) fn start(job: Job, copy: Copy, reply: Reply) -> mpsc::Sender<Piece> {
     let (sender, pieces) = mpsc::channel(PIECES_MAX);
     tokio::task::spawn_blocking(move || {
         let begun = Instant::now();
@@ -71,12 +72,14 @@ pub(super) fn start(job: Job, reply: Reply) -> mpsc::Sender<Piece> {
                 if search.found.is_some() {
                     metrics().open.seconds.observe(begun.elapsed().as_secs_f64());
                 }
+                copy.judge(Ok(()));
                 out.finish();
             }
             Err(refused) => {
                 search.count();
                 let refused = search.explain(refused);
                 audit::failed(&job.gateway.trail, &job.parties, &job.instance, &refused);
+                copy.judge(Err(&refused));
                 out.fail(refused);
             }
         }

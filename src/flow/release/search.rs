@@ -1,6 +1,6 @@
 //! Queries: one task for each PACS, their matches merged, counted once, and told with our own title.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
@@ -54,16 +54,16 @@ pub struct Search {
     open: usize,
     sources: usize,
     failed: Vec<(Arc<str>, Failure)>,
-    /// None where there is but one PACS.
-    seen: Option<HashSet<Vec<u8>>>,
-    key: Option<Tag>,
+    /// What was told, and whose match it was; none where there is but one PACS.
+    seen: Option<HashMap<Vec<u8>, Arc<str>>>,
+    key: &'static [Tag],
     is_worklist: bool,
     hasher: RandomState,
     encoding: Encoding,
 }
 
 enum Step {
-    Match(Match),
+    Match(Arc<str>, Match),
     Ended(Arc<str>, Result<(), Failure>),
 }
 
@@ -97,7 +97,7 @@ impl Search {
         let (sender, events) = mpsc::channel(WAITING_MAX);
         let (cancel, cancelled) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        let (open, seen) = (sources.len(), (sources.len() > 1).then(HashSet::new));
+        let (open, seen) = (sources.len(), (sources.len() > 1).then(HashMap::new));
         for source in sources {
             tasks.spawn(ask(Arc::clone(&work), source, sender.clone(), cancelled.clone()));
         }
@@ -120,8 +120,8 @@ impl Search {
     pub async fn next(&mut self) -> Found {
         while self.open > 0 {
             match self.events.recv().await {
-                Some(Step::Match(found)) if self.is_new(&found) => return Found::Match(found),
-                Some(Step::Match(_)) => {}
+                Some(Step::Match(name, found)) if self.is_new(&name, &found) => return Found::Match(found),
+                Some(Step::Match(..)) => {}
                 Some(Step::Ended(name, result)) => {
                     self.open -= 1;
                     if let Err(failure) = result {
@@ -145,26 +145,36 @@ impl Search {
         self.cancel.send_replace(true);
     }
 
-    fn is_new(&mut self, found: &Match) -> bool {
+    /// Whether a match is not the same as one of another PACS. What one PACS tells apart stays apart.
+    fn is_new(&mut self, name: &Arc<str>, found: &Match) -> bool {
+        let Some(value) = self.value(found) else { return true };
         let Some(seen) = &mut self.seen else { return true };
-        if self.is_worklist {
-            // An item that two systems share is told once; where they differ in a byte, both are.
-            let value = self.hasher.hash_one(&found.identifier).to_ne_bytes();
-            return seen.len() >= REMEMBERED_MAX || seen.insert(value.to_vec());
-        }
-        let Some(key) = self.key else { return true };
-        let Ok(values) = identifier::values(&found.identifier, self.encoding, &[key]) else { return true };
-        let Some(value) = values.get(&key).map(|value| trimmed(value)).filter(|value| !value.is_empty())
-        else {
-            return true;
-        };
-        if seen.contains(value) {
-            return false;
+        if let Some(before) = seen.get(&value) {
+            return before == name;
         }
         if seen.len() < REMEMBERED_MAX {
-            seen.insert(value.to_vec());
+            seen.insert(value, Arc::clone(name));
         }
         true
+    }
+
+    /// What a match is known by, if it is to be told once.
+    fn value(&self, found: &Match) -> Option<Vec<u8>> {
+        self.seen.as_ref()?;
+        if self.is_worklist {
+            // An item that two systems share is told once; where they differ in a byte, both are.
+            return Some(self.hasher.hash_one(&found.identifier).to_ne_bytes().to_vec());
+        }
+        let values = identifier::values(&found.identifier, self.encoding, self.key).ok()?;
+        let unique = self.key.first().and_then(|key| values.get(key)).map(|value| trimmed(value));
+        unique.filter(|value| !value.is_empty())?;
+        let mut known = Vec::new();
+        for tag in self.key {
+            let value = values.get(tag).map(|value| trimmed(value)).unwrap_or_default();
+            known.extend_from_slice(&(value.len() as u64).to_le_bytes());
+            known.extend_from_slice(value);
+        }
+        Some(known)
     }
 
     fn ended(&self) -> (Status, Option<String>) {
@@ -195,19 +205,30 @@ fn is_worklist(query: &Query) -> bool {
     matches!(query_retrieve(query.context.abstract_syntax.as_str()), Some((Model::Worklist, _)))
 }
 
-/// By what two PACS' matches are the same: the unique key of the level (PS3.4 C.6), if the level has a global one.
-fn merge_key(query: &Query) -> Result<Option<Tag>, ScanError> {
+/// A Patient ID is unique under its issuer alone, which few PACS know: whoever has another name or another day of birth
+/// under the same ID is another patient, and must not be hidden behind the first one.
+const PATIENT: &[Tag] = &[
+    Tag(0x0010, 0x0020),
+    Tag(0x0010, 0x0021),
+    Tag(0x0010, 0x0024),
+    Tag(0x0010, 0x0010),
+    Tag(0x0010, 0x0030),
+];
+
+/// By what two PACS' matches are the same: the unique key of the level (PS3.4 C.6), and where that is not unique in the
+/// world, what stands beside it.
+fn merge_key(query: &Query) -> Result<&'static [Tag], ScanError> {
     if is_worklist(query) {
-        return Ok(None);
+        return Ok(&[]);
     }
     let encoding = query.context.transfer_syntax.encoding;
     let level = identifier::values(&query.identifier, encoding, &[identifier::LEVEL])?;
     Ok(match level.get(&identifier::LEVEL).map(|level| trimmed(level)) {
-        Some(b"PATIENT") => Some(Tag(0x0010, 0x0020)),
-        Some(b"STUDY") => Some(Tag(0x0020, 0x000D)),
-        Some(b"SERIES") => Some(Tag(0x0020, 0x000E)),
-        Some(b"IMAGE") => Some(Tag(0x0008, 0x0018)),
-        _ => None,
+        Some(b"PATIENT") => PATIENT,
+        Some(b"STUDY") => &[Tag(0x0020, 0x000D)],
+        Some(b"SERIES") => &[Tag(0x0020, 0x000E)],
+        Some(b"IMAGE") => &[Tag(0x0008, 0x0018)],
+        _ => &[],
     })
 }
 
@@ -223,7 +244,7 @@ async fn ask(work: Arc<Work>, source: Source, steps: mpsc::Sender<Step>, cancell
         None => Ok(()),
         Some(Err(failure)) => Err(failure),
         Some(Ok(mut caller)) => {
-            let result = work.ask(&mut caller, &steps, cancelled).await;
+            let result = work.ask((&source.name, &mut caller), &steps, cancelled).await;
             tokio::spawn(caller.release());
             result
         }
@@ -245,7 +266,7 @@ impl Work {
 
     async fn ask(
         &self,
-        caller: &mut Caller,
+        (name, caller): (&Arc<str>, &mut Caller),
         steps: &mpsc::Sender<Step>,
         mut cancelled: watch::Receiver<bool>,
     ) -> Result<(), Failure> {
@@ -269,7 +290,7 @@ impl Work {
                 found = finding.next() => {
                     let Some(found) = found? else { return Ok(()) };
                     if let Some(found) = self.edited(found, there).await?
-                        && steps.send(Step::Match(found)).await.is_err()
+                        && steps.send(Step::Match(Arc::clone(name), found)).await.is_err()
                     {
                         return Ok(());
                     }

@@ -22,12 +22,12 @@ const IMAGES: u32 = 12;
 const ROWS: u16 = 2000;
 
 /// Orthanc behind a gateway, asked by C-GET or by C-MOVE to the gateway's own door, with a study in it.
-struct Scene {
-    archive: Orthanc,
-    front: Front,
+pub(super) struct Scene {
+    pub(super) archive: Orthanc,
+    pub(super) front: Front,
     port: u16,
-    study: String,
-    samples: Vec<Sample>,
+    pub(super) study: String,
+    pub(super) samples: Vec<Sample>,
 }
 
 impl Scene {

@@ -14,6 +14,7 @@ pub(crate) mod site;
 mod soak;
 mod suites;
 mod transcode;
+mod two_archives;
 mod unsealed;
 
 use std::collections::BTreeSet;

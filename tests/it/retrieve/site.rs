@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use dicom_core::Tag;
 use dicom_dictionary_std::uids;
-use sealgate::association::{self, Proposal};
+use sealgate::association::{self, Proposal, SubOperations};
 use sealgate::dicom::{AeAddress, AeTitle, Status, TransferSyntax};
 use sealgate::scu::{
     Caller, Config, Destination, Failure, Got, Instance, Need, Retrieved, Tcp, for_getting, for_storing, get,
@@ -200,8 +201,20 @@ impl Front {
 
     /// Retrieves a study by C-GET: what came, and the end.
     pub(crate) async fn get(&self, calling: &str, study: &str, needs: &[Need]) -> (Came, Retrieved) {
+        let (came, ended, _) = self.get_by(calling, ("STUDY", &[(STUDY, study)]), needs).await;
+        (came, ended)
+    }
+
+    /// The same by a level and its keys, with the counts that were told meanwhile.
+    pub(crate) async fn get_by(
+        &self,
+        calling: &str,
+        asked: (&str, &[(Tag, &str)]),
+        needs: &[Need],
+    ) -> (Came, Retrieved, Vec<SubOperations>) {
         let caller = self.call(calling, &for_getting(&uid(GET), needs)).await;
-        get_all(caller, study).await.unwrap_or_else(|failure| panic!("{failure}\n{}", self.gateway.log()))
+        let got = get_each(caller, asked).await;
+        got.unwrap_or_else(|failure| panic!("{failure}\n{}", self.gateway.log()))
     }
 
     /// One of DCMTK's tools as a viewer: its options, then where, then its keys.
@@ -217,11 +230,19 @@ impl Front {
 }
 
 /// Retrieves a study by C-GET from whoever is called: what came, and the end.
-pub(crate) async fn get_all(mut caller: Caller, study: &str) -> Result<(Came, Retrieved), Failure> {
+pub(crate) async fn get_all(caller: Caller, study: &str) -> Result<(Came, Retrieved), Failure> {
+    get_each(caller, ("STUDY", &[(STUDY, study)])).await.map(|(came, ended, _)| (came, ended))
+}
+
+/// The same by a level and its keys, with the counts that were told meanwhile.
+async fn get_each(
+    mut caller: Caller,
+    (level, keys): (&str, &[(Tag, &str)]),
+) -> Result<(Came, Retrieved, Vec<SubOperations>), Failure> {
     let context = caller.context_of(&uid(GET)).expect("accepted");
-    let asked = identifier("STUDY", &[(STUDY, study)], context.transfer_syntax.encoding);
+    let asked = identifier(level, keys, context.transfer_syntax.encoding);
     let mut getting = get(&mut caller, &context, &asked).await?;
-    let mut came = Came::new();
+    let (mut came, mut told) = (Came::new(), Vec::new());
     loop {
         match getting.next().await? {
             Got::Store(incoming) => {
@@ -234,11 +255,11 @@ pub(crate) async fn get_all(mut caller: Caller, study: &str) -> Result<(Came, Re
                 let before = came.insert(incoming.instance.to_string(), (syntax, data));
                 assert!(before.is_none(), "{} came twice", incoming.instance);
             }
-            Got::Pending(_) => {}
+            Got::Pending(counts) => told.push(counts),
             Got::Ended(retrieved) => {
                 drop(getting);
                 caller.release().await;
-                return Ok((came, retrieved));
+                return Ok((came, retrieved, told));
             }
         }
     }
@@ -260,7 +281,7 @@ pub(crate) fn needs_of(samples: &[Sample]) -> Vec<Need> {
 
 /// A study of a sample, if it has one.
 pub(crate) fn study_of(sample: &Sample) -> Option<String> {
-    let file = dicom_object::OpenFileOptions::new().read_until(dicom_core::Tag(0x0020, 0x0010));
+    let file = dicom_object::OpenFileOptions::new().read_until(Tag(0x0020, 0x0010));
     let study = text(&file.open_file(&sample.path).ok()?.into_inner(), STUDY);
     (!study.is_empty()).then_some(study)
 }
