@@ -5,6 +5,8 @@
 //! `die` (before the call does anything, as with kill -9), `eio`, `full` (this call and every later one), or `late`: every
 //! rename from that one on is said to be done and is done a little later, as if 0000H were sent before the instance is
 //! safe. The tests have to notice that one.
+//!
+//! `SEALGATE_CLOCK` names a file with the milliseconds by which the clock is wrong; it is read again and again.
 
 use std::any::Any;
 use std::ffi::OsString;
@@ -15,9 +17,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use crate::flow::CLOCK_AHEAD_MILLIS;
 use crate::spool::{Disk, DiskFile, RealDisk};
 
 const VARIABLE: &str = "SEALGATE_FAILPOINT";
+const CLOCK: &str = "SEALGATE_CLOCK";
+/// How soon a clock that is set otherwise is heard of.
+const CLOCK_LOOK: Duration = Duration::from_millis(10);
 /// How long a `late` rename is late.
 const LATE: Duration = Duration::from_millis(40);
 const EIO: i32 = 5;
@@ -74,8 +80,23 @@ impl Plan {
     }
 }
 
+/// Has the clock go wrong, where the environment says so.
+fn set_clock() {
+    let Some(path) = std::env::var_os(CLOCK) else { return };
+    thread::spawn(move || {
+        loop {
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            if let Ok(millis) = text.trim().parse() {
+                CLOCK_AHEAD_MILLIS.store(millis, Ordering::Relaxed);
+            }
+            thread::sleep(CLOCK_LOOK);
+        }
+    });
+}
+
 /// The disk that the environment asks for; the real one where it asks for nothing.
 pub(super) fn disk() -> Arc<dyn Disk> {
+    set_clock();
     let Ok(text) = std::env::var(VARIABLE) else { return Arc::new(RealDisk) };
     let plan = Plan::parse(&text).unwrap_or_else(|| panic!("{VARIABLE} is {text:?}, see failpoints.rs"));
     Arc::new(FailingDisk(Arc::new(plan)))

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use tokio::time::timeout;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::commitment;
 use super::gateway::{Gateway, Visitor};
@@ -17,7 +17,7 @@ use super::{audit, now_unix_millis};
 use crate::audit::Transfer;
 use crate::dicom::Uid;
 use crate::keys::KeysError;
-use crate::policy::{Acknowledge, Route};
+use crate::policy::{Acknowledge, Commitment, Destination, Route};
 use crate::seal::Suite;
 use crate::spool::{Draft, EntryId, Meta, Summary};
 use crate::telemetry::metrics::{ByPeer, ByRoute, BySuite, PeerRoute, metrics};
@@ -105,9 +105,23 @@ impl End {
         });
         if came_before {
             audit::came_again(&gateway.trail, &self.visitor, instance, entry);
+            self.say_where_nobody_looks();
         }
         self.acknowledge(entry, waits).await?;
         Ok(Stored::New(receipt))
+    }
+
+    /// A PACS that answers 0000H to a later version and keeps the first is found out by reading back alone.
+    fn say_where_nobody_looks(&self) {
+        let rules = (self.gateway.rules)();
+        let is_named = |one: &&Destination| self.route.destinations.contains(&one.name);
+        let is_unread = |one: &&Destination| one.confirmation() != Some(Commitment::ReadBack);
+        let unread = rules.destinations().iter().filter(is_named).filter(is_unread);
+        let destinations = unread.map(|one| one.name.as_str()).collect::<Vec<_>>().join(", ");
+        if !destinations.is_empty() {
+            let instance = &self.offered.sop_instance;
+            warn!(%instance, destinations, "a later version of an instance goes where nobody reads it back");
+        }
     }
 
     /// Counts what is durable now.

@@ -28,6 +28,8 @@ pub(crate) enum Behaviour {
     Refuse(Rejection),
     /// It accepts no presentation context.
     NoContext,
+    /// It keeps the first version of each instance, and answers this to every later one.
+    KeepFirst(u16),
     /// It answers this to every instance; it keeps what it answers success or a warning to.
     Answer(u16),
     /// It never answers an instance.
@@ -127,6 +129,11 @@ impl Pacs {
         (state.behaviour, state.archive) = (Behaviour::Digest, Some(Arc::new(archive)));
     }
 
+    /// Loses all that it keeps.
+    pub(crate) fn forget(&self) {
+        lock(&self.state).kept.clear();
+    }
+
     /// How the gateway calls it.
     pub(crate) fn peer(&self) -> String {
         format!("PACS@{}", self.address)
@@ -216,6 +223,7 @@ async fn take(
         }
         let status = match behaviour {
             Behaviour::Answer(code) => Status(code),
+            Behaviour::KeepFirst(code) if has(state, &message.command) => Status(code),
             Behaviour::Silent => std::future::pending().await,
             Behaviour::Slow(millis) => {
                 tokio::time::sleep(Duration::from_millis(millis)).await;
@@ -223,7 +231,8 @@ async fn take(
             }
             _ => Status::SUCCESS,
         };
-        if status == Status::SUCCESS || status.0 >> 12 == 0xB {
+        let is_kept = matches!(behaviour, Behaviour::KeepFirst(_)) && has(state, &message.command);
+        if (status == Status::SUCCESS || status.0 >> 12 == 0xB) && !is_kept {
             let instance =
                 message.command.uid(element::AFFECTED_SOP_INSTANCE).expect("a UID").expect("a UID");
             let (instance, transfer_syntax) = (instance.to_string(), message.context.transfer_syntax);
@@ -235,6 +244,12 @@ async fn take(
         association.send(message.context.id, &Command::response_to(&message.command, status)).await?;
     }
     Ok(())
+}
+
+/// Whether it keeps this instance already.
+fn has(state: &Mutex<State>, command: &Command) -> bool {
+    let instance = command.uid(element::AFFECTED_SOP_INSTANCE).expect("a UID").expect("a UID").to_string();
+    lock(state).kept.iter().any(|kept| kept.instance == instance)
 }
 
 /// Opens a data set while it comes; the digest of the original, and nothing where it does not open.

@@ -42,6 +42,34 @@ fn the_oldest_comes_first_and_nobody_gets_what_another_has() {
 }
 
 #[test]
+fn of_entries_with_one_key_the_later_waits_for_the_earlier() {
+    let (spool, _) = spool();
+    let [first, second, other] = ["a", "a", "b"].map(|key| store(&spool, meta(key, &["pacs"])));
+    assert_eq!(due(&spool, NOW, Order::Any), [first, other]);
+    let take = |now| spool.take("pacs", now, 1, Order::Any).unwrap().remove(0);
+    take(NOW).later(NOW + 500, "A700H", NOW).unwrap();
+    assert_eq!(due(&spool, NOW, Order::Any), [other], "put off it still goes first");
+    let job = take(NOW + 500);
+    assert_eq!(job.id(), first);
+    assert_eq!(due(&spool, NOW + 500, Order::Any), [other], "and in hand");
+    job.aside("C000H", NOW).unwrap();
+    assert_eq!(due(&spool, NOW, Order::Any), [second, other], "what is set aside holds nothing up");
+}
+
+#[test]
+fn what_a_destination_has_otherwise_is_set_aside_and_goes_once_more_when_asked_to() {
+    let (spool, _) = spool();
+    let id = store(&spool, Meta { holds: 2, ..meta("a", &["pacs"]) });
+    assert!(!spool.set_aside(id, "pacs", "it was not delivered", NOW).unwrap());
+    spool.take("pacs", NOW, 1, Order::Any).unwrap().remove(0).done(NOW).unwrap();
+    assert!(spool.set_aside(id, "pacs", "it keeps another", NOW).unwrap());
+    assert_eq!(state(&spool, id), (State::Aside, 0, "it keeps another".into()));
+    assert!(due(&spool, NOW, Order::Any).is_empty());
+    spool.retry_all("pacs", NOW).unwrap();
+    assert_eq!(due(&spool, NOW, Order::Any), [id]);
+}
+
+#[test]
 fn what_is_put_off_comes_at_its_time_and_no_later_than_the_limit() {
     let (spool, sim) = spool();
     let id = store(&spool, meta("a", &["pacs"]));
