@@ -1,6 +1,5 @@
 //! `sealgate spool`: what waits for the PACS, why, and what an operator decides about it.
 
-use std::env;
 use std::io::{self, IsTerminal};
 use std::thread;
 use std::time::Duration;
@@ -9,9 +8,13 @@ use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
+use super::custody::{self, Office};
 use super::time::now_unix_millis;
 use super::{ConfigArgs, Exit, complain};
+use crate::audit::AuditError;
+use crate::custody::{Person, Role};
 use crate::flow::Ticket;
+use crate::flow::audit_custody::Ledger;
 use crate::flow::commitment::{AskedOf, Pending, Stage, kept_until, pending};
 use crate::policy::Destination;
 use crate::settings;
@@ -142,15 +145,21 @@ impl SpoolCommand {
                 return Exit::Configuration;
             }
         };
-        let (config, places) = (settings.spool, settings.destinations);
+        if matches!(self.action, Action::Retry(_) | Action::Drop(_))
+            && let Err(exit) = custody::require(&settings, &[Role::Operator])
+        {
+            return exit;
+        }
+        let ledger = || Office::of(&settings).ledger;
+        let (config, places) = (&settings.spool, &settings.destinations);
         let as_json = common.json;
         let answer = match &self.action {
-            Action::List(list) => list.run(&config, &places),
-            Action::Show(show) => show.run(&config, &places),
-            Action::Retry(decide) => decide.run(&config),
-            Action::Drop(drop) => drop.run(&config),
-            Action::Drain(drain) => drain.run(&config),
-            Action::Commitments(_) => commitments(&config),
+            Action::List(list) => list.run(config, places),
+            Action::Show(show) => show.run(config, places),
+            Action::Retry(decide) => decide.run(config, ledger),
+            Action::Drop(drop) => drop.run(config, ledger),
+            Action::Drain(drain) => drain.run(config),
+            Action::Commitments(_) => commitments(config),
         };
         match answer {
             Ok((fields, _, exit)) if as_json => {
@@ -161,8 +170,8 @@ impl SpoolCommand {
                 println!("{text}");
                 exit
             }
-            Err(error) => {
-                complain(format_args!("{error}\n{}", error.advice()));
+            Err(Problem(text)) => {
+                complain(text);
                 Exit::Failed
             }
         }
@@ -170,7 +179,23 @@ impl SpoolCommand {
 }
 
 /// As JSON, in words, and how it ended.
-type Answer = Result<(Value, String, Exit), SpoolError>;
+type Answer = Result<(Value, String, Exit), Problem>;
+
+/// What to tell whoever asked.
+struct Problem(String);
+
+impl From<SpoolError> for Problem {
+    fn from(error: SpoolError) -> Self {
+        Self(format!("{error}\n{}", error.advice()))
+    }
+}
+
+impl From<AuditError> for Problem {
+    fn from(error: AuditError) -> Self {
+        let advice = error.advice();
+        Self(format!("this cannot be recorded in the audit trail, so it is not done: {error}\n{advice}"))
+    }
+}
 
 fn now() -> u64 {
     u64::try_from(now_unix_millis()).unwrap_or(0)
@@ -324,7 +349,7 @@ fn ask(
     destination: Option<String>,
     reason: String,
 ) -> Answer {
-    let by = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| env::var(name).ok()).unwrap_or_default();
+    let by = Person::here(None).name;
     let request = Request { wish, entries, destination, reason, by };
     let Some(Reply { changed, problems }) = Mailbox::of(&config.folder).ask(&request, REPLY_PATIENCE)? else {
         let seconds = REPLY_PATIENCE.as_secs();
@@ -341,7 +366,7 @@ fn ask(
 }
 
 impl Decide {
-    fn run(&self, config: &Config) -> Answer {
+    fn run(&self, config: &Config, ledger: impl FnOnce() -> Ledger) -> Answer {
         let spool = match open(config)? {
             Held::Here(spool) => spool,
             Held::ByTheService => {
@@ -351,6 +376,7 @@ impl Decide {
         };
         let all = || spool.list(0, usize::MAX).into_iter().map(|entry| entry.id).collect();
         let entries: Vec<EntryId> = if self.entries.is_empty() { all() } else { self.entries.clone() };
+        ledger().retries(entries.len(), self.destination.as_deref())?;
         let mut tried = 0;
         for entry in entries {
             tried += spool.retry(entry, self.destination.as_deref(), now())?;
@@ -364,7 +390,7 @@ impl Decide {
 }
 
 impl Drop {
-    fn run(&self, config: &Config) -> Answer {
+    fn run(&self, config: &Config, ledger: impl FnOnce() -> Ledger) -> Answer {
         let spool = match open(config)? {
             Held::Here(spool) => spool,
             Held::ByTheService => {
@@ -372,9 +398,12 @@ impl Drop {
                 return ask(config, Wish::Drop, entries, self.destination.clone(), reason);
             }
         };
+        let (ledger, to) = (ledger(), self.destination.as_deref());
         let mut dropped = 0;
         for entry in &self.entries {
-            dropped += spool.discard(*entry, self.destination.as_deref(), &self.reason, now())?;
+            let instance = spool.show(*entry)?.key;
+            ledger.gives_up(*entry, &String::from_utf8_lossy(&instance), to, &self.reason)?;
+            dropped += spool.discard(*entry, to, &self.reason, now())?;
         }
         Ok((json!({ "dropped": dropped }), format!("{dropped} deliveries were given up."), Exit::Done))
     }

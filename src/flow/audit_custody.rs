@@ -11,6 +11,7 @@ use super::audit::AUDIT;
 use crate::audit::{self, Access, Alert, AuditError, Instance, Party, What, note, note_access, note_use};
 use crate::dicom::Uid;
 use crate::keys::destroy::{Certificate, Hold};
+use crate::spool::EntryId;
 
 /// Subjects of one record; the rest is in the certificate, or the file of the hold.
 const SUBJECTS_MAX: usize = 50;
@@ -56,6 +57,21 @@ impl Ledger {
             let (by, study) = (Party::named(&self.by), study.cloned());
             note_access(folder, &Access { by, study, instances: part.to_vec() })
         })
+    }
+
+    /// An operator is about to give up what waits in the spool, while no service runs.
+    pub(crate) fn gives_up(&self, entry: EntryId, instance: &str, to: Option<&str>, reason: &str) -> Noted {
+        warn!(target: AUDIT, %entry, instance, destination = to, reason, by = self.by, "deliveries are given up");
+        let text =
+            format!("deliveries of entry {entry} to {} given up: {reason}", to.unwrap_or("everywhere"));
+        self.note(Alert::done(What::DeliveriesDropped, text).about(instance))
+    }
+
+    /// An operator has what was put off or set aside tried again, while no service runs.
+    pub(crate) fn retries(&self, entries: usize, to: Option<&str>) -> Noted {
+        warn!(target: AUDIT, entries, destination = to, by = self.by, "deliveries are tried again");
+        let text = format!("deliveries of {entries} entries to {}", to.unwrap_or("everywhere"));
+        self.note(Alert::done(What::DeliveriesRetried, text))
     }
 
     /// What was about to be done has failed.

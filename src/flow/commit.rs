@@ -9,13 +9,13 @@ use tracing::{info, warn};
 
 use super::commitment;
 use super::gateway::{Gateway, Visitor};
-use super::intake::{Offered, Stored};
+use super::intake::{Kept, Offered, Stored};
 use super::refusal::Refused;
 use super::ticket::{Protection, Ticket};
 use super::waiting::Settled;
 use super::{audit, now_unix_millis};
 use crate::audit::Transfer;
-use crate::dicom::Uid;
+use crate::dicom::{Status, Uid};
 use crate::keys::KeysError;
 use crate::policy::{Acknowledge, Commitment, Destination, Route};
 use crate::seal::Suite;
@@ -64,8 +64,8 @@ impl End {
             let instance = &self.offered.sop_instance;
             self.count("repeated");
             info!(%instance, %entry, "the same instance waits already, it is kept once");
-            self.acknowledge(entry, waits).await?;
-            return Ok(Stored::Repeated);
+            let status = self.acknowledge(entry, waits).await?;
+            return Ok(Stored { kept: Kept::Before, status });
         }
         let (entry, bytes) = (taken.draft.id(), taken.draft.len());
         let meta = self.meta(&taken);
@@ -107,8 +107,8 @@ impl End {
             audit::came_again(&gateway.trail, &self.visitor, instance, entry);
             self.say_where_nobody_looks();
         }
-        self.acknowledge(entry, waits).await?;
-        Ok(Stored::New(receipt))
+        let status = self.acknowledge(entry, waits).await?;
+        Ok(Stored { kept: Kept::New(receipt), status })
     }
 
     /// A PACS that answers 0000H to a later version and keeps the first is found out by reading back alone.
@@ -203,8 +203,8 @@ impl End {
         destinations.map(|name| (name.clone(), self.gateway.waiting.expect(entry, name))).collect()
     }
 
-    /// Waits for the PACS, where the route has it so.
-    async fn acknowledge(&self, entry: EntryId, waits: Waits) -> Result<(), Refused> {
+    /// Waits for the PACS, where the route has it so; the status to acknowledge it with.
+    async fn acknowledge(&self, entry: EntryId, waits: Waits) -> Result<Status, Refused> {
         let _forgotten = Forget { gateway: &self.gateway, entry };
         let patience = Duration::from_secs(self.gateway.config.acknowledge_seconds_max);
         let answered = timeout(patience, forwarded(waits)).await;
@@ -224,14 +224,19 @@ impl Drop for Forget<'_> {
     }
 }
 
-/// Waits until every destination has it, or one does not take it.
-async fn forwarded(waits: Waits) -> Result<(), Refused> {
+/// Waits until every destination has it, or one does not take it; a warning of one of them is passed on.
+async fn forwarded(waits: Waits) -> Result<Status, Refused> {
+    let mut said = Status::SUCCESS;
     for (destination, settled) in waits {
         match settled.await {
-            Ok(Settled::Taken) => {}
+            Ok(Settled::Taken(status)) => {
+                if said == Status::SUCCESS {
+                    said = status;
+                }
+            }
             Ok(Settled::Answered(status)) => return Err(Refused::Destination { destination, status }),
             Ok(Settled::Failed) | Err(_) => return Err(Refused::NotInTime(destination)),
         }
     }
-    Ok(())
+    Ok(said)
 }

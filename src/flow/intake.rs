@@ -4,7 +4,7 @@
 //! then 0000H. What reaches the spool is sealed; the start of a data set is held in memory until its pixels have begun.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use dicom_core::Tag;
@@ -17,7 +17,7 @@ use super::gateway::{Gateway, Visitor};
 use super::now_unix_millis;
 use super::refusal::Refused;
 use super::ticket::Protection;
-use crate::dicom::{TransferSyntax, Uid, is_document, never_has_pixels, text_of};
+use crate::dicom::{Status, TransferSyntax, Uid, is_document, never_has_pixels, text_of};
 use crate::keys::store::{Facts, OriginalAttributes};
 use crate::keys::{Binding as KeyBinding, KeysError};
 use crate::policy::{Instance, Route, WithoutPixels};
@@ -50,16 +50,27 @@ pub struct Offered {
     pub transfer_syntax: TransferSyntax,
 }
 
+/// An instance that was taken in.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// What is kept of it.
+    pub kept: Kept,
+    /// What its sender is answered: success, or the warning of a PACS that was waited for.
+    pub status: Status,
+}
+
 /// What became of an instance that was taken in.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Stored {
+pub enum Kept {
     /// It is in the spool, and its key in the archive.
     New(Receipt),
     /// The same bytes wait in the spool already.
-    Repeated,
+    Before,
 }
 
 type FindKey = Box<dyn FnMut(&Claim) -> Option<ContentKey> + Send>;
+/// Why it cannot be known whether an instance that claims to be sealed is: to seal it again would make noise of it for good.
+type Unsure = Arc<Mutex<Option<KeysError>>>;
 
 /// One instance on its way in.
 pub struct Intake {
@@ -82,6 +93,7 @@ enum Phase {
 
 struct Sealing {
     sealer: Sealer<DraftSink, FindKey>,
+    unsure: Unsure,
     binding: Binding,
     /// The wrapped key, until it is given to the key store.
     record: Option<Vec<u8>>,
@@ -199,13 +211,14 @@ impl Intake {
         } else {
             archive.in_tag(&record, &key, &for_keys, study)?
         };
-        let known = Arc::clone(archive);
-        let find_key: FindKey = Box::new(move |claim| {
-            let binding = KeyBinding::from(&claim.binding);
-            known
-                .find(binding.key_id, claim.key_record.as_deref(), &binding)
-                .ok()
-                .map(|found| found.content_key)
+        let (known, unsure) = (Arc::clone(archive), Unsure::default());
+        let doubt = Arc::clone(&unsure);
+        let find_key: FindKey = Box::new(move |claim| match known.find_claimed(claim) {
+            Ok(found) => found.map(|found| found.content_key),
+            Err(error) => {
+                *doubt.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                None
+            }
         });
         let original = Original {
             transfer_syntax: Uid::parse(transfer_syntax.uid).expect("a UID of the standard's registry"),
@@ -217,7 +230,7 @@ impl Intake {
         let signer = archive.signer();
         let begin = || Sealer::signed(&original, new, layers, None, draft, find_key, signer);
         let sealer = if is_slow(suite) { aside(begin) } else { begin() }?;
-        Ok(Sealing { sealer, binding, record: Some(record), kept: None, spent: Duration::ZERO })
+        Ok(Sealing { sealer, unsure, binding, record: Some(record), kept: None, spent: Duration::ZERO })
     }
 
     fn seal(&mut self, bytes: &[u8]) -> Result<(), Refused> {
@@ -233,6 +246,9 @@ impl Intake {
                 return self.pass(&head, Protection::CameSealed(key_id.to_string()), true);
             }
             Err(error) => return Err(error.into()),
+        }
+        if let Some(error) = undecided.then(|| sealing.take_doubt()).flatten() {
+            return Err(Refused::Claim(error));
         }
         if let (true, Some(described)) = (undecided, sealing.sealer.described()) {
             // From here on it will be sealed: what was held goes, and the key is kept while the pixels arrive.
@@ -283,6 +299,10 @@ impl Intake {
 }
 
 impl Sealing {
+    fn take_doubt(&self) -> Option<KeysError> {
+        self.unsure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     fn push(&mut self, bytes: &[u8]) -> Result<(), SealError> {
         let Self { sealer, binding, spent, .. } = self;
         let begun = Instant::now();

@@ -20,6 +20,9 @@ pub enum Refused {
     /// Its key cannot be kept.
     #[error("its key cannot be kept: {0}")]
     Keys(#[from] KeysError),
+    /// It may be sealed already, and who could say so cannot be asked.
+    #[error("it says that it is sealed, and whether that is so cannot be found out: {0}")]
+    Claim(#[source] KeysError),
     /// It cannot be kept.
     #[error(transparent)]
     Spool(#[from] SpoolError),
@@ -67,11 +70,13 @@ impl Refused {
     pub fn status(&self) -> Status {
         match self {
             Self::Seal(SealError::Uid { .. }) => Status::DATA_SET_MISMATCH,
+            Self::Claim(KeysError::Destroyed { .. }) => Status::CANNOT_UNDERSTAND,
             Self::Seal(SealError::Scan(error)) | Self::Scan(error) => error.status(),
             Self::Seal(
                 SealError::Sink(_) | SealError::NoEntropy(_) | SealError::Stream(_) | SealError::Layer(_),
             )
             | Self::Keys(_)
+            | Self::Claim(_)
             | Self::Spool(_)
             | Self::NoRoute { .. }
             | Self::NotInTime(_)
@@ -103,7 +108,7 @@ impl Refused {
             }
             Self::Seal(SealError::Sink(_)) | Self::Spool(_) => "spool",
             Self::Seal(_) => "not-sealed",
-            Self::Keys(_) => "keys",
+            Self::Keys(_) | Self::Claim(_) => "keys",
             Self::NoRoute { .. } => "no-route",
             Self::NoPixels(_) | Self::NothingToSeal(_) | Self::Pixels(_) | Self::Undecided(_) => "pixels",
             Self::Destination { .. } => "destination",
@@ -133,6 +138,8 @@ impl Refused {
             Self::Seal(SealError::Layer(_)) => "the gateway's generator cannot be used",
             Self::Seal(_) => "cannot be sealed",
             Self::Keys(_) => "the gateway's keys cannot be used",
+            Self::Claim(KeysError::Destroyed { .. }) => "it is sealed, and its key was destroyed",
+            Self::Claim(_) => "it may be sealed, and the keys cannot be asked",
             Self::NoRoute { .. } => "no route of the gateway takes it",
             Self::NoPixels(_) => "no pixels, refused on this route",
             Self::NothingToSeal(_) => "nothing in it can be sealed, refused on this route",

@@ -11,8 +11,8 @@ use crate::spool::EntryId;
 /// What became of an entry at one destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Settled {
-    /// The destination has it.
-    Taken,
+    /// The destination has it, and said so with this status: success, or a warning.
+    Taken(Status),
     /// The destination answered something else.
     Answered(Status),
     /// It could not be asked.
@@ -88,11 +88,14 @@ mod tests {
         let mut other = waiting.expect(entry, "two");
         waiting.hand_over(entry, "two", "three");
         waiting.settle(entry, "two", &Settled::Failed);
-        waiting.settle(entry, "one", &Settled::Taken);
-        assert_eq!((first.try_recv(), second.try_recv()), (Ok(Settled::Taken), Ok(Settled::Taken)));
+        waiting.settle(entry, "one", &Settled::Taken(Status::SUCCESS));
+        assert_eq!(
+            (first.try_recv(), second.try_recv()),
+            (Ok(Settled::Taken(Status::SUCCESS)), Ok(Settled::Taken(Status::SUCCESS)))
+        );
         waiting.forget(entry);
-        waiting.settle(entry, "three", &Settled::Taken);
-        assert_eq!(other.try_recv(), Ok(Settled::Taken));
+        waiting.settle(entry, "three", &Settled::Taken(Status::SUCCESS));
+        assert_eq!(other.try_recv(), Ok(Settled::Taken(Status::SUCCESS)));
         drop(waiting.expect(entry, "one"));
         waiting.forget(entry);
         assert!(waiting.lock().is_empty());

@@ -272,6 +272,42 @@ impl Archive {
     ///
     /// Whatever the mode is now: instances sealed under another one open too.
     pub fn find(&self, key_id: KeyId, in_tag: Option<&[u8]>, binding: &Binding) -> Result<Found, KeysError> {
+        self.look(key_id, in_tag, binding)?.map_err(|failures| combine(key_id, failures))
+    }
+
+    /// The content key of an instance that comes here and claims to be sealed; none where nothing here stands for that: it is
+    /// foreign, or forged. An error says that it cannot be known now.
+    pub fn find_claimed(&self, claim: &Claim) -> Result<Option<Found>, KeysError> {
+        let key_id = claim.binding.key_id;
+        match self.look(key_id, claim.key_record.as_deref(), &Binding::from(&claim.binding))? {
+            Ok(found) => Ok(Some(found)),
+            Err(failures) if failures.iter().all(|failure| self.is_foreign(failure)) => Ok(None),
+            Err(failures) => Err(combine(key_id, failures)),
+        }
+    }
+
+    /// Whether it says that a record is not one for this instance, or not one of this site.
+    fn is_foreign(&self, (source, error): &(Source, KeysError)) -> bool {
+        match error {
+            KeysError::Record(_)
+            | KeysError::OtherKey { .. }
+            | KeysError::OtherSuite { .. }
+            | KeysError::Tampered { .. } => true,
+            KeysError::KekMissing { wanted, .. } => {
+                *source == Source::Tag
+                    && !wanted.iter().any(|id| self.keyring.keks().any(|kek| kek.id == id.to_string()))
+            }
+            _ => false,
+        }
+    }
+
+    /// Looks in both places, and says for each that has something why it does not open.
+    fn look(
+        &self,
+        key_id: KeyId,
+        in_tag: Option<&[u8]>,
+        binding: &Binding,
+    ) -> Result<Result<Found, Failures>, KeysError> {
         // Before anything else: an instance may carry a copy that nobody could destroy.
         self.tombstones.iter().try_for_each(|tombstones| tombstones.check(key_id))?;
         let mut failures = Vec::new();
@@ -290,12 +326,12 @@ impl Archive {
             match self.unwrap(record, binding) {
                 Ok(content_key) => {
                     let failures = named(failures);
-                    return Ok(Found { content_key, source, failures });
+                    return Ok(Ok(Found { content_key, source, failures }));
                 }
                 Err(error) => failures.push((source, error)),
             }
         }
-        Err(combine(key_id, failures))
+        Ok(Err(failures))
     }
 
     /// The content key in a record, whose mask is taken off where it has one.
@@ -406,7 +442,10 @@ fn named(failures: Vec<(Source, KeysError)>) -> Vec<(&'static str, KeysError)> {
 }
 
 /// One error out of what every place said, the most telling first.
-fn combine(key_id: KeyId, mut failures: Vec<(Source, KeysError)>) -> KeysError {
+/// Why each place that has something for a key does not open.
+type Failures = Vec<(Source, KeysError)>;
+
+fn combine(key_id: KeyId, mut failures: Failures) -> KeysError {
     failures.sort_by_key(|(_, error)| rank(error));
     match failures.len() {
         0 => KeysError::UnknownKey(key_id),

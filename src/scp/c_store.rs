@@ -33,7 +33,7 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
     };
     let instance = offered.sop_instance.clone();
     let response = match take(association, Arc::clone(gateway), Arc::clone(visitor), offered).await? {
-        Ok(Stored::New(_) | Stored::Repeated) => Command::response_to(&message.command, Status::SUCCESS),
+        Ok(stored) => Command::response_to(&message.command, stored.status),
         Err(refused) => {
             let about = (&message.context.abstract_syntax, &instance);
             audit::not_taken_in(&gateway.trail, visitor, about, &refused);

@@ -93,10 +93,20 @@ impl Tally {
     pub(super) fn pacs_done(&mut self, name: &str, result: Result<Retrieved, Failure>, missing: &Missing) {
         match result {
             Ok(retrieved) => {
-                let failed = retrieved.counts.failed.unwrap_or_default();
-                self.failed_there(failed, &retrieved.failed);
-                let meaning = Meaning::of(retrieved.answer.status);
-                if !matches!(meaning, Meaning::Success | Meaning::Warning | Meaning::Cancelled) {
+                let SubOperations { remaining, failed, warning, .. } = retrieved.counts;
+                let named = u16::try_from(retrieved.failed.len()).unwrap_or(u16::MAX);
+                let failed = failed.unwrap_or_default().max(named);
+                // What was left when nobody here had cancelled will not come.
+                let left = if self.cancelled { 0 } else { remaining.unwrap_or_default() };
+                self.failed_there(failed.saturating_add(left), &retrieved.failed);
+                let in_full = match Meaning::of(retrieved.answer.status) {
+                    Meaning::Success => true,
+                    // Without a count it says that something is missing, and not what.
+                    Meaning::Warning => failed > 0 || warning.is_some_and(|count| count > 0),
+                    Meaning::Cancelled => self.cancelled,
+                    _ => false,
+                };
+                if !in_full {
                     self.refused.get_or_insert(retrieved.answer.status);
                     self.broken.get_or_insert_with(|| name.to_owned());
                 }
@@ -203,6 +213,7 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scu::Answer;
 
     fn uid(text: &str) -> Uid {
         Uid::parse(text).unwrap()
@@ -218,6 +229,27 @@ mod tests {
         assert_eq!(tally.status(), Status::INCOMPLETE);
         tally.cancelled = true;
         assert_eq!(tally.status(), Status::CANCEL);
+    }
+
+    #[test]
+    fn a_pacs_that_ends_of_itself_is_never_told_as_success() {
+        let retrieved = |status, counts| {
+            let answer = Answer { status, comment: None, offending: Vec::new(), instance: None };
+            Ok(Retrieved { answer, counts, failed: Vec::new() })
+        };
+        let cancelled = SubOperations { remaining: Some(3), completed: Some(2), ..SubOperations::default() };
+        let mut tally = Tally::new(0);
+        tally.completed();
+        tally.pacs_done("pacs", retrieved(Status::CANCEL, cancelled), &Missing::default());
+        assert_eq!((tally.status(), tally.counts()), (Status::INCOMPLETE, (1, 3, 0)));
+        let mut tally = Tally::new(0);
+        tally.completed();
+        tally.pacs_done("pacs", retrieved(Status::INCOMPLETE, SubOperations::default()), &Missing::default());
+        assert_eq!(tally.status(), Status::INCOMPLETE, "it warns and does not say of what");
+        let mut tally = Tally::new(0);
+        tally.cancelled = true;
+        tally.pacs_done("pacs", retrieved(Status::CANCEL, cancelled), &Missing::default());
+        assert_eq!((tally.status(), tally.counts()), (Status::CANCEL, (0, 0, 0)));
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub struct Finding<'a> {
     /// The response whose identifier is coming in.
     head: Option<Answer>,
     ended: Option<Answer>,
+    /// Whether the peer was asked to stop.
+    cancelled: bool,
 }
 
 /// Asks with an identifier in the transfer syntax of `context`, whose bytes go out as they are.
@@ -37,7 +39,8 @@ pub async fn find<'a>(
     let message_id = caller.begin_operation()?;
     let request = Command::find(message_id, &context.abstract_syntax);
     caller.send(context, &request, Some(identifier)).await?;
-    Ok(Finding { caller, context: context.clone(), message_id, head: None, ended: None })
+    let context = context.clone();
+    Ok(Finding { caller, context, message_id, head: None, ended: None, cancelled: false })
 }
 
 impl Finding<'_> {
@@ -58,8 +61,10 @@ impl Finding<'_> {
         }
         self.caller.end_operation();
         self.ended = Some(answer.clone());
+        // A peer that ends a query which nobody cancelled, or warns of its own answer, has not told all that it has.
         match Meaning::of(answer.status) {
-            Meaning::Success | Meaning::Warning | Meaning::Cancelled => Ok(None),
+            Meaning::Success => Ok(None),
+            Meaning::Cancelled | Meaning::Warning if self.cancelled => Ok(None),
             _ => Err(answer.into()),
         }
     }
@@ -76,10 +81,11 @@ impl Finding<'_> {
 
     /// Asks the peer to stop. Matches that are on their way still come, then the end.
     pub async fn cancel(&mut self) -> Result<(), Failure> {
-        match self.ended {
-            Some(_) => Ok(()),
-            None => self.caller.cancel(&self.context, self.message_id).await,
+        if self.ended.is_some() {
+            return Ok(());
         }
+        self.cancelled = true;
+        self.caller.cancel(&self.context, self.message_id).await
     }
 
     /// The last response, once it has come.

@@ -349,6 +349,11 @@ async fn a_route_that_waits_for_the_pacs_passes_its_answer_on() {
     let refusing = Pynetdicom::start(&["--status", "43264"]);
     let front = front.restart(&refusing.address().to_string(), "acknowledge = \"forwarded\"");
     assert_eq!(send(&front.gateway, std::slice::from_ref(&image)).await, [Ok(Status::DATA_SET_MISMATCH)]);
+    // It took it, and has something to say.
+    let warning = Pynetdicom::start(&["--status", "45063"]);
+    let front = front.restart(&warning.address().to_string(), "acknowledge = \"forwarded\"");
+    assert_eq!(send(&front.gateway, &small_images(2)[1..]).await, [Ok(Status(0xB007))]);
+    front.gateway.wait_for_log("forwarded with a warning");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -508,4 +513,10 @@ async fn what_cannot_be_delivered_is_seen_and_decided_about() {
     assert!(dropped.status.success(), "{dropped:?}");
     let listed: serde_json::Value = serde_json::from_slice(&spool(&["list"]).stdout).unwrap();
     assert_eq!(listed["entries"], serde_json::json!([]));
+    // The trail takes in what was decided while nobody kept it.
+    let notes = fs::read_dir(front.site.path("audit/inbox")).unwrap();
+    let notes: String = notes.map(|note| fs::read_to_string(note.unwrap().path()).unwrap()).collect();
+    for said in ["given up: a test", image.instance.instance.as_str(), "deliveries-retried"] {
+        assert!(notes.contains(said), "{said}: {notes}");
+    }
 }

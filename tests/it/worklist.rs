@@ -78,6 +78,20 @@ async fn a_worklist_that_does_not_answer_is_said_and_the_others_are_told() {
 }
 
 #[tokio::test]
+async fn a_worklist_that_ends_of_itself_has_not_told_all_that_it_has() {
+    // Cancelled by nobody, and a warning.
+    for end in [0xFE00_u16, 0xB000] {
+        let cut = RisPeer::start(&[&format!("--end={end}")]);
+        let alone = Department::start(&ris_at(cut.port, SERVES));
+        assert_eq!(ask(&alone).await, (vec!["STEP0".to_owned(), "STEP1".to_owned()], Status(end)));
+        let whole = RisPeer::start(&["--prefix=MORE"]);
+        let both = Department::start(&[cut.port, whole.port].map(|port| ris_at(port, SERVES)).concat());
+        let (steps, status) = ask(&both).await;
+        assert_eq!((steps.len(), status), (4, Status::INCOMPLETE));
+    }
+}
+
+#[tokio::test]
 async fn a_cancel_reaches_the_worklist() {
     let slow = RisPeer::start(&["--items=200", "--slow=0.1"]);
     let front = Department::start(&ris_at(slow.port, SERVES));

@@ -1,4 +1,4 @@
-"""A RIS: `ris.py --port=N --folder=F [--items=N --status=N --implicit --slow=S]`.
+"""A RIS: `ris.py --port=N --folder=F [--items=N --end=N --status=N --implicit --slow=S]`.
 
 Takes procedure steps and keeps their attribute lists as they came, in files INSTANCE.create and INSTANCE.set-N; answers
 worklist queries with so many items.
@@ -6,6 +6,7 @@ worklist queries with so many items.
 --items      items of a worklist query; each has a Scheduled Procedure Step ID with its number, and PREFIX before it
 --prefix     see above
 --slow       seconds before each item
+--end        the last status of a worklist query
 --status     what steps are answered with; with 262 (0106H) a comment and a list of attributes come with it
 --implicit   takes Implicit VR Little Endian only
 --title      its AE title
@@ -23,6 +24,7 @@ parser = argparse.ArgumentParser()
 parser.add_argument("--port", type=int)
 parser.add_argument("--folder", type=pathlib.Path)
 parser.add_argument("--items", type=int, default=2)
+parser.add_argument("--end", type=int, default=0)
 parser.add_argument("--prefix", default="STEP")
 parser.add_argument("--slow", type=float, default=0)
 parser.add_argument("--status", type=int, default=0)
@@ -90,6 +92,8 @@ def handle_find(event):
         item.ScheduledProcedureStepSequence = [step]
         yield 0xFF00, item
     say("told", ARGS.items)
+    if ARGS.end:
+        yield ARGS.end, None
 
 
 ae = AE(ae_title=ARGS.title)

@@ -117,13 +117,7 @@ pub(super) async fn deliver(
     let instance = String::from_utf8_lossy(job.key()).into_owned();
     let begun = Instant::now();
     let sent = send(gateway, destination, &job).await;
-    let settled = match &sent {
-        Ok(_) => Settled::Taken,
-        Err(
-            Undelivered::Refused(failure) | Undelivered::KeepsEarlier(failure) | Undelivered::Down(failure),
-        ) => failure.answer().map_or(Settled::Failed, |answer| Settled::Answered(answer.status)),
-        Err(_) => Settled::Failed,
-    };
+    let settled = heard(&sent);
     let (outcome, verdict) = match sent {
         Ok((answer, ticket, patient)) => {
             metrics().forward.seconds.took(&ByDestination::of(name), begun.elapsed());
@@ -156,6 +150,19 @@ pub(super) async fn deliver(
     }
     if let Err(problem) = verdict {
         error!(%entry, destination = name, error = %problem, "the spool does not take what became of a delivery");
+    }
+}
+
+/// What whoever waits for the delivery is told.
+fn heard(sent: &Result<(Answer, Ticket, Option<String>), Undelivered>) -> Settled {
+    match sent {
+        Ok((answer, ..)) if Meaning::of(answer.status) == Meaning::Warning => Settled::Taken(answer.status),
+        // It has the instance, from an earlier try, or it will be found out.
+        Ok(_) => Settled::Taken(Status::SUCCESS),
+        Err(
+            Undelivered::Refused(failure) | Undelivered::KeepsEarlier(failure) | Undelivered::Down(failure),
+        ) => failure.answer().map_or(Settled::Failed, |answer| Settled::Answered(answer.status)),
+        Err(_) => Settled::Failed,
     }
 }
 

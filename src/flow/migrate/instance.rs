@@ -1,5 +1,6 @@
 //! One instance on its way: sealed or opened on a thread of its own while it arrives; what comes of it waits to be stored.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -12,14 +13,15 @@ use tokio::sync::mpsc;
 use super::{Direction, Migration, Target};
 use crate::cipher::Layers;
 use crate::dicom::{Encoding, TransferSyntax, Uid, is_document, never_has_pixels};
+use crate::flow::lost::is_lost;
 use crate::flow::pieces::Pieces;
 use crate::keys::store::{Facts, OriginalAttributes};
 use crate::keys::{Archive, Binding as KeyBinding, KeysError};
 use crate::seal::scan::part10;
 use crate::seal::scan::{Event, Limits, ScanError, Scanner};
 use crate::seal::{
-    Binding, Claim, ClearBytes, ContentKey, DataDigest, HeaderMode, KeyId, KeySource, NewSeal, NoEntropy,
-    OpenError, Opened, Opener, Original, SealError, Sealed, Sealer, Sink, Suite, random,
+    Binding, Claim, ClearBytes, ContentKey, Damage, DataDigest, HeaderMode, KeyId, KeySource, NewSeal,
+    NoEntropy, OpenError, Opened, Opener, Original, SealError, Sealed, Sealer, Sink, Suite, random,
 };
 
 /// What of an instance may be held until it is clear what it is.
@@ -158,7 +160,16 @@ impl Job {
         let original = Original { transfer_syntax, front_bytes: 0 };
         let in_tag = self.archive.in_tag(&record, &key, &for_keys, Some(&self.study))?;
         let sink = FileSink(self.file()?);
-        let known = |claim: &Claim| find(&self.archive, claim).ok();
+        let unsure = Cell::new(None);
+        let known = |claim: &Claim| {
+            let found = self.archive.find_claimed(claim);
+            found
+                .unwrap_or_else(|error| {
+                    unsure.set(Some(error));
+                    None
+                })
+                .map(|found| found.content_key)
+        };
         let new = NewSeal { binding: binding.clone(), key, key_record: in_tag };
         let mut sealer =
             Sealer::signed(&original, new, &self.layers, None, sink, known, self.archive.signer())?;
@@ -167,10 +178,18 @@ impl Job {
             if sealer.described().is_none() {
                 head.keep(&piece)?;
             }
+            let undecided = sealer.described().is_none();
             match sealer.push(&piece) {
                 Ok(()) => {}
                 Err(SealError::AlreadySealed(_)) => return self.pass(&head.0, pieces, Kind::Unchanged),
                 Err(error) => return Err(error.into()),
+            }
+            // To seal it once more would make noise of it for good.
+            if let Some(error) = unsure.take() {
+                return Err(error.into());
+            }
+            if undecided && sealer.described().is_some() && self.is_lost(&head) == Some(true) {
+                return Err(OpenError::Damaged(Damage::Unmarked).into());
             }
         }
         let (sealed, sink) = match sealer.finish() {
@@ -188,10 +207,7 @@ impl Job {
 
     fn open(self, pieces: &mut mpsc::Receiver<Piece>) -> Result<Prepared, Unprepared> {
         if matches!(self.syntax.encoding, Encoding::Encapsulated | Encoding::ExplicitBig) {
-            if self.archive.original(&self.instance)?.is_some() {
-                return Err(Unprepared::Compressed);
-            }
-            return self.pass(&[], pieces, Kind::Unchanged);
+            return self.pass_compressed(pieces);
         }
         let transfer_syntax = Uid::parse(self.syntax.uid).expect("the table has good UIDs");
         let mut problem = None;
@@ -218,11 +234,33 @@ impl Job {
         match (finished, problem) {
             (Ok(()), _) => out.prepared(self),
             (Err(OpenError::NotSealed), _) if out.syntax.is_none() => {
+                if self.is_lost(&head) == Some(true) {
+                    return Err(OpenError::Damaged(Damage::Unmarked).into());
+                }
                 self.pass(&head.0, pieces, Kind::Unchanged)
             }
             (Err(OpenError::NoKey(_)), Some(error)) => Err(error.into()),
             (Err(error), _) => Err(error.into()),
         }
+    }
+
+    /// What is compressed is not sealed as it is; it may have been.
+    fn pass_compressed(self, pieces: &mut mpsc::Receiver<Piece>) -> Result<Prepared, Unprepared> {
+        let mut head = Head::default();
+        loop {
+            let Some(piece) = next(pieces)? else { return self.whole(&head.0) };
+            head.keep(&piece)?;
+            match self.is_lost(&head) {
+                None => {}
+                Some(false) => return self.pass(&head.0, pieces, Kind::Unchanged),
+                Some(true) => return Err(Unprepared::Compressed),
+            }
+        }
+    }
+
+    /// Whether it is noise that says nothing of itself; nothing while that is not known.
+    fn is_lost(&self, head: &Head) -> Option<bool> {
+        is_lost(&self.archive, &self.instance, self.syntax.encoding, &[&*head.0])
     }
 
     /// Goes on with the bytes as they come, behind what has come.

@@ -3,7 +3,6 @@
 use dicom_core::Tag;
 
 use crate::dicom::{TransferSyntax, Uid};
-use crate::keys::Archive;
 use crate::seal::element::is_pixel_data;
 use crate::seal::scan::{Element, Event, Limits, ScanError, Scanner};
 use crate::seal::{OpenError, is_our_creator};
@@ -12,8 +11,6 @@ use crate::seal::{OpenError, is_our_creator};
 pub(super) struct Compressed {
     scanner: Scanner,
     syntax: TransferSyntax,
-    /// Whether the key store has a key for an instance with this UID.
-    has_key: bool,
     was_sealed: bool,
 }
 
@@ -30,11 +27,9 @@ impl From<ScanError> for Stop {
 }
 
 impl Compressed {
-    pub(super) fn new(syntax: TransferSyntax, instance: &Uid, archive: &Archive) -> Self {
-        // A store that cannot be asked must not let ciphertext through as an image.
-        let has_key = archive.original(instance).map_or(true, |original| original.is_some());
+    pub(super) fn new(syntax: TransferSyntax) -> Self {
         let scanner = Scanner::new(syntax.encoding, Limits::default(), None);
-        Self { scanner, syntax, has_key, was_sealed: false }
+        Self { scanner, syntax, was_sealed: false }
     }
 
     /// Takes the next bytes. Stops with [`OpenError::NotSealed`] where nothing says that it was ever sealed, and with what
@@ -52,7 +47,7 @@ impl Compressed {
         match pushed {
             Ok(()) => Ok(()),
             Err(Stop::Scan(error)) => Err(OpenError::Scan(error)),
-            Err(Stop::Pixels) if self.was_sealed || self.has_key => Err(self.lost()),
+            Err(Stop::Pixels) if self.was_sealed => Err(self.lost()),
             Err(Stop::Pixels) => Err(OpenError::NotSealed),
         }
     }

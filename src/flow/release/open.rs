@@ -17,11 +17,12 @@ use super::delivery::{Data, Delivery, Refused};
 use super::facts::{self, Subject};
 use crate::dicom::{Encoding, TransferSyntax, Uid};
 use crate::flow::audit::{self, Begin, Parties};
+use crate::flow::lost::is_lost;
 use crate::flow::pieces::Pieces;
 use crate::flow::{Gateway, moment};
 use crate::keys::{KeysError, Source};
 use crate::policy::{Access, Answer, Facts};
-use crate::seal::{Claim, ContentKey, HeaderMode, OpenError, Opened, OpenedInstance, Opener};
+use crate::seal::{Claim, ContentKey, Damage, HeaderMode, OpenError, Opened, OpenedInstance, Opener};
 use crate::telemetry::metrics::{ByReason, metrics};
 
 /// Pieces that wait on either side of the thread.
@@ -272,6 +273,9 @@ impl Job {
         match error {
             // Nobody was asked for a key: it begins as a sealed one does.
             OpenError::NoKey(_) if key.is_none() => Ok((true, None)),
+            OpenError::NotSealed if has_pixels && self.is_lost(kept) => {
+                Err(Refused::Open { error: OpenError::Damaged(Damage::Unmarked), key })
+            }
             OpenError::NotSealed => match self.decide_unsealed(kept) {
                 Answer::Refused(refusal) => Err(refusal.into()),
                 Answer::Opened(grant) => {
@@ -283,6 +287,12 @@ impl Job {
             },
             error => Err(Refused::Open { error, key }),
         }
+    }
+
+    /// Whether it is noise that says nothing of itself.
+    fn is_lost(&self, kept: &[Bytes]) -> bool {
+        let encoding = self.transfer_syntax.encoding;
+        is_lost(&self.gateway.archive, &self.instance, encoding, kept).unwrap_or(true)
     }
 
     /// The content key of what an instance claims to be; none for those who get it sealed.
@@ -318,7 +328,7 @@ type KeyFinder<'a> = Box<dyn FnMut(&Claim) -> Option<ContentKey> + 'a>;
 impl<'a> Judge<'a> {
     fn new(job: &'a Job, search: &'a mut KeySearch) -> Result<Self, Refused> {
         if matches!(job.transfer_syntax.encoding, Encoding::Encapsulated | Encoding::ExplicitBig) {
-            let judge = Compressed::new(job.transfer_syntax, &job.instance, &job.gateway.archive);
+            let judge = Compressed::new(job.transfer_syntax);
             return Ok(Self::Compressed(Box::new(judge)));
         }
         let syntax = Uid::parse(job.transfer_syntax.uid).expect("the table has good UIDs");

@@ -63,6 +63,13 @@ pub enum Damage {
          or store it again"
     )]
     Overwritten,
+    /// Nothing in the instance says that it was sealed, but the key store does.
+    #[error(
+        "the key store says that it was sealed, and nothing in it does any more, nor is it as its original was: the PACS, or \
+         somebody, processed its pixels and left out its private elements; turn both off for what Sealgate stores, and get \
+         the instance from a backup or store it again"
+    )]
+    Unmarked,
     /// Fewer bytes than the stream has.
     #[error(
         "only {have} of its {needed} bytes of pixels are left: the PACS cut it off, or the transfer ended early; have it sent again, or get the instance from a backup"

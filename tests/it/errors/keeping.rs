@@ -86,6 +86,7 @@ fn intake(out: &mut Vec<Shown>) {
         Seal: SealError::NoPixels.into() => SAME,
         Scan: ScanError::Empty.into() => SAME,
         Keys: KeysError::StoreFull.into() => SAME,
+        Claim: NotTaken::Claim(KeysError::StoreFull) => SAME,
         Spool: SpoolError::DraftFailed.into() => SAME,
         NoRoute: no_route() => "add a route for it",
         NoPixels: NotTaken::NoPixels(text()) => "refuses such objects",

@@ -146,6 +146,7 @@ fn opening(out: &mut Vec<Shown>) {
         Inverted: Damage::Inverted => "turn the inversion of images off",
         Masked: Damage::Masked { bits: 12 } => "have that corrected at the PACS",
         Overwritten: Damage::Overwritten => "turn that off",
+        Unmarked: Damage::Unmarked => "turn both off",
         Shortened: Damage::Shortened { have: 8, needed: 9 } => "have it sent again",
         NoPixels: Damage::NoPixels => "from a backup",
     );

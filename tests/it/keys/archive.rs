@@ -6,6 +6,7 @@ use sealgate::keys::store::{Facts, NewVersion, Write};
 use sealgate::keys::{
     Archive, ArchiveMode, Found, KeyStore, Keyring, KeysError, Source, SqliteStore, StoreConfig,
 };
+use sealgate::seal::{self, Claim};
 use tempfile::TempDir;
 
 use super::{add_key, binding, content_key, facts, key_id, name, secrets, site_keyring};
@@ -127,6 +128,50 @@ fn the_reasons_are_told_apart() {
     assert!(matches!(nonsense, KeysError::Record(_)), "{nonsense}");
     for error in [locked, missing, moved, nonsense] {
         assert!(!error.advice().is_empty());
+    }
+}
+
+#[test]
+fn what_comes_back_sealed_is_known_foreign_or_not_to_be_decided_now() {
+    let site = Site::new();
+    let both = site.archive(ArchiveMode::Both);
+    let tag = archive(&both, 1).unwrap();
+    let claim = |binding: &sealgate::keys::Binding, key_record: Option<&[u8]>| Claim {
+        binding: seal::Binding {
+            suite: seal::Suite::from_id(binding.suite).unwrap(),
+            key_id: binding.key_id,
+            sop_class: binding.sop_class.clone(),
+            sop_instance: binding.sop_instance.clone(),
+        },
+        key_record: key_record.map(<[u8]>::to_vec),
+        signer: None,
+    };
+    let own = claim(&binding(1), Some(&tag));
+    assert!(both.find_claimed(&own).unwrap().is_some());
+
+    // Forged: a key that nobody knows, a record that is none, one of another instance.
+    let moved = sealgate::keys::Binding { key_id: key_id(1), ..binding(2) };
+    for forged in [claim(&binding(9), None), claim(&binding(9), Some(b"nonsense")), claim(&moved, Some(&tag))]
+    {
+        assert!(both.find_claimed(&forged).unwrap().is_none());
+    }
+    // Of another site, whose record is nowhere but in the instance.
+    let stranger = super::folder();
+    let elsewhere = Site::new();
+    assert!(
+        elsewhere
+            .with(ArchiveMode::Both, site_keyring(stranger.path()))
+            .find_claimed(&own)
+            .unwrap()
+            .is_none()
+    );
+
+    // Its key file is not there: the store knows it all the same.
+    let missing = site.with(ArchiveMode::Both, site_keyring(stranger.path()));
+    assert!(matches!(missing.find_claimed(&own).err().unwrap().root(), KeysError::KekMissing { .. }));
+    let load = || Keyring::load(&site.folder.path().join("kek"), &[name("site")]).unwrap();
+    for locked in [site.with(ArchiveMode::Both, load()), elsewhere.with(ArchiveMode::Both, load())] {
+        assert!(matches!(locked.find_claimed(&own).err().unwrap().root(), KeysError::Locked(_)));
     }
 }
 

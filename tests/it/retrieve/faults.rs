@@ -15,12 +15,12 @@ use crate::peers::archive::{STUDY, identifier, uid};
 use crate::peers::{Dcmqrscp, Sample};
 
 /// Where the pixels of a sealed instance begin is found by this (docs/FORMAT.md).
-const MAGIC: &[u8] = b"\x93SGATE\r\0";
+pub(super) const MAGIC: &[u8] = b"\x93SGATE\r\0";
 const HEADER: usize = 36;
 const PREFIX: usize = 56;
 const CHUNK: usize = 16 * 1024 + 16;
 
-fn file_of(archive: &Dcmqrscp, sample: &Sample) -> PathBuf {
+pub(super) fn file_of(archive: &Dcmqrscp, sample: &Sample) -> PathBuf {
     let instance = sample.instance.instance.as_str().as_bytes();
     let has =
         |path: &PathBuf| fs::read(path).unwrap().windows(instance.len()).any(|window| window == instance);

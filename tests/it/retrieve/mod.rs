@@ -12,6 +12,7 @@ pub(crate) mod site;
 mod soak;
 mod suites;
 mod transcode;
+mod unsealed;
 
 use std::collections::BTreeSet;
 use std::fs;

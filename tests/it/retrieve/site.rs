@@ -11,7 +11,8 @@ use dicom_dictionary_std::uids;
 use sealgate::association::{self, Proposal};
 use sealgate::dicom::{AeAddress, AeTitle, Status, TransferSyntax};
 use sealgate::scu::{
-    Caller, Config, Destination, Got, Instance, Need, Retrieved, Tcp, for_getting, for_storing, get, store,
+    Caller, Config, Destination, Failure, Got, Instance, Need, Retrieved, Tcp, for_getting, for_storing, get,
+    store,
 };
 use std::sync::Arc;
 
@@ -199,31 +200,8 @@ impl Front {
 
     /// Retrieves a study by C-GET: what came, and the end.
     pub(crate) async fn get(&self, calling: &str, study: &str, needs: &[Need]) -> (Came, Retrieved) {
-        let mut caller = self.call(calling, &for_getting(&uid(GET), needs)).await;
-        let context = caller.context_of(&uid(GET)).expect("accepted");
-        let asked = identifier("STUDY", &[(STUDY, study)], context.transfer_syntax.encoding);
-        let mut getting = get(&mut caller, &context, &asked).await.expect("asked");
-        let mut came = Came::new();
-        loop {
-            match getting.next().await.unwrap_or_else(|failure| panic!("{failure}\n{}", self.gateway.log())) {
-                Got::Store(incoming) => {
-                    let mut data = Vec::new();
-                    while let Some(piece) = getting.next_data().await.expect("its data set") {
-                        data.extend_from_slice(&piece);
-                    }
-                    getting.answer(Status::SUCCESS).await.expect("answered");
-                    let syntax = incoming.context.transfer_syntax;
-                    let before = came.insert(incoming.instance.to_string(), (syntax, data));
-                    assert!(before.is_none(), "{} came twice", incoming.instance);
-                }
-                Got::Pending(_) => {}
-                Got::Ended(retrieved) => {
-                    drop(getting);
-                    caller.release().await;
-                    return (came, retrieved);
-                }
-            }
-        }
+        let caller = self.call(calling, &for_getting(&uid(GET), needs)).await;
+        get_all(caller, study).await.unwrap_or_else(|failure| panic!("{failure}\n{}", self.gateway.log()))
     }
 
     /// One of DCMTK's tools as a viewer: its options, then where, then its keys.
@@ -235,6 +213,34 @@ impl Front {
             command.args(["-k", key]);
         }
         command.output().unwrap_or_else(|error| panic!("{tool}: {error}: run tests/run install"))
+    }
+}
+
+/// Retrieves a study by C-GET from whoever is called: what came, and the end.
+pub(crate) async fn get_all(mut caller: Caller, study: &str) -> Result<(Came, Retrieved), Failure> {
+    let context = caller.context_of(&uid(GET)).expect("accepted");
+    let asked = identifier("STUDY", &[(STUDY, study)], context.transfer_syntax.encoding);
+    let mut getting = get(&mut caller, &context, &asked).await?;
+    let mut came = Came::new();
+    loop {
+        match getting.next().await? {
+            Got::Store(incoming) => {
+                let mut data = Vec::new();
+                while let Some(piece) = getting.next_data().await? {
+                    data.extend_from_slice(&piece);
+                }
+                getting.answer(Status::SUCCESS).await?;
+                let syntax = incoming.context.transfer_syntax;
+                let before = came.insert(incoming.instance.to_string(), (syntax, data));
+                assert!(before.is_none(), "{} came twice", incoming.instance);
+            }
+            Got::Pending(_) => {}
+            Got::Ended(retrieved) => {
+                drop(getting);
+                caller.release().await;
+                return Ok((came, retrieved));
+            }
+        }
     }
 }
 
