@@ -11,6 +11,7 @@ use super::commitment;
 use super::gateway::{Gateway, Visitor};
 use super::intake::{Kept, Offered, Stored};
 use super::refusal::Refused;
+use super::steps::{Step, reached};
 use super::ticket::{Protection, Ticket};
 use super::waiting::Settled;
 use super::{audit, now_unix_millis};
@@ -84,6 +85,7 @@ impl End {
                 if let Some(kept) = key {
                     keys = kept.blocking_recv().map_err(|_| Refused::Task)??;
                 }
+                reached(Step::BeforeName);
                 Ok::<_, Refused>(())
             })?;
             Ok::<_, Refused>((receipt, keys > 1))
@@ -91,6 +93,7 @@ impl End {
         let committed = committed.await;
         drop(turn);
         let (receipt, came_before) = committed.map_err(|_| Refused::Task)??;
+        reached(Step::BeforeSuccess);
         self.count_new(bytes, sealing, committing);
         let (peer, instance) = (&self.visitor.permit.peer().name, &self.offered.sop_instance);
         info!(

@@ -18,6 +18,7 @@ pub mod procedure;
 mod refusal;
 pub mod release;
 pub mod snapshot;
+pub(crate) mod steps;
 mod ticket;
 mod waiting;
 

@@ -17,6 +17,7 @@ use crate::dicom::{Status, TransferSyntax};
 use crate::flow::commitment;
 use crate::flow::gateway::Gateway;
 use crate::flow::now_unix_millis;
+use crate::flow::steps::{Step, reached};
 use crate::flow::ticket::{Protection, Ticket};
 use crate::flow::waiting::Settled;
 use crate::policy::Destination;
@@ -116,7 +117,9 @@ pub(super) async fn deliver(
     let (entry, name) = (job.id(), destination.name.as_str());
     let instance = String::from_utf8_lossy(job.key()).into_owned();
     let begun = Instant::now();
+    reached(Step::BeforeForward);
     let sent = send(gateway, destination, &job).await;
+    reached(Step::BeforeVerdict);
     let settled = heard(&sent);
     let (outcome, verdict) = match sent {
         Ok((answer, ticket, patient)) => {
@@ -143,6 +146,7 @@ pub(super) async fn deliver(
             (outcome, settled)
         }
     };
+    reached(Step::VerdictDurable);
     // When the verdict is durable: who waited for it may be told.
     gateway.waiting.settle(entry, name, &settled);
     if verdict.is_ok() {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use sealgate::spool::{EntryId, Meta, Order, Spool, SpoolError, State};
 
 use super::sim::Sim;
-use super::story::{NOW, Told, meta, open};
+use super::story::{NOW, Told, content, meta, open};
 
 fn spool() -> (Spool, Sim) {
     let sim = Sim::new();
@@ -273,4 +273,32 @@ fn many_workers_deliver_everything_once() {
     assert_eq!(spool.usage().entries, 0);
     drop(spool);
     assert_eq!(sim.files().len(), 1, "only the journal");
+}
+
+#[test]
+fn an_entry_gets_its_name_only_after_what_it_has_to_outlive() {
+    let sim = Sim::new();
+    let (spool, _) = open(&sim).unwrap();
+    let is_named = || sim.files().keys().any(|path| path.extension().is_some_and(|end| end == "entry"));
+    let draft = |key: &str| {
+        let mut draft = spool.begin(None).unwrap();
+        draft.write(&content(key, 100)).unwrap();
+        draft
+    };
+    // The key store fails: there is no entry, now or after a crash.
+    let failed = draft("a").commit_after(meta("a", &["pacs"]), NOW, || {
+        assert!(!is_named(), "the name comes behind the key");
+        Err(SpoolError::Failed("the key was not kept".into()))
+    });
+    assert!(failed.is_err() && spool.list(0, 9).is_empty() && !is_named());
+    let mut asked = false;
+    let receipt = draft("b").commit_after(meta("b", &["pacs"]), NOW, || {
+        asked = true;
+        assert!(!is_named(), "the name comes behind the key");
+        Ok::<_, SpoolError>(())
+    });
+    assert!(receipt.is_ok() && asked && is_named());
+    drop(spool);
+    let (spool, _) = open(&sim).unwrap();
+    assert_eq!(spool.list(0, 9).len(), 1);
 }
