@@ -121,7 +121,7 @@ impl Scene {
             pacs,
             acknowledged: Acknowledged::default(),
             chance: Chance(seed),
-            kept: Default::default(),
+            kept: (0, HashSet::new()),
             in_hand: 0,
         }
     }

@@ -7,13 +7,15 @@ use std::time::{Duration, Instant};
 
 use dicom_dictionary_std::uids;
 use sealgate::association::{
-    Acceptor, Admission, Command, Config, Ending, Gatekeeper, Knock, Offer, Rejection, Roles, element, field,
+    Acceptor, Admission, Association, Command, Config, Ending, Gatekeeper, Knock, Offer, Rejection, Roles,
+    element, field,
 };
 use sealgate::dicom::{AeAddress, AeTitle, Encoding, Status, Uid};
 use sealgate::scu::{
     self, Caller, Destination, Failure, FromReader, Need, Tcp, for_getting, for_storing, get, store,
 };
-use tokio::net::TcpListener;
+use sealgate::tls::Connection;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 
 use super::hospital::Hospital;
@@ -61,24 +63,32 @@ impl Mover {
         let acceptor = Acceptor::new(Arc::new(Anybody), Ending::never());
         tokio::spawn(async move {
             while let Ok((stream, from)) = listener.accept().await {
-                let (acceptor, told, mut ended) = (acceptor.clone(), told.clone(), ended.clone());
+                let (acceptor, told, ended) = (acceptor.clone(), told.clone(), ended.clone());
                 tokio::spawn(async move {
-                    let accepted = acceptor.accept(stream, from, Arc::new(Config::default())).await;
-                    let Some(mut association) = accepted else { return };
-                    while let Ok(Some(message)) = association.receive().await {
-                        while let Ok(Some(_)) = association.next_data().await {}
-                        if message.command.field() != field::C_MOVE {
-                            continue;
-                        }
-                        let _ = told.send(message.command.u16(element::MESSAGE_ID).unwrap());
-                        let _ = ended.wait_for(|ended| *ended).await;
-                        let answer = Command::response_to(&message.command, Status::SUCCESS);
-                        let _ = association.send(message.context.id, &answer).await;
+                    if let Some(association) = acceptor.accept(stream, from, Arc::default()).await {
+                        serve(association, told, ended).await;
                     }
                 });
             }
         });
         Self { address, asked, end }
+    }
+}
+
+/// Tells the Message ID of each C-MOVE, and answers when it is told to.
+async fn serve(
+    mut association: Association<Connection<TcpStream>>,
+    told: mpsc::UnboundedSender<u16>,
+    mut ended: watch::Receiver<bool>,
+) {
+    while let Ok(Some(message)) = association.receive().await {
+        while let Ok(Some(_)) = association.next_data().await {}
+        if message.command.field() == field::C_MOVE {
+            let _ = told.send(message.command.u16(element::MESSAGE_ID).unwrap());
+            let _ = ended.wait_for(|ended| *ended).await;
+            let answer = Command::response_to(&message.command, Status::SUCCESS);
+            let _ = association.send(message.context.id, &answer).await;
+        }
     }
 }
 
