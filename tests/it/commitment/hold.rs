@@ -30,17 +30,8 @@ const LATER: &str = "gather_seconds = 4";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_orthanc_took_and_lost_is_sent_to_it_once_more() {
-    is_sent_once_more("commitment = \"find\"\npurge_after = \"committed\"").await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_reading_back_does_not_bring_is_sent_once_more() {
-    is_sent_once_more("purge_after = \"read-back\"").await;
-}
-
-async fn is_sent_once_more(until_then: &str) {
     let (samples, pacs) = (few(), Orthanc::start());
-    let hold = [("pacs", pacs.address(), until_then)];
+    let hold = [("pacs", pacs.address(), "commitment = \"find\"\npurge_after = \"committed\"")];
     let front = Front::on(free_port(), &hold, LATER).await;
     front.store(&samples).await;
     until("everything is forwarded", &front, || pacs.count() == 4);
