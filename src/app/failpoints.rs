@@ -1,10 +1,12 @@
 //! Faults of the disk under the spool, on demand of the environment: for tests, and in debug builds alone.
 //!
 //! `SEALGATE_FAILPOINT=CALL:NUMBER:WHAT` strikes one call, counted from 1: `sync:3:eio` is the third fsync of a file.
-//! CALL is `any` or one of `make`, `open`, `write`, `read`, `sync`, `rename`, `remove`, `list`, `sync-folder`. WHAT is
+//! CALL is `any`, the name of a step of `flow::steps`, or one of `make`, `open`, `write`, `read`, `sync`, `rename`, `remove`, `list`, `sync-folder`. WHAT is
 //! `die` (before the call does anything, as with kill -9), `eio`, `full` (this call and every later one), or `late`: every
 //! rename from that one on is said to be done and is done a little later, as if 0000H were sent before the instance is
-//! safe. The tests have to notice that one.
+//! safe. The tests have to notice that one. Who dies says on the error output at what: `struck at rename, call 3`.
+//!
+//! `SEALGATE_CLOCK` names a file with the milliseconds by which the clock is wrong; it is read again and again.
 
 use std::any::Any;
 use std::ffi::OsString;
@@ -15,9 +17,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use crate::flow::CLOCK_AHEAD_MILLIS;
+use crate::flow::steps::{REACHED, Step};
 use crate::spool::{Disk, DiskFile, RealDisk};
 
 const VARIABLE: &str = "SEALGATE_FAILPOINT";
+const CLOCK: &str = "SEALGATE_CLOCK";
+/// How soon a clock that is set otherwise is heard of.
+const CLOCK_LOOK: Duration = Duration::from_millis(10);
 /// How long a `late` rename is late.
 const LATE: Duration = Duration::from_millis(40);
 const EIO: i32 = 5;
@@ -60,7 +67,10 @@ impl Plan {
         }
         let number = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
         match self.strike {
-            Strike::Die if number == self.number => std::process::abort(),
+            Strike::Die if number == self.number => {
+                eprintln!("struck at {call}, call {number}");
+                std::process::abort()
+            }
             Strike::Eio if number == self.number => Err(io::Error::from_raw_os_error(EIO)),
             Strike::Full if number >= self.number && matches!(call, "make" | "write" | "rename") => {
                 Err(io::Error::from_raw_os_error(ENOSPC))
@@ -69,16 +79,41 @@ impl Plan {
         }
     }
 
+    /// Counts a step, which `any` does not mean.
+    fn reach(&self, step: Step) {
+        if self.call == step.name() {
+            let _only_dies = self.count(step.name());
+        }
+    }
+
     fn is_late(&self) -> bool {
         self.strike == Strike::Late && self.calls.load(Ordering::SeqCst) >= self.number
     }
 }
 
+/// Has the clock go wrong, where the environment says so.
+fn set_clock() {
+    let Some(path) = std::env::var_os(CLOCK) else { return };
+    thread::spawn(move || {
+        loop {
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            if let Ok(millis) = text.trim().parse() {
+                CLOCK_AHEAD_MILLIS.store(millis, Ordering::Relaxed);
+            }
+            thread::sleep(CLOCK_LOOK);
+        }
+    });
+}
+
 /// The disk that the environment asks for; the real one where it asks for nothing.
 pub(super) fn disk() -> Arc<dyn Disk> {
+    set_clock();
     let Ok(text) = std::env::var(VARIABLE) else { return Arc::new(RealDisk) };
     let plan = Plan::parse(&text).unwrap_or_else(|| panic!("{VARIABLE} is {text:?}, see failpoints.rs"));
-    Arc::new(FailingDisk(Arc::new(plan)))
+    let plan = Arc::new(plan);
+    let told = Arc::clone(&plan);
+    let _once = REACHED.set(Box::new(move |step: Step| told.reach(step)));
+    Arc::new(FailingDisk(plan))
 }
 
 struct FailingDisk(Arc<Plan>);

@@ -5,19 +5,20 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use tokio::time::timeout;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::commitment;
 use super::gateway::{Gateway, Visitor};
 use super::intake::{Kept, Offered, Stored};
 use super::refusal::Refused;
+use super::steps::{Step, reached};
 use super::ticket::{Protection, Ticket};
 use super::waiting::Settled;
 use super::{audit, now_unix_millis};
 use crate::audit::Transfer;
 use crate::dicom::{Status, Uid};
 use crate::keys::KeysError;
-use crate::policy::{Acknowledge, Route};
+use crate::policy::{Acknowledge, Commitment, Destination, Route};
 use crate::seal::Suite;
 use crate::spool::{Draft, EntryId, Meta, Summary};
 use crate::telemetry::metrics::{ByPeer, ByRoute, BySuite, PeerRoute, metrics};
@@ -84,6 +85,7 @@ impl End {
                 if let Some(kept) = key {
                     keys = kept.blocking_recv().map_err(|_| Refused::Task)??;
                 }
+                reached(Step::BeforeName);
                 Ok::<_, Refused>(())
             })?;
             Ok::<_, Refused>((receipt, keys > 1))
@@ -91,6 +93,7 @@ impl End {
         let committed = committed.await;
         drop(turn);
         let (receipt, came_before) = committed.map_err(|_| Refused::Task)??;
+        reached(Step::BeforeSuccess);
         self.count_new(bytes, sealing, committing);
         let (peer, instance) = (&self.visitor.permit.peer().name, &self.offered.sop_instance);
         info!(
@@ -105,9 +108,23 @@ impl End {
         });
         if came_before {
             audit::came_again(&gateway.trail, &self.visitor, instance, entry);
+            self.say_where_nobody_looks();
         }
         let status = self.acknowledge(entry, waits).await?;
         Ok(Stored { kept: Kept::New(receipt), status })
+    }
+
+    /// A PACS that answers 0000H to a later version and keeps the first is found out by reading back alone.
+    fn say_where_nobody_looks(&self) {
+        let rules = (self.gateway.rules)();
+        let is_named = |one: &&Destination| self.route.destinations.contains(&one.name);
+        let is_unread = |one: &&Destination| one.confirmation() != Some(Commitment::ReadBack);
+        let unread = rules.destinations().iter().filter(is_named).filter(is_unread);
+        let destinations = unread.map(|one| one.name.as_str()).collect::<Vec<_>>().join(", ");
+        if !destinations.is_empty() {
+            let instance = &self.offered.sop_instance;
+            warn!(%instance, destinations, "a later version of an instance goes where nobody reads it back");
+        }
     }
 
     /// Counts what is durable now.

@@ -16,6 +16,7 @@ use super::commit::{End, KeyKept, Taken};
 use super::gateway::{Gateway, Visitor};
 use super::now_unix_millis;
 use super::refusal::Refused;
+use super::steps::{Step, reached};
 use super::ticket::Protection;
 use crate::dicom::{Status, TransferSyntax, Uid, is_document, never_has_pixels, text_of};
 use crate::keys::store::{Facts, OriginalAttributes};
@@ -257,12 +258,14 @@ impl Intake {
             let (sender, receiver) = oneshot::channel();
             let begun = Instant::now();
             let done = Box::new(move |result: Result<u32, KeysError>| {
+                reached(Step::KeyDurable);
                 let outcome = if result.is_ok() { "kept" } else { "failed" };
                 metrics().keys.kept.count(&ByOutcome { outcome });
                 metrics().keys.commit_seconds.observe(begun.elapsed().as_secs_f64());
                 let _gone = sender.send(result);
             });
             let record = sealing.record.take().unwrap_or_default();
+            reached(Step::BeforeKey);
             self.gateway.archive.keep_later(record, KeyBinding::from(&sealing.binding), facts, done);
             sealing.kept = Some(receiver);
         }

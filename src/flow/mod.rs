@@ -18,6 +18,7 @@ pub mod procedure;
 mod refusal;
 pub mod release;
 pub mod snapshot;
+pub(crate) mod steps;
 mod ticket;
 mod waiting;
 
@@ -38,8 +39,15 @@ const TAKEN_OVER: &str = "taken over by";
 /// Now, in milliseconds since 1970. A clock before 1970 is one that is not set.
 pub(crate) fn now_unix_millis() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    let now = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+    #[cfg(debug_assertions)]
+    let now = now.saturating_add_signed(CLOCK_AHEAD_MILLIS.load(std::sync::atomic::Ordering::Relaxed));
+    now
 }
+
+/// How wrong the clock is that tests give it.
+#[cfg(debug_assertions)]
+pub(crate) static CLOCK_AHEAD_MILLIS: std::sync::atomic::AtomicI64 = std::sync::atomic::AtomicI64::new(0);
 
 /// Now, as time windows and ages of studies are held against: the local date and hour.
 pub(crate) fn moment() -> crate::policy::Moment {

@@ -373,6 +373,12 @@ impl Archive {
         Ok(found.into_iter().max_by_key(|key| key.facts.sealed_unix_millis).map(|key| key.facts.attributes))
     }
 
+    /// The id of the first key that an instance was sealed under, as the store keeps it; none where nothing is stored.
+    pub fn first_key_of(&self, instance: &Uid) -> Result<Option<KeyId>, KeysError> {
+        let filter = Filter { sop_instance: Some(instance.clone()), ..Filter::default() };
+        Ok(self.listed(&filter, 1)?.into_iter().next().map(|key| key.binding.key_id))
+    }
+
     /// The study that an instance was sealed in, as the store keeps it.
     pub fn study_of(&self, instance: &Uid) -> Result<Option<Uid>, KeysError> {
         let filter = Filter { sop_instance: Some(instance.clone()), ..Filter::default() };

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use tracing::warn;
 
 use crate::association::{Association, Command, Error, Message, element};
 use crate::dicom::Status;
@@ -18,8 +19,13 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
     gateway: &Arc<Gateway>,
     visitor: &Arc<Visitor>,
 ) -> Result<(), Error> {
-    if let Some(expected) = expected(message, gateway, visitor).await {
-        return take_expected(association, message, expected).await;
+    match belonging(message, gateway, visitor).await {
+        Belonging::Expected(expected) => return take_expected(association, message, expected).await,
+        Belonging::Stray => {
+            let comment = "it belongs to no retrieval that is under way";
+            return super::refuse(association, message, Status::NOT_AUTHORIZED, comment).await;
+        }
+        Belonging::New => {}
     }
     let offered = match offered(message, gateway, visitor) {
         Ok(offered) => offered,
@@ -42,11 +48,21 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
     association.send(message.context.id, &response).await
 }
 
-/// The retrieval that this store belongs to, if we have asked a PACS for one.
-async fn expected(message: &Message, gateway: &Gateway, visitor: &Visitor) -> Option<Expected> {
-    let instance = message.command.uid(element::AFFECTED_SOP_INSTANCE)?.ok()?;
-    if !visitor.permit.covers(Right::Store) || !message.command.has_data_set() {
-        return None;
+/// What a store is, before its data set.
+enum Belonging {
+    /// Part of a retrieval.
+    Expected(Expected),
+    /// Part of a retrieval that is over, or was asked of another node.
+    Stray,
+    /// An instance to take in.
+    New,
+}
+
+async fn belonging(message: &Message, gateway: &Gateway, visitor: &Visitor) -> Belonging {
+    let instance = message.command.uid(element::AFFECTED_SOP_INSTANCE).and_then(Result::ok);
+    let (Some(instance), true) = (instance, message.command.has_data_set()) else { return Belonging::New };
+    if !visitor.permit.covers(Right::Store) {
+        return Belonging::New;
     }
     let offer = Offer {
         calling: visitor.calling.clone(),
@@ -56,7 +72,21 @@ async fn expected(message: &Message, gateway: &Gateway, visitor: &Visitor) -> Op
         instance,
         transfer_syntax: message.context.transfer_syntax,
     };
-    gateway.release.expectations.take(&offer).await
+    let expectations = &gateway.release.expectations;
+    if let Some(expected) = expectations.take(&offer).await {
+        return Belonging::Expected(expected);
+    }
+    if !expectations.is_stray(&offer, (gateway.rules)().titles()) {
+        return Belonging::New;
+    }
+    let (peer, asked_of) = (&visitor.permit.peer().name, expectations.asked_of(&offer));
+    let message_id = offer.originator.map(|(_, message_id)| message_id);
+    warn!(
+        peer, calling = %offer.calling, instance = %offer.instance, message_id,
+        asked_of = asked_of.map(|pacs| pacs.to_string()),
+        "a store names a C-MOVE of ours and belongs to no retrieval that is under way: it is not taken in"
+    );
+    Belonging::Stray
 }
 
 /// Hands an expected data set to its retrieval.

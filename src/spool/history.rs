@@ -1,6 +1,9 @@
 //! What has gone from a spool: for each entry a line, kept for some days, found by the entry's key.
 //!
-//! In the folder `history` of a spool there is a file for each day, `DAY.log` (days since 1970). A line is the CRC-32 of
+//! In the folder `history` of a spool there is a file for each day on which something was written, `DAY.log` (days since
+//! 1970). The clock may be wrong: a file goes when as many later ones are there as days are kept, whatever their numbers
+//! say, so that one jump ahead costs one file's worth of time and no more. Where the clock was set back, files go on being
+//! numbered behind the last one: what was said last is in the newest. A line is the CRC-32 of
 //! its rest (8 hexadecimal digits), a space, the key, a space, and what is remembered. A line that does not verify was cut
 //! off by a crash and costs itself alone. Nothing is held in memory: who asks has the files read, the newest first.
 
@@ -28,7 +31,10 @@ pub struct History {
 }
 
 struct Today {
+    /// By the clock.
     day: u64,
+    /// Of its file.
+    number: u64,
     file: Box<dyn DiskFile>,
     end: u64,
 }
@@ -69,20 +75,24 @@ impl History {
         }
         let mut today = locked(&self.today);
         let day = now_unix_millis / DAY_MILLIS;
-        let path = self.path(day);
         if today.as_ref().is_none_or(|today| today.day != day) {
-            *today = Some(self.open_day(day)?);
-            self.forget(day)?;
+            let last = match &*today {
+                Some(before) => before.number.saturating_add(1),
+                None => self.days()?.last().copied().unwrap_or_default(),
+            };
+            *today = Some(self.open_day(day, day.max(last))?);
+            self.forget()?;
         }
         let Some(open) = today.as_mut() else { return Ok(()) };
+        let path = self.path(open.number);
         open.file.write_all_at(&bytes, open.end).map_err(SpoolError::disk("writing", &path))?;
         open.end += bytes.len() as u64;
         open.file.sync().map_err(|error| self.fail(SpoolError::disk("syncing", &path)(error)))
     }
 
     /// The file of a day, behind whatever is in it; a line that was cut off is ended.
-    fn open_day(&self, day: u64) -> Result<Today, SpoolError> {
-        let path = self.path(day);
+    fn open_day(&self, day: u64, number: u64) -> Result<Today, SpoolError> {
+        let path = self.path(number);
         let file = match self.disk.open_to_write(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let file = self.disk.create(&path).map_err(SpoolError::disk("making", &path))?;
@@ -97,12 +107,13 @@ impl History {
             file.write_all_at(b"\n", end).map_err(SpoolError::disk("writing", &path))?;
             end += 1;
         }
-        Ok(Today { day, file, end })
+        Ok(Today { day, number, file, end })
     }
 
-    /// Takes the files of days away that are over.
-    fn forget(&self, today: u64) -> Result<(), SpoolError> {
-        for day in self.days()?.into_iter().filter(|day| day.saturating_add(self.days) < today) {
+    /// Takes files away that have so many later ones as days are kept, beside that of today.
+    fn forget(&self) -> Result<(), SpoolError> {
+        let kept = usize::try_from(self.days).unwrap_or(usize::MAX).saturating_add(1);
+        for day in self.days()?.into_iter().rev().skip(kept) {
             let path = self.path(day);
             self.disk.remove(&path).map_err(SpoolError::disk("removing", &path))?;
         }
@@ -210,10 +221,40 @@ mod tests {
     fn days_that_are_over_are_forgotten() {
         let folder = tempfile::tempdir().unwrap();
         let history = History::open(folder.path(), 2).unwrap();
-        history.add([("1", "a")], 0).unwrap();
-        history.add([("2", "b")], DAY_MILLIS).unwrap();
-        history.add([("3", "c")], 3 * DAY_MILLIS).unwrap();
-        assert_eq!(texts(&history, &["1", "2", "3"]), [None, Some("b".into()), Some("c".into())]);
+        for (day, key) in [(0, "1"), (1, "2"), (3, "3")] {
+            history.add([(key, key)], day * DAY_MILLIS).unwrap();
+        }
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            texts(&history, &["1", "2", "3"]),
+            [some("1"), some("2"), some("3")],
+            "two days and today"
+        );
+        history.add([("4", "4")], 4 * DAY_MILLIS).unwrap();
+        assert_eq!(texts(&history, &["1", "2", "3", "4"]), [None, some("2"), some("3"), some("4")]);
+    }
+
+    #[test]
+    fn a_clock_that_jumps_forgets_nothing_and_what_was_said_last_is_still_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let years = 3650 * DAY_MILLIS;
+        let some = |text: &str| Some(text.to_owned());
+        let history = History::open(folder.path(), 3).unwrap();
+        history.add([("1", "before"), ("2", "before")], 20_000 * DAY_MILLIS).unwrap();
+        history.add([("1", "ahead")], 20_000 * DAY_MILLIS + years).unwrap();
+        assert_eq!(texts(&history, &["1", "2"]), [some("ahead"), some("before")]);
+        // Set right again, within the run and behind a restart.
+        history.add([("1", "back")], 20_000 * DAY_MILLIS).unwrap();
+        assert_eq!(texts(&history, &["1", "2"]), [some("back"), some("before")]);
+        drop(history);
+        let history = History::open(folder.path(), 3).unwrap();
+        history.add([("1", "restarted")], 20_000 * DAY_MILLIS).unwrap();
+        assert_eq!(texts(&history, &["1", "2"]), [some("restarted"), some("before")]);
+        // And its days go on.
+        for day in 20_001..20_004 {
+            history.add([("3", "later")], day * DAY_MILLIS).unwrap();
+        }
+        assert_eq!(texts(&history, &["1", "2"]), [some("restarted"), None]);
     }
 
     #[test]

@@ -193,7 +193,15 @@ impl Index {
         queue.wake(now_unix_millis, later_millis_max);
         let entries = &self.entries;
         let group = |sequence: u64| entries.get(&sequence).map(|entry| Arc::clone(&entry.group));
-        let chosen = queue.choose(limit, order, group);
+        let by_key = &self.by_key;
+        // A version that overtook an earlier one would be overwritten by it.
+        let may_go = |sequence: u64| {
+            let Some(entry) = entries.get(&sequence) else { return false };
+            let earlier = by_key.get(&entry.key).into_iter().flat_map(|same| same.range(..sequence));
+            let mut earlier = earlier.filter_map(|one| entries.get(one)?.delivery(destination));
+            earlier.all(|delivery| !delivery.state.is_open())
+        };
+        let chosen = queue.choose(limit, order, group, may_go);
         for sequence in &chosen {
             let old = self.entries.get(sequence).and_then(|entry| entry.delivery(destination)).cloned();
             if let Some(old) = old {

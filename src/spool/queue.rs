@@ -115,19 +115,21 @@ impl Queue {
         }
     }
 
-    /// The oldest of what is due.
+    /// The oldest of what is due, of those that may go.
     pub(crate) fn choose(
         &self,
         limit: usize,
         order: Order,
         group_of: impl Fn(u64) -> Option<Arc<[u8]>>,
+        may_go: impl Fn(u64) -> bool,
     ) -> Vec<u64> {
+        let free = self.due.iter().copied().filter(|sequence| may_go(*sequence));
         if order == Order::Any {
-            return self.due.iter().copied().take(limit).collect();
+            return free.take(limit).collect();
         }
         let (mut chosen, mut blocked) = (Vec::new(), HashSet::new());
         let mut together: HashSet<u64> = HashSet::new();
-        for sequence in self.due.iter().copied() {
+        for sequence in free {
             if chosen.len() == limit {
                 break;
             }
@@ -193,7 +195,7 @@ mod tests {
         }
 
         fn choose(&self, limit: usize, order: Order) -> Vec<u64> {
-            self.queue.choose(limit, order, |sequence| self.groups.get(&sequence).cloned())
+            self.queue.choose(limit, order, |sequence| self.groups.get(&sequence).cloned(), |_| true)
         }
     }
 

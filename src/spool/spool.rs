@@ -305,6 +305,27 @@ impl Spool {
         Ok(changed > 0)
     }
 
+    /// Sets an entry aside at a destination that said it has it, and has something else; whether it was.
+    pub fn set_aside(
+        &self,
+        id: EntryId,
+        destination: &str,
+        why: &str,
+        now_unix_millis: u64,
+    ) -> Result<bool, SpoolError> {
+        let changed = self.shared.change(|index| {
+            changes(index.get(id)?, Some(destination), |_, old| {
+                let aside = || Delivery {
+                    state: State::Aside,
+                    reason: reason(why),
+                    ..Delivery::waiting(now_unix_millis)
+                };
+                Ok((old.state == State::Done).then(aside))
+            })
+        })?;
+        Ok(changed > 0)
+    }
+
     fn set_holds(&self, id: EntryId, change: impl FnOnce(u32) -> u32) -> Result<(), SpoolError> {
         let changed = self.shared.change(|index| {
             let old = index.get(id)?.holds;

@@ -42,6 +42,8 @@ pub(super) enum Said {
     Has,
     /// It does not, or not as it was sent.
     Lost(String),
+    /// It has another version of it, and may keep that whatever it is sent.
+    OtherVersion(String),
     /// It does not commit itself, for this Failure Reason.
     Refuses(u16),
     /// It could not be found out.
@@ -55,7 +57,7 @@ impl Said {
             Self::Has => None,
             Self::Lost(_) => Some(reason::NO_SUCH_INSTANCE),
             Self::Refuses(reason) => Some(*reason),
-            Self::Unclear(_) => Some(reason::PROCESSING_FAILURE),
+            Self::OtherVersion(_) | Self::Unclear(_) => Some(reason::PROCESSING_FAILURE),
         }
     }
 
@@ -265,6 +267,7 @@ async fn get_one(
                 said = Some(match checker.finish().await {
                     Verdict::Same => Said::Has,
                     Verdict::Other(why) => Said::Lost(why),
+                    Verdict::OtherVersion(why) => Said::OtherVersion(why),
                     Verdict::Unchecked(why) => Said::Unclear(why),
                 });
             }

@@ -24,6 +24,8 @@ pub(super) enum Verdict {
     Same,
     /// It is not.
     Other(String),
+    /// It is another version of the same instance, which came at another time, and opens.
+    OtherVersion(String),
     /// It could not be compared here.
     Unchecked(String),
 }
@@ -60,7 +62,8 @@ impl Checker {
     }
 }
 
-/// Opens it under the key it was sealed with; what comes out is every byte as it came, or it is another instance.
+/// Opens it; what comes out is every byte as it came, or it is another instance. Under another key than its own it may be a
+/// version that came at another time: that one is as good where it opens to the same bytes.
 fn opens(
     mut pieces: mpsc::Receiver<Bytes>,
     gateway: &Gateway,
@@ -72,9 +75,6 @@ fn opens(
     let mut no_key = None;
     let find_key = |claim: &Claim| -> Option<ContentKey> {
         let binding = Binding::from(&claim.binding);
-        if claim.binding.key_id.to_string() != key {
-            return None;
-        }
         let found = gateway.archive.find(binding.key_id, claim.key_record.as_deref(), &binding);
         found.map_err(|error| no_key = Some(error.to_string())).ok().map(|found| found.content_key)
     };
@@ -103,11 +103,16 @@ fn opens(
     if opened.binding.sop_instance != item.reference.instance {
         return Verdict::Other("what was read back is another instance".into());
     }
-    // Without a digest from here there is that in the sealed stream, which the opener has compared.
-    if expected.is_some_and(|expected| expected != digest.finish()) {
-        return Verdict::Other("what was read back opens to other bytes".into());
+    let found = opened.binding.key_id.to_string();
+    match expected {
+        // There is the digest in the sealed stream, which the opener has compared.
+        None if found == key => Verdict::Same,
+        Some(expected) if expected == digest.finish() => Verdict::Same,
+        Some(_) if found == key => Verdict::Other("what was read back opens to other bytes".into()),
+        _ => Verdict::OtherVersion(format!(
+            "what was read back is another version of the instance, sealed under {found}; this one is under {key}"
+        )),
     }
-    Verdict::Same
 }
 
 /// What has no pixels went in clear, and a PACS may write it anew: that it is whole is all that can be asked.

@@ -17,6 +17,7 @@ use super::ask::{Item, Said, by_find, by_read_back, by_request};
 use super::known::Known;
 use super::reports::OnReport;
 use super::work::own_transaction;
+use crate::audit::{Alert, What};
 use crate::dicom::Uid;
 use crate::flow::gateway::Gateway;
 use crate::flow::now_unix_millis;
@@ -66,6 +67,26 @@ pub fn kept_until(holds: u32, index: usize, destination: Option<&Destination>) -
         // The configuration has changed since; the service looks after it at its next start.
         Some(PurgeAfter::Stored) | None => Some("stored"),
     }
+}
+
+/// Whether an entry stays until it was read back from this destination.
+pub(in crate::flow) fn is_read_back(gateway: &Gateway, id: EntryId, destination: &Destination) -> bool {
+    let index_in = |summary: &Summary| {
+        summary.deliveries.iter().position(|one| one.destination == destination.name).unwrap_or(usize::MAX)
+    };
+    let summary = gateway.spool.show(id);
+    destination.confirmation() == Some(Commitment::ReadBack)
+        && summary.is_ok_and(|summary| summary.holds & confirmation(index_in(&summary)) != 0)
+}
+
+/// Says that a PACS has another version of an instance than the one that was taken in last.
+pub(super) fn keeps_other(gateway: &Gateway, destination: &str, instance: &Uid, why: &str) {
+    let text = format!("{destination} keeps another version: {why}");
+    gateway.trail.alert(Alert::failed(What::SetAside, text).about(instance));
+    error!(
+        destination, %instance, why, alarm = true,
+        "a PACS keeps another version of an instance than the one that it was sent last"
+    );
 }
 
 /// What waits to be asked of one PACS.
@@ -148,7 +169,7 @@ impl Care {
         let gateway = Arc::clone(&self.gateway);
         let noted = spawn_blocking(move || {
             gateway.spool.release_all(&cleared)?;
-            note(&gateway, &notes)
+            note(&gateway, &mut notes)
         });
         match noted.await {
             Ok(Ok(())) => {}
@@ -219,9 +240,11 @@ impl Care {
 }
 
 /// Writes the history of entries, and lets them go. Blocks on the disk.
-fn note(gateway: &Gateway, summaries: &[Summary]) -> Result<(), SpoolError> {
+fn note(gateway: &Gateway, summaries: &mut [Summary]) -> Result<(), SpoolError> {
     let mut lines = Vec::new();
-    for summary in summaries {
+    // Of two versions the later one has the last word.
+    summaries.sort_unstable_by_key(|summary| summary.sequence);
+    for summary in &*summaries {
         let content = gateway.spool.read(summary.id)?;
         let known = Known::of(summary, content.meta());
         if let Some(known) = known.filter(|known| !known.at.is_empty()) {
@@ -242,8 +265,9 @@ async fn confirm(gateway: Arc<Gateway>, destination: Destination, ids: Vec<Entry
     let name = destination.name.clone();
     let asked = |again, lost, failed| Asked { destination: name.clone(), again, lost, failed };
     let (reader, wanted) = (Arc::clone(&gateway), ids.clone());
-    let read = spawn_blocking(move || wanted.into_iter().filter_map(|id| item(&reader, id)).collect());
-    let items: Vec<(EntryId, Item)> = read.await.unwrap_or_default();
+    let of = name.clone();
+    let read = spawn_blocking(move || turns(&reader, &of, wanted));
+    let Turns { items, superseded, postponed } = read.await.unwrap_or_default();
     let only: Vec<Item> = items.iter().map(|(_, item)| item.clone()).collect();
     let said = match find_out(&gateway, &destination, &only).await {
         Ok(said) => said,
@@ -257,7 +281,8 @@ async fn confirm(gateway: Arc<Gateway>, destination: Destination, ids: Vec<Entry
             return asked(ids, Vec::new(), true);
         }
     };
-    let (mut again, mut lost, mut confirmed) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut again, mut lost, mut confirmed) = (postponed, Vec::new(), superseded);
+    let mut aside = Vec::new();
     for ((id, item), said) in items.into_iter().zip(said) {
         let instance = item.reference.instance;
         match said {
@@ -265,6 +290,10 @@ async fn confirm(gateway: Arc<Gateway>, destination: Destination, ids: Vec<Entry
             Said::Lost(why) => {
                 error!(entry = %id, destination = name, %instance, why, "a PACS has lost an instance that it took; it is sent once more");
                 lost.push((id, why));
+            }
+            Said::OtherVersion(why) => {
+                keeps_other(&gateway, &name, &instance, &why);
+                aside.push((id, why));
             }
             Said::Refuses(_) | Said::Unclear(_) => {
                 warn!(entry = %id, destination = name, %instance, said = ?said, "a PACS does not commit itself to an instance, asking again");
@@ -276,13 +305,14 @@ async fn confirm(gateway: Arc<Gateway>, destination: Destination, ids: Vec<Entry
         destination = name,
         confirmed = confirmed.len(),
         lost = lost.len(),
+        aside = aside.len(),
         open = again.len(),
         "a PACS was asked for what it took"
     );
     let failed = !again.is_empty();
     let gone = lost.iter().map(|(id, _)| *id).collect();
     let of = name.clone();
-    let settled = spawn_blocking(move || settle(&gateway, &of, &confirmed, &lost)).await;
+    let settled = spawn_blocking(move || settle(&gateway, &of, &confirmed, &lost, &aside)).await;
     if let Ok(Err(error)) = settled {
         error!(destination = name, %error, "the spool does not take what a PACS said");
     }
@@ -294,6 +324,7 @@ fn settle(
     destination: &str,
     confirmed: &[EntryId],
     lost: &[(EntryId, String)],
+    aside: &[(EntryId, String)],
 ) -> Result<(), SpoolError> {
     let mut flags = Vec::new();
     for id in confirmed {
@@ -305,7 +336,43 @@ fn settle(
     for (id, why) in lost {
         gateway.spool.send_again(*id, destination, why, now_unix_millis())?;
     }
+    for (id, why) in aside {
+        gateway.spool.set_aside(*id, destination, why, now_unix_millis())?;
+    }
     Ok(())
+}
+
+/// What is to be done with entries that wait for the word of one PACS.
+#[derive(Default)]
+struct Turns {
+    /// To be asked about.
+    items: Vec<(EntryId, Item)>,
+    /// The PACS has been sent a later version since: it shall not have this one any more.
+    superseded: Vec<EntryId>,
+    /// A later version is on its way there: what the PACS has now is not what it will have.
+    postponed: Vec<EntryId>,
+}
+
+fn turns(gateway: &Gateway, destination: &str, ids: Vec<EntryId>) -> Turns {
+    let mut turns = Turns::default();
+    for id in ids {
+        let Ok(summary) = gateway.spool.show(id) else { continue };
+        let later =
+            gateway.spool.find(&summary.key).into_iter().filter(|one| one.sequence > summary.sequence);
+        let states: Vec<State> = later
+            .flat_map(|one| one.deliveries)
+            .filter(|one| one.destination == destination)
+            .map(|one| one.delivery.state)
+            .collect();
+        if states.iter().any(|state| state.is_open()) {
+            turns.postponed.push(id);
+        } else if states.contains(&State::Done) {
+            turns.superseded.push(id);
+        } else {
+            turns.items.extend(item(gateway, id));
+        }
+    }
+    turns
 }
 
 /// What a PACS is asked about an entry.
@@ -322,6 +389,9 @@ async fn find_out(
     destination: &Destination,
     items: &[Item],
 ) -> Result<Vec<Said>, String> {
+    if items.is_empty() {
+        return Ok(Vec::new());
+    }
     let to = gateway.target(destination).ok_or("the gateway has no AE title of its own")?;
     let place = gateway.commitments.places.acquire().await;
     let in_words = |failure: crate::scu::Failure| format!("{failure}. {}", failure.advice());

@@ -96,6 +96,32 @@ pub(super) fn places(gateway: &Gateway, references: &[Reference]) -> Result<Vec<
     Ok(places.into_iter().map(|place| place.unwrap_or(Place::Unknown)).collect())
 }
 
+/// Whether an instance was taken in before this entry of it was: as far as spool, key store and history know. Blocks on the
+/// disk.
+pub(in crate::flow) fn came_before(gateway: &Gateway, sequence: u64, ticket: &Ticket) -> bool {
+    let instance = &ticket.sop_instance;
+    let earlier = |one: &Summary| one.sequence < sequence;
+    if gateway.spool.find(instance.as_str().as_bytes()).iter().any(earlier) {
+        return true;
+    }
+    if let Protection::Sealed(own) | Protection::CameSealed(own) = &ticket.seal {
+        match gateway.archive.first_key_of(instance) {
+            Ok(first) if first.is_some_and(|first| first.to_string() != *own) => return true,
+            Ok(_) => {}
+            // Nobody can say that it did not.
+            Err(_) => return true,
+        }
+    }
+    let keys = HashSet::from([instance.as_str()]);
+    let history = gateway.commitments.history.as_ref();
+    let found = history.map_or_else(|| Ok(HashMap::new()), |history| history.find(&keys));
+    found.is_ok_and(|found| {
+        let line = found.get(instance.as_str());
+        let known: Option<Known> = line.and_then(|line| serde_json::from_str(line).ok());
+        known.is_some_and(|known| known.seal == Protection::Clear || known.seal != ticket.seal)
+    })
+}
+
 fn in_spool(gateway: &Gateway, instance: &Uid) -> Option<Place> {
     let entries = gateway.spool.find(instance.as_str().as_bytes());
     // A version that was sent again counts as much as the first.

@@ -11,6 +11,7 @@ mod check;
 mod config;
 mod keep;
 mod known;
+mod patience;
 mod pending;
 mod reports;
 mod tell;
@@ -18,7 +19,9 @@ mod transaction;
 mod work;
 
 pub use config::{Config, ConfigError};
+pub(super) use keep::is_read_back;
 pub use keep::{holds, holds_at, kept_until};
+pub(super) use known::came_before;
 pub use pending::{AskedOf, Pending, Stage, pending};
 
 use std::collections::HashMap;

@@ -1,13 +1,14 @@
 //! Telling a modality what was committed: on the association it asked on, or on one that we ask for, until it has heard.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 use tracing::{error, info, warn};
 
 use super::Letter;
+use super::patience;
 use super::transaction::{Live, Transaction};
 use crate::dicom::{STORAGE_COMMITMENT, Uid};
 use crate::flow::gateway::Gateway;
@@ -32,7 +33,7 @@ pub(super) async fn tell(gateway: &Arc<Gateway>, live: &Arc<Live>) {
     let report = transaction.report();
     let config = &gateway.commitments.config;
     let decided = transaction.decided_unix_millis.unwrap_or(transaction.received_unix_millis);
-    let end = decided.saturating_add(config.tell_seconds_max.saturating_mul(1000));
+    let end = patience::end(decided, config.tell_seconds_max, now_unix_millis(), Instant::now());
     let (committed, failed) = (report.committed.len(), report.failed.len());
     let (id, peer) = (&transaction.transaction, transaction.peer.as_str());
     if on_the_same(live, &report).await {
@@ -45,7 +46,7 @@ pub(super) async fn tell(gateway: &Arc<Gateway>, live: &Arc<Live>) {
             Err(untold) => untold,
         };
         failures = failures.saturating_add(1);
-        if now_unix_millis() >= end {
+        if Instant::now() >= end {
             return error!(
                 transaction = %id, peer, committed, failed, error = %untold, alarm = true,
                 "a modality could not be told what was committed, and is not told any more"

@@ -3,14 +3,16 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{sleep, timeout};
 use tracing::{error, info, warn};
 
 use super::ask::{Item, Said, by_find, by_read_back, by_request};
+use super::keep::keeps_other;
 use super::known::{Place, places, reason};
+use super::patience;
 use super::reports::OnReport;
 use super::tell;
 use super::transaction::{Ask, Live, Reasons, Transaction};
@@ -53,13 +55,15 @@ pub(super) async fn work(gateway: Arc<Gateway>, live: Arc<Live>) {
 }
 
 async fn run(gateway: &Arc<Gateway>, live: &Arc<Live>) -> Result<(), Stopped> {
+    let seconds = gateway.commitments.config.answer_seconds_max;
+    let end = patience::end(live.now().received_unix_millis, seconds, now_unix_millis(), Instant::now());
     if live.now().asks.is_none() {
-        gather(gateway, live).await?;
+        gather(gateway, live, end).await?;
     }
     let mut asking = JoinSet::new();
     for index in 0..live.now().asks.map_or(0, |asks| asks.len()) {
         let (gateway, live) = (Arc::clone(gateway), Arc::clone(live));
-        asking.spawn(async move { ask(&gateway, &live, index).await });
+        asking.spawn(async move { ask(&gateway, &live, index, end).await });
     }
     while let Some(asked) = asking.join_next().await {
         asked.map_err(|_| Stopped::Task)??;
@@ -95,17 +99,10 @@ async fn keep_ask(
     .await
 }
 
-/// Until when the PACS may take their time.
-fn deadline(gateway: &Gateway, transaction: &Transaction) -> u64 {
-    let seconds = gateway.commitments.config.answer_seconds_max;
-    transaction.received_unix_millis.saturating_add(seconds.saturating_mul(1000))
-}
-
 /// Waits until nothing of it is on its way any more, and decides who is to be asked for what.
-async fn gather(gateway: &Arc<Gateway>, live: &Arc<Live>) -> Result<(), Stopped> {
+async fn gather(gateway: &Arc<Gateway>, live: &Arc<Live>, end: Instant) -> Result<(), Stopped> {
     let transaction = live.now();
-    let end = deadline(gateway, &transaction);
-    while now_unix_millis() < end
+    while Instant::now() < end
         && transaction.references.iter().any(|one| is_on_its_way(gateway, &one.instance))
     {
         let news = gateway.commitments.news.notified();
@@ -161,21 +158,20 @@ fn is_on_its_way(gateway: &Gateway, instance: &Uid) -> bool {
 }
 
 /// Asks one PACS until it has answered, or until there is no time left.
-async fn ask(gateway: &Arc<Gateway>, live: &Arc<Live>, index: usize) -> Result<(), Stopped> {
+async fn ask(gateway: &Arc<Gateway>, live: &Arc<Live>, index: usize, end: Instant) -> Result<(), Stopped> {
     let transaction = live.now();
-    let end = deadline(gateway, &transaction);
     expect(gateway, live, index);
     let (mut failures, mut again) = (0_u32, HashSet::new());
     loop {
         let Some(asked) = live.ask(index) else { return Ok(()) };
         if let Some(reasons) = &asked.reasons {
-            if !send_again(gateway, &transaction, &asked, reasons, &mut again).await {
+            if !send_again(gateway, (&transaction, end), &asked, reasons, &mut again).await {
                 return Ok(());
             }
             keep_ask(gateway, live, index, |ask| (ask.reasons, ask.asked_unix_millis) = (None, 0)).await?;
             continue;
         }
-        let now = now_unix_millis();
+        let now = Instant::now();
         let destination =
             (gateway.rules)().destinations().iter().find(|one| one.name == asked.destination).cloned();
         let Some(destination) = destination.filter(|_| now < end) else {
@@ -189,16 +185,17 @@ async fn ask(gateway: &Arc<Gateway>, live: &Arc<Live>, index: usize) -> Result<(
             Err(problem) => problem,
         };
         failures = failures.saturating_add(1);
-        let wait = gateway.commitments.config.pause_millis(failures).min(end.saturating_sub(now).max(1));
+        let left = end.saturating_duration_since(now).max(Duration::from_millis(1));
+        let wait = Duration::from_millis(gateway.commitments.config.pause_millis(failures)).min(left);
         info!(
-            transaction = %transaction.transaction, destination = destination.name, problem, seconds = wait / 1000,
+            transaction = %transaction.transaction, destination = destination.name, problem, seconds = wait.as_secs(),
             "a PACS is not known to have committed itself, asking again"
         );
         let mut changed = live.changed.subscribe();
         let reported = async {
             let _ = changed.wait_for(|_| live.ask(index).is_none_or(|ask| ask.reasons.is_some())).await;
         };
-        let _reported_or_not = timeout(Duration::from_millis(wait), reported).await;
+        let _reported_or_not = timeout(wait, reported).await;
     }
 }
 
@@ -260,9 +257,14 @@ async fn try_once(
         },
     };
     for (number, said) in asked.items.iter().map(|(number, _)| number).zip(&said) {
-        if let (Said::Lost(why) | Said::Unclear(why), Some(reference)) = (said, references.get(*number)) {
-            let name = &destination.name;
-            warn!(destination = name, instance = %reference.instance, why, "a PACS does not have an instance it took");
+        let (Some(reference), name) = (references.get(*number), &destination.name) else { continue };
+        let instance = &reference.instance;
+        match said {
+            Said::Lost(why) | Said::Unclear(why) => {
+                warn!(destination = name, %instance, why, "a PACS does not have an instance it took");
+            }
+            Said::OtherVersion(why) => keeps_other(gateway, name, instance, why),
+            Said::Has | Said::Refuses(_) => {}
         }
     }
     if let Some(Said::Unclear(why)) = said.iter().find(|said| matches!(said, Said::Unclear(_))) {
@@ -320,7 +322,8 @@ async fn request(
         info!(destination = destination.name, transaction = %request.transaction, "a PACS was asked to commit itself");
         until = now.saturating_add(patience);
     }
-    let left = until.saturating_sub(now_unix_millis());
+    // No longer than that, should the clock be set back.
+    let left = until.saturating_sub(now_unix_millis()).min(patience);
     let in_time = timeout(Duration::from_millis(left), reported()).await;
     Ok(in_time.map_err(|_| "it was asked and has not reported".to_owned()))
 }
@@ -334,7 +337,7 @@ pub(super) fn own_transaction() -> Result<Uid, String> {
 /// Sends what a PACS has lost once more where the spool still has it; whether there was any, and it has been delivered.
 async fn send_again(
     gateway: &Arc<Gateway>,
-    transaction: &Transaction,
+    (transaction, end): (&Transaction, Instant),
     ask: &Ask,
     reasons: &Reasons,
     sent: &mut HashSet<usize>,
@@ -345,25 +348,25 @@ async fn send_again(
         if *reason != reason::NO_SUCH_INSTANCE || !sent.insert(*number) {
             continue;
         }
-        for entry in gateway.spool.find(reference.instance.as_str().as_bytes()) {
-            let is_done = |one: &crate::spool::DeliverySummary| {
-                one.destination == ask.destination && one.delivery.state == State::Done
-            };
-            if entry.deliveries.iter().any(is_done) {
-                let (gateway, destination) = (Arc::clone(gateway), ask.destination.clone());
-                let again = spawn_blocking(move || {
-                    let why = "the PACS does not have it any more";
-                    gateway.spool.send_again(entry.id, &destination, why, now_unix_millis())
-                });
-                any |= matches!(again.await, Ok(Ok(true)));
-            }
+        let is_done = |one: &crate::spool::DeliverySummary| {
+            one.destination == ask.destination && one.delivery.state == State::Done
+        };
+        let entries = gateway.spool.find(reference.instance.as_str().as_bytes());
+        // Of several versions the last one: an earlier one would take its place.
+        let newest = entries.into_iter().rfind(|entry| entry.deliveries.iter().any(is_done));
+        if let Some(entry) = newest {
+            let (gateway, destination) = (Arc::clone(gateway), ask.destination.clone());
+            let again = spawn_blocking(move || {
+                let why = "the PACS does not have it any more";
+                gateway.spool.send_again(entry.id, &destination, why, now_unix_millis())
+            });
+            any |= matches!(again.await, Ok(Ok(true)));
         }
     }
     if any {
         warn!(destination = ask.destination, "instances that a PACS has lost are sent once more");
-        let end = deadline(gateway, transaction);
         let waits = || transaction.references.iter().any(|one| is_on_its_way(gateway, &one.instance));
-        while waits() && now_unix_millis() < end {
+        while waits() && Instant::now() < end {
             sleep(Duration::from_millis(500)).await;
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -14,8 +14,10 @@ use super::places::Place;
 use super::way::Way;
 use crate::audit::{self, Alert, Kind, Party, Transfer, What};
 use crate::dicom::{Status, TransferSyntax};
+use crate::flow::commitment;
 use crate::flow::gateway::Gateway;
 use crate::flow::now_unix_millis;
+use crate::flow::steps::{Step, reached};
 use crate::flow::ticket::{Protection, Ticket};
 use crate::flow::waiting::Settled;
 use crate::policy::Destination;
@@ -23,6 +25,10 @@ use crate::scu::{Answer, Failure, Instance, Meaning, Source};
 use crate::seal::{Peek, random};
 use crate::spool::{Content, EntryId, Job, SpoolError};
 use crate::telemetry::metrics::{ByDestination, DestinationOutcome, metrics};
+
+/// What to do where a destination keeps what it had.
+const CHOOSE_A_VERSION: &str =
+    "Look which version it has. Delete that one there and retry, or drop this one: `sealgate spool`.";
 
 /// How often a destination has refused which instance since the start. Failures of the way to it do not count.
 #[derive(Default)]
@@ -55,6 +61,8 @@ enum Undelivered {
     Unread(String),
     /// The destination does not want this instance.
     Refused(Failure),
+    /// The destination has an earlier version of it, and keeps that.
+    KeepsEarlier(Failure),
     /// Nothing goes there at the moment.
     Down(Failure),
     /// We are ending.
@@ -100,7 +108,7 @@ impl Verdict {
 /// Brings one instance to one destination, and ends the job with what came of it. `place` is free for the next one as soon
 /// as the destination has this one.
 pub(super) async fn deliver(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     destination: &Destination,
     job: Job,
     refusals: &Refusals,
@@ -109,16 +117,10 @@ pub(super) async fn deliver(
     let (entry, name) = (job.id(), destination.name.as_str());
     let instance = String::from_utf8_lossy(job.key()).into_owned();
     let begun = Instant::now();
+    reached(Step::BeforeForward);
     let sent = send(gateway, destination, &job).await;
-    let settled = match &sent {
-        Ok((answer, ..)) if Meaning::of(answer.status) == Meaning::Warning => Settled::Taken(answer.status),
-        // It has the instance, whatever it says of another version of it.
-        Ok(_) => Settled::Taken(Status::SUCCESS),
-        Err(Undelivered::Refused(failure) | Undelivered::Down(failure)) => {
-            failure.answer().map_or(Settled::Failed, |answer| Settled::Answered(answer.status))
-        }
-        Err(_) => Settled::Failed,
-    };
+    reached(Step::BeforeVerdict);
+    let settled = heard(&sent);
     let (outcome, verdict) = match sent {
         Ok((answer, ticket, patient)) => {
             metrics().forward.seconds.took(&ByDestination::of(name), begun.elapsed());
@@ -144,6 +146,7 @@ pub(super) async fn deliver(
             (outcome, settled)
         }
     };
+    reached(Step::VerdictDurable);
     // When the verdict is durable: who waited for it may be told.
     gateway.waiting.settle(entry, name, &settled);
     if verdict.is_ok() {
@@ -151,6 +154,19 @@ pub(super) async fn deliver(
     }
     if let Err(problem) = verdict {
         error!(%entry, destination = name, error = %problem, "the spool does not take what became of a delivery");
+    }
+}
+
+/// What whoever waits for the delivery is told.
+fn heard(sent: &Result<(Answer, Ticket, Option<String>), Undelivered>) -> Settled {
+    match sent {
+        Ok((answer, ..)) if Meaning::of(answer.status) == Meaning::Warning => Settled::Taken(answer.status),
+        // It has the instance, from an earlier try, or it will be found out.
+        Ok(_) => Settled::Taken(Status::SUCCESS),
+        Err(
+            Undelivered::Refused(failure) | Undelivered::KeepsEarlier(failure) | Undelivered::Down(failure),
+        ) => failure.answer().map_or(Settled::Failed, |answer| Settled::Answered(answer.status)),
+        Err(_) => Settled::Failed,
     }
 }
 
@@ -193,6 +209,11 @@ fn put_off(
             error!(%entry, destination = name, error = problem, "the disk does not give what is in the spool");
             (problem, "Look at the disk.", own)
         }
+        Undelivered::KeepsEarlier(failure) => {
+            refusals.forget(entry);
+            let why = format!("the destination keeps an earlier version of this instance: {failure}");
+            return ("aside", Verdict::Refused(why, CHOOSE_A_VERSION));
+        }
         Undelivered::Refused(failure) if refusals.count(entry) >= gateway.config.refusals_max => {
             refusals.forget(entry);
             return ("aside", Verdict::Refused(failure.to_string(), failure.advice()));
@@ -226,14 +247,14 @@ fn say_set_aside(
     let text = format!("{name}: {problem}");
     gateway.trail.alert(Alert::failed(What::SetAside, text).about(instance));
     error!(
-        %entry, destination = name, error = problem, advice,
+        %entry, instance, destination = name, error = problem, advice,
         "set aside: the destination refuses this instance; see `sealgate spool list`"
     );
 }
 
 /// The answer of a destination that has the instance now, and the patient that it says it is of.
 async fn send(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     destination: &Destination,
     job: &Job,
 ) -> Result<(Answer, Ticket, Option<String>), Undelivered> {
@@ -255,12 +276,29 @@ async fn send(
     let stored = gateway.pool.store(&target, &instance, &mut source).await;
     match stored {
         Ok(answer) => Ok((answer, ticket, source.patient())),
-        // It has the instance: from an earlier try whose answer was lost, or in an earlier version that it keeps.
         Err(Failure::Status(answer)) if answer.status == Status::DUPLICATE_SOP_INSTANCE => {
+            if may_keep_earlier(gateway, destination, job, &ticket).await {
+                return Err(Undelivered::KeepsEarlier(Failure::Status(answer)));
+            }
             Ok((*answer, ticket, source.patient()))
         }
         Err(failure) => Err(Undelivered::of(failure)),
     }
+}
+
+/// Whether a destination that says that it has the instance may mean an earlier version of it. Else it is the one of an
+/// earlier try, whose answer was lost; or reading it back will tell.
+async fn may_keep_earlier(
+    gateway: &Arc<Gateway>,
+    destination: &Destination,
+    job: &Job,
+    ticket: &Ticket,
+) -> bool {
+    if commitment::is_read_back(gateway, job.id(), destination) {
+        return false;
+    }
+    let (gateway, sequence, ticket) = (Arc::clone(gateway), job.sequence(), ticket.clone());
+    spawn_blocking(move || commitment::came_before(&gateway, sequence, &ticket)).await.unwrap_or(true)
 }
 
 impl Undelivered {

@@ -133,6 +133,24 @@ impl Expectations {
         Some(Expected { pieces: sent.is_ok().then(|| open::start(job, copy, reply)) })
     }
 
+    /// Whether a store names a C-MOVE of ours, and belongs to none that is under way: what a PACS still sends of one that
+    /// is over, or sends under another AE title than it was asked under. To take it in as new would seal and store again
+    /// what the PACS has.
+    #[must_use]
+    pub fn is_stray(&self, offer: &Offer, own: &[AeTitle]) -> bool {
+        let names_us = offer.originator.as_ref().is_some_and(|(title, _)| own.contains(title));
+        names_us && self.find(offer).is_none()
+    }
+
+    /// The PACS that was asked for the C-MOVE that a store names, where another node brings the store.
+    #[must_use]
+    pub fn asked_of(&self, offer: &Offer) -> Option<AeTitle> {
+        let (title, message_id) = offer.originator.as_ref()?;
+        let list = self.list();
+        let asked = list.iter().find(|one| one.own == *title && one.message_id == *message_id);
+        asked.map(|one| one.pacs.clone()).filter(|pacs| *pacs != offer.calling)
+    }
+
     /// Whether a store belongs to a retrieval.
     #[must_use]
     pub fn expects(&self, offer: &Offer) -> bool {

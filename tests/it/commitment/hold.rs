@@ -1,7 +1,9 @@
 //! What stays in the spool until its PACS is known to have it, and goes there again when the PACS has lost it.
 
-use super::site::{Front, few, until};
-use crate::peers::{Dcmqrscp, Orthanc, Pynetdicom, free_port};
+use serde_json::json;
+
+use super::site::{Front, few, references, request, until};
+use crate::peers::{Dcmqrscp, Orthanc, Pynetdicom, Sample, free_port};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_entry_goes_when_orthanc_has_committed_itself() {
@@ -76,4 +78,57 @@ async fn what_was_altered_is_found_by_reading_back_and_a_crash_forgets_no_hold()
     until("everything has gone", &front, || front.entries() == 0);
     let now = std::fs::read(pacs.file(&altered).expect("it is kept")).expect("it reads");
     assert!(now != bad, "it came once more");
+}
+
+/// The same instance with another last pixel.
+fn altered(sample: &Sample) -> Sample {
+    let mut bytes = sample.data_set.to_vec();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    Sample { data_set: bytes.into(), ..sample.clone() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pacs_that_says_yes_and_keeps_the_first_version_is_found_out() {
+    let pacs = Orthanc::start_with(&json!({ "OverwriteInstances": false }));
+    let hold = [("pacs", pacs.address(), "purge_after = \"read-back\"\ncommitment = \"find\"")];
+    let front = Front::on(free_port(), &hold, "answer_seconds_max = 5").await;
+    let first = &few()[..1];
+    let (instance, other) = (first[0].instance.instance.to_string(), [altered(&first[0])]);
+    // The second time the same: the PACS has that already, under the first key.
+    for _ in 0..2 {
+        front.store(first).await;
+        until("it has gone", &front, || front.entries() == 0);
+    }
+    front.store(&other).await;
+    let line = front.wait_for_log("a PACS keeps another version of an instance");
+    assert!(line.contains(&instance) && line.contains("ERROR"), "{line}");
+    let is_aside = || {
+        let listed = front.spool(&["list", "--aside"]).stdout;
+        String::from_utf8(listed).unwrap().contains(&instance)
+    };
+    until("it waits for somebody to decide", &front, is_aside);
+    // The query would find the first version: no yes comes of that.
+    let (caller, _) = front.ask("CT", &request("1.2.826.0.1.20", references(first))).await;
+    caller.release().await;
+    let report = front.heard().await;
+    assert!(report.committed.is_empty() && report.failed[0].1 == 0x0110, "{report:?}");
+    pacs.delete(&instance);
+    assert!(front.spool(&["retry"]).status.success());
+    until("it has gone", &front, || front.entries() == 0);
+    assert_eq!(pacs.count(), 1);
+    assert!(!front.log().contains("a PACS has lost an instance"), "{}", front.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_versions_that_wait_for_reading_back_the_later_one_stays_at_the_pacs() {
+    let pacs = Orthanc::start();
+    let hold = [("pacs", pacs.address(), "purge_after = \"read-back\"")];
+    let front = Front::on(free_port(), &hold, LATER).await;
+    let first = &few()[..1];
+    front.store(first).await;
+    front.store(&[altered(&first[0])]).await;
+    front.wait_for_log("a PACS was asked for what it took");
+    until("both have gone", &front, || front.entries() == 0);
+    assert!(!front.log().contains("a PACS has lost an instance"), "{}", front.log());
 }

@@ -163,7 +163,7 @@ impl Front {
         serde_json::from_slice(&self.spool(&["commitments", "--json"]).stdout).expect("JSON")
     }
 
-    fn spool(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn spool(&self, arguments: &[&str]) -> Output {
         Command::new(env!("CARGO_BIN_EXE_sealgate"))
             .arg("spool")
             .args(arguments)

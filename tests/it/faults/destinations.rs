@@ -42,6 +42,19 @@ async fn each_destination_has_its_own_state() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_destination_that_never_answers_holds_up_neither_senders_nor_another_destination() {
+    let (one, two) = (Pacs::start().await, Pacs::start().await);
+    one.behave(Behaviour::Silent);
+    let hospital = Hospital::new(&config(&one, &two, "", "destinations = [\"one\", \"two\"]"));
+    let gateway = hospital.start("");
+    let images: Vec<Image> = (0..40).map(|number| Image::new(1, number, 40)).collect();
+    assert!(hospital.store(&images).await.iter().all(|answer| *answer == SUCCESS));
+    assert!(two.keeps(40, SOON).await, "{}", gateway.log());
+    assert!(one.instances().is_empty());
+    assert_eq!(hospital.spool().entries.len(), 40, "all of them wait for the other");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn another_destination_takes_over_and_gives_back() {
     let (mut one, two) = (Pacs::start().await, Pacs::start().await);
     one.leave();

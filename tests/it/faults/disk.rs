@@ -6,7 +6,7 @@ use std::process::{Child, Command};
 use std::time::Duration;
 
 use sealgate::dicom::Status;
-use sealgate::spool::{Config, Spool};
+use sealgate::spool::{Config, Spool, Summary, look};
 
 use super::hospital::{Hospital, opened};
 use super::image::Image;
@@ -30,7 +30,7 @@ pub(crate) fn spooled(hospital: &Hospital) -> Vec<Kept> {
         Spool::open(&Config { folder: hospital.path("spool"), ..Config::default() }).unwrap();
     assert!(recovery.damaged.is_empty(), "{recovery:?}");
     let transfer_syntax = Image::new(1, 1, 1).instance.transfer_syntax;
-    let read = |entry: sealgate::spool::Summary| {
+    let read = |entry: Summary| {
         let mut content = spool.read(entry.id).unwrap();
         let mut data_set = Vec::new();
         loop {
@@ -44,6 +44,19 @@ pub(crate) fn spooled(hospital: &Hospital) -> Vec<Kept> {
         Kept { instance, transfer_syntax, data_set: data_set.into() }
     };
     spool.list(0, usize::MAX).into_iter().map(read).collect()
+}
+
+/// Sealed instances that are still to be delivered, as they lie there: nothing is mended before the next start does.
+pub(super) fn to_deliver(hospital: &Hospital) -> Vec<Vec<u8>> {
+    let folder = hospital.path("spool/entries");
+    let read = |entry: Summary| {
+        let mut bytes = fs::read(folder.join(format!("{}.entry", entry.id))).unwrap();
+        bytes.truncate(usize::try_from(entry.content_bytes).unwrap());
+        bytes
+    };
+    // Killed early enough, it has made no spool.
+    let found = look(&hospital.path("spool")).map(|listing| listing.entries).unwrap_or_default();
+    found.into_iter().filter(Summary::is_open).map(read).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -84,6 +84,13 @@ impl Hospital {
         Gateway::start_with(&self.config, &environment[..asked])
     }
 
+    /// Starts the service with these variables in its environment.
+    pub(crate) fn start_with(&self, more: &[(&str, &str)]) -> Gateway {
+        let credentials = self.folder.path().to_str().unwrap();
+        let environment = [&[("CREDENTIALS_DIRECTORY", credentials)], more].concat();
+        Gateway::start_with(&self.config, &environment)
+    }
+
     /// Changes the configuration for the next start.
     pub(crate) fn configure(&mut self, from: &str, to: &str) {
         assert!(self.config.contains(from), "{from}");

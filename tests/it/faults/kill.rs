@@ -11,15 +11,25 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use sealgate::dicom::Status;
 
-use super::disk::{is_up, spooled};
+use super::disk::{is_up, spooled, to_deliver};
 use super::hospital::{Hospital, call, opened, send};
 use super::image::{Image, shows_pixels};
 use super::pacs::{Behaviour, Pacs};
 use crate::spool::sim::Chance;
 
 const SENDERS: u32 = 3;
-/// Deliveries to one destination at once: so many may be under way, unrecorded, at a kill.
-const DELIVERIES_AT_ONCE: usize = 4;
+/// The steps of the path, each of which is where some lives end (`flow::steps`).
+const STEPS: [&str; 7] = [
+    "before-key",
+    "key-durable",
+    "before-name",
+    "before-success",
+    "before-forward",
+    "before-verdict",
+    "verdict-durable",
+];
+/// What a life may last that ends at a step.
+const STEP_LIFE: Duration = Duration::from_secs(3);
 
 /// Digests of what was acknowledged, by SOP Instance UID, as the senders noted them.
 type Acknowledged = Arc<Mutex<BTreeMap<String, blake3::Hash>>>;
@@ -91,6 +101,10 @@ struct Scene {
     pacs: Pacs,
     acknowledged: Acknowledged,
     chance: Chance,
+    /// Sealed versions that the PACS keeps, of the first so many that it was given.
+    kept: (usize, HashSet<blake3::Hash>),
+    /// What the PACS kept at each kill and the spool did not know to be delivered: each goes there once more.
+    in_hand: usize,
 }
 
 impl Scene {
@@ -102,7 +116,14 @@ impl Scene {
              [[routes]]\nname = \"all\"\ndestinations = [\"pacs\"]\n",
             pacs.peer()
         ));
-        Self { hospital, pacs, acknowledged: Acknowledged::default(), chance: Chance(seed) }
+        Self {
+            hospital,
+            pacs,
+            acknowledged: Acknowledged::default(),
+            chance: Chance(seed),
+            kept: (0, HashSet::new()),
+            in_hand: 0,
+        }
     }
 
     /// Kills it so many times. `failpoint` says what is wrong with its disk in every life, if anything.
@@ -124,13 +145,18 @@ impl Scene {
     }
 
     async fn live_and_die(&mut self, life: usize, failpoint: &str) {
-        // Every other life ends at some call to the disk: before, between and behind the steps of the path.
-        let own = format!("any:{}:die", 1 + self.chance.next() % 400);
-        let failpoint = if failpoint.is_empty() && life.is_multiple_of(2) { &own } else { failpoint };
+        // Of four lives one ends at some call to the disk, before, between and behind the steps of the path; and one at a
+        // step, each in its turn.
+        let (own, at_step) = match life % 4 {
+            0 => (format!("any:{}:die", 1 + self.chance.next() % 400), false),
+            2 => (format!("{}:{}:die", STEPS[life / 4 % STEPS.len()], 1 + self.chance.next() % 6), true),
+            _ => (String::new(), false),
+        };
+        let (failpoint, at_step) = if failpoint.is_empty() { (&*own, at_step) } else { (failpoint, false) };
         let behaviour = match self.chance.next() % 8 {
-            0 => Behaviour::Answer(0xA700),
-            1 => Behaviour::CloseAnswering,
-            2 => Behaviour::AbortMidway,
+            0 if !at_step => Behaviour::Answer(0xA700),
+            1 if !at_step => Behaviour::CloseAnswering,
+            2 if !at_step => Behaviour::AbortMidway,
             _ => Behaviour::Good,
         };
         self.pacs.behave(behaviour);
@@ -139,7 +165,7 @@ impl Scene {
         if !self.chance.next().is_multiple_of(8) {
             is_up(&self.hospital, &mut child).await;
         }
-        let life = Duration::from_millis(self.chance.next() % 300);
+        let life = if at_step { STEP_LIFE } else { Duration::from_millis(self.chance.next() % 300) };
         let end = Instant::now() + life;
         while Instant::now() < end && child.try_wait().unwrap().is_none() {
             tokio::time::sleep(Duration::from_millis(2)).await;
@@ -148,6 +174,24 @@ impl Scene {
         let _ = child.kill();
         child.wait().unwrap();
         self.hospital.assert_nothing_in_clear();
+        self.pacs.is_alone().await;
+        self.count_in_hand();
+    }
+
+    /// Counts what the PACS has and will get once more.
+    fn count_in_hand(&mut self) {
+        let all = self.pacs.kept();
+        let (known, versions) = &mut self.kept;
+        versions.extend(all[*known..].iter().map(|kept| blake3::hash(&kept.data_set)));
+        *known = all.len();
+        let open = to_deliver(&self.hospital);
+        self.in_hand += open.iter().filter(|one| versions.contains(&blake3::hash(one))).count();
+    }
+
+    /// How often a life ended at each step.
+    fn struck(&self) -> BTreeMap<&'static str, usize> {
+        let log = std::fs::read_to_string(self.hospital.path("log")).unwrap();
+        STEPS.map(|step| (step, log.matches(&format!("struck at {step},")).count())).into()
     }
 
     /// Holds what was acknowledged against what is there.
@@ -188,8 +232,11 @@ async fn whatever_was_acknowledged_survives_kills_at_any_time_and_at_every_step(
     println!("{kills} kills: {outcome:?}");
     assert_eq!(outcome.lost, [""; 0]);
     assert!(outcome.acknowledged > kills / 2, "{outcome:?}: it did something between the kills");
-    // Sent and not yet noted at a kill, or answered by a connection that broke: delivered again, as it has to be.
-    assert!(outcome.again <= kills * DELIVERIES_AT_ONCE, "{outcome:?}");
+    let (struck, unanswered) = (scene.struck(), scene.pacs.unanswered());
+    println!("in hand {}, unanswered {unanswered}, struck {struck:?}", scene.in_hand);
+    assert!(struck.values().all(|count| *count > 0), "every step was reached: {struck:?}");
+    // Nothing goes there twice but what it kept when the gateway died, or broke the connection over.
+    assert!(outcome.again <= scene.in_hand + unanswered, "{outcome:?}: {} in hand", scene.in_hand);
     // And in the end all of it is at the PACS.
     scene.pacs.behave(Behaviour::Good);
     let gateway = scene.hospital.start("");

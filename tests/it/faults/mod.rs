@@ -1,5 +1,6 @@
 //! The whole path under faults: the gateway killed at every step, a PACS that misbehaves, a disk that fails.
 
+mod clock;
 mod destinations;
 mod disk;
 mod hospital;
@@ -9,4 +10,5 @@ mod many;
 mod outage;
 mod pacs;
 mod repeated;
+mod strays;
 mod upgrade;

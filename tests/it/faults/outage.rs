@@ -10,6 +10,7 @@ use super::hospital::{Hospital, opened};
 use super::image::{Image, shows_pixels};
 use super::pacs::{Behaviour, Pacs};
 use crate::gateway::{Gateway, SOON};
+use crate::tls::pki::Pki;
 
 const SUCCESS: Result<Status, String> = Ok(Status::SUCCESS);
 
@@ -63,6 +64,8 @@ async fn every_kind_of_failure_has_its_class_and_loses_nothing() {
         (Behaviour::Answer(0xA900), aside, "A900H"),
         (Behaviour::Answer(0xC000), aside, "C000H"),
         (Behaviour::Answer(0x0110), aside, "0110H"),
+        (Behaviour::Answer(0x0122), aside, "0122H"),
+        (Behaviour::Answer(0x0124), aside, "0124H"),
         (Behaviour::Silent, later, "more than 1 s"),
         (Behaviour::HalfOpen, later, "more than 1 s"),
         (Behaviour::AbortMidway, later, "aborted"),
@@ -110,6 +113,32 @@ async fn gone(hospital: &Hospital, gateway: &Gateway) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("{:?}\n{}", hospital.spool().entries, gateway.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_destination_whose_tls_fails_is_tried_again_and_gets_everything_when_it_is_mended() {
+    let (pacs, pki) = (Pacs::start().await, Pki::new());
+    // It speaks no TLS at all, which is what a wrong port does.
+    let route = "[[routes]]";
+    let with_tls = format!("tls = \"clinic\"\n{}{route}", pki.profile(""));
+    let mut hospital = Hospital::new(&config(&pacs).replace(route, &with_tls));
+    let image = Image::new(1, 1, 4);
+    {
+        let gateway = hospital.start("");
+        assert_eq!(hospital.store(std::slice::from_ref(&image)).await, [SUCCESS]);
+        // More often than a refusal would be: it does not count against the instance.
+        let found = delivery(&hospital, &gateway, |found| found.delivery.attempts >= 3).await;
+        assert_eq!(found.delivery.state, State::Later, "{found:?}");
+        assert!(found.delivery.reason.to_lowercase().contains("tls"), "{found:?}");
+        let listed = String::from_utf8(hospital.sealgate(&["spool", "list"]).stdout).unwrap();
+        assert!(listed.contains(image.uid()) && listed.to_lowercase().contains("tls"), "{listed}");
+    }
+    assert!(pacs.instances().is_empty());
+    hospital.configure("tls = \"clinic\"\n", "");
+    let gateway = hospital.start("");
+    assert!(pacs.keeps(1, SOON).await, "{}", gateway.log());
+    assert_eq!(opened(&hospital.archive(), &pacs.kept()[0]).unwrap().0, image.data_set);
+    gone(&hospital, &gateway).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -28,6 +28,8 @@ pub(crate) enum Behaviour {
     Refuse(Rejection),
     /// It accepts no presentation context.
     NoContext,
+    /// It keeps the first version of each instance, and answers this to every later one.
+    KeepFirst(u16),
     /// It answers this to every instance; it keeps what it answers success or a warning to.
     Answer(u16),
     /// It never answers an instance.
@@ -57,6 +59,10 @@ struct State {
     archive: Option<Arc<Archive>>,
     /// When each association or connection was asked for.
     knocks: Vec<Instant>,
+    /// Connections that are there.
+    connected: usize,
+    /// Instances that it keeps and that it closed the connection over.
+    unanswered: usize,
 }
 
 /// A listening PACS.
@@ -89,7 +95,14 @@ impl Offer for Classes {
 impl Pacs {
     /// Starts a good one.
     pub(crate) async fn start() -> Self {
-        let state = State { behaviour: Behaviour::Good, kept: Vec::new(), archive: None, knocks: Vec::new() };
+        let state = State {
+            behaviour: Behaviour::Good,
+            kept: Vec::new(),
+            archive: None,
+            knocks: Vec::new(),
+            connected: 0,
+            unanswered: 0,
+        };
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut pacs = Self { address, state: Arc::new(Mutex::new(state)), listening: None };
         pacs.listen().await;
@@ -104,8 +117,16 @@ impl Pacs {
         let acceptor = Acceptor::new(Arc::new(Door(Arc::clone(&state))), Ending::never());
         self.listening = Some(tokio::spawn(async move {
             while let Ok((stream, from)) = listener.accept().await {
-                lock(&state).knocks.push(Instant::now());
-                tokio::spawn(host(acceptor.clone(), stream, from, Arc::clone(&state)));
+                {
+                    let mut state = lock(&state);
+                    state.knocks.push(Instant::now());
+                    state.connected += 1;
+                }
+                let (acceptor, state) = (acceptor.clone(), Arc::clone(&state));
+                tokio::spawn(async move {
+                    host(acceptor, stream, from, Arc::clone(&state)).await;
+                    lock(&state).connected -= 1;
+                });
             }
         }));
     }
@@ -125,6 +146,23 @@ impl Pacs {
     pub(crate) fn digest(&self, archive: Archive) {
         let mut state = lock(&self.state);
         (state.behaviour, state.archive) = (Behaviour::Digest, Some(Arc::new(archive)));
+    }
+
+    /// Waits until nobody is connected: what was on its way is there then.
+    pub(crate) async fn is_alone(&self) {
+        while lock(&self.state).connected > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// How many instances it keeps and has not answered.
+    pub(crate) fn unanswered(&self) -> usize {
+        lock(&self.state).unanswered
+    }
+
+    /// Loses all that it keeps.
+    pub(crate) fn forget(&self) {
+        lock(&self.state).kept.clear();
     }
 
     /// How the gateway calls it.
@@ -216,6 +254,7 @@ async fn take(
         }
         let status = match behaviour {
             Behaviour::Answer(code) => Status(code),
+            Behaviour::KeepFirst(code) if has(state, &message.command) => Status(code),
             Behaviour::Silent => std::future::pending().await,
             Behaviour::Slow(millis) => {
                 tokio::time::sleep(Duration::from_millis(millis)).await;
@@ -223,18 +262,26 @@ async fn take(
             }
             _ => Status::SUCCESS,
         };
-        if status == Status::SUCCESS || status.0 >> 12 == 0xB {
+        let is_kept = matches!(behaviour, Behaviour::KeepFirst(_)) && has(state, &message.command);
+        if (status == Status::SUCCESS || status.0 >> 12 == 0xB) && !is_kept {
             let instance =
                 message.command.uid(element::AFFECTED_SOP_INSTANCE).expect("a UID").expect("a UID");
             let (instance, transfer_syntax) = (instance.to_string(), message.context.transfer_syntax);
             lock(state).kept.push(Kept { instance, transfer_syntax, data_set: data_set.into() });
         }
         if behaviour == Behaviour::CloseAnswering {
+            lock(state).unanswered += 1;
             return Err(Stop::Close);
         }
         association.send(message.context.id, &Command::response_to(&message.command, status)).await?;
     }
     Ok(())
+}
+
+/// Whether it keeps this instance already.
+fn has(state: &Mutex<State>, command: &Command) -> bool {
+    let instance = command.uid(element::AFFECTED_SOP_INSTANCE).expect("a UID").expect("a UID").to_string();
+    lock(state).kept.iter().any(|kept| kept.instance == instance)
 }
 
 /// Opens a data set while it comes; the digest of the original, and nothing where it does not open.

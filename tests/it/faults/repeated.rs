@@ -1,14 +1,16 @@
 //! The same UID again, two senders of it at once, and instances that say they are sealed already.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use sealgate::dicom::Status;
 use sealgate::seal::MAGIC;
+use sealgate::spool::{State, Summary};
 
 use super::hospital::{Hospital, opened};
 use super::image::Image;
-use super::pacs::Pacs;
-use crate::gateway::SOON;
+use super::pacs::{Behaviour, Pacs};
+use crate::gateway::{Gateway, SOON};
 
 const SUCCESS: Result<Status, String> = Ok(Status::SUCCESS);
 
@@ -54,11 +56,9 @@ async fn while_it_waits_the_same_is_kept_once_and_anything_else_is_sealed_anew()
     assert!(pacs.keeps(3, SOON).await, "{}", gateway.log());
     let archive = hospital.archive();
     let mut keys = Vec::new();
+    // One after the other: a PACS keeps what comes last.
     let expected = [&image, &other, &image];
-    let mut kept = pacs.kept();
-    // The two that waited went side by side.
-    kept[..2].sort_by_key(|kept| opened(&archive, kept).unwrap().0 != image.data_set);
-    for (kept, image) in kept.iter().zip(expected) {
+    for (kept, image) in pacs.kept().iter().zip(expected) {
         let (original, key) = opened(&archive, kept).unwrap();
         assert!(original == image.data_set);
         keys.push(key);
@@ -66,6 +66,80 @@ async fn while_it_waits_the_same_is_kept_once_and_anything_else_is_sealed_anew()
     keys.sort();
     keys.dedup();
     assert_eq!(keys.len(), 3, "each under a key of its own");
+}
+
+/// The only entry in the spool, once its delivery is in this state.
+async fn the_entry(hospital: &Hospital, gateway: &Gateway, wanted: State) -> Summary {
+    for _ in 0..SOON.as_millis() / 20 {
+        let entries = hospital.spool().entries;
+        if let [only] = &entries[..]
+            && only.deliveries[0].delivery.state == wanted
+        {
+            return only.clone();
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{:?}\n{}", hospital.spool().entries, gateway.log());
+}
+
+async fn is_empty(hospital: &Hospital, gateway: &Gateway) {
+    for _ in 0..SOON.as_millis() / 20 {
+        if hospital.spool().entries.is_empty() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{:?}\n{}", hospital.spool().entries, gateway.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_the_pacs_does_not_take_in_place_of_the_first_is_not_given_up() {
+    let pacs = Pacs::start().await;
+    pacs.behave(Behaviour::KeepFirst(0x0111));
+    let hospital = Hospital::new(&config(&pacs, ""));
+    let gateway = hospital.start("");
+    let image = Image::new(1, 1, 8);
+    let other = altered(&image);
+    assert_eq!(hospital.store(std::slice::from_ref(&image)).await, [SUCCESS]);
+    assert!(pacs.keeps(1, SOON).await, "{}", gateway.log());
+    is_empty(&hospital, &gateway).await;
+    // Acknowledged, and in no other place than the spool: it stays there, and that is said.
+    assert_eq!(hospital.store(std::slice::from_ref(&other)).await, [SUCCESS]);
+    let entry = the_entry(&hospital, &gateway, State::Aside).await;
+    let reason = &entry.deliveries[0].delivery.reason;
+    assert!(reason.contains("keeps an earlier version") && reason.contains("0111H"), "{reason}");
+    let line = gateway.wait_for_log("set aside: the destination refuses this instance");
+    assert!(line.contains(image.uid()) && line.contains("\"level\":\"ERROR\""), "{line}");
+    // The operator has chosen: the PACS deletes the first one, and gets the other.
+    pacs.forget();
+    assert!(hospital.sealgate(&["spool", "retry"]).status.success());
+    assert!(pacs.keeps(1, SOON).await, "{}", gateway.log());
+    assert!(opened(&hospital.archive(), &pacs.kept()[0]).unwrap().0 == other.data_set);
+    is_empty(&hospital, &gateway).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_does_not_overtake_the_one_before_it() {
+    let pacs = Pacs::start().await;
+    let hospital = Hospital::new(&config(&pacs, ""));
+    let gateway = hospital.start("");
+    // Two large ones, and a small later version of each, which would be there first.
+    let images = [1, 2].map(|number| Image::new(1, number, 40_000));
+    let others = [1, 2].map(|number| Image::new(1, number, 4));
+    // Both of each wait when the PACS is there again, whose associations are several.
+    pacs.behave(Behaviour::Answer(0xA700));
+    for versions in [&images, &others] {
+        assert!(hospital.store(versions).await.iter().all(|answer| *answer == SUCCESS));
+    }
+    pacs.behave(Behaviour::Good);
+    assert!(pacs.keeps(4, SOON).await, "{}", gateway.log());
+    let (archive, mut last) = (hospital.archive(), HashMap::new());
+    for kept in pacs.kept() {
+        last.insert(kept.instance.clone(), opened(&archive, &kept).unwrap().0);
+    }
+    for other in &others {
+        assert!(last[other.uid()] == other.data_set, "the later version of {} is there last", other.uid());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use sealgate::spool::{EntryId, Meta, Order, Spool, SpoolError, State};
 
 use super::sim::Sim;
-use super::story::{NOW, Told, meta, open};
+use super::story::{NOW, Told, content, meta, open};
 
 fn spool() -> (Spool, Sim) {
     let sim = Sim::new();
@@ -39,6 +39,34 @@ fn the_oldest_comes_first_and_nobody_gets_what_another_has() {
     drop(first);
     assert_eq!(due(&spool, NOW, Order::Any), ids, "what is dropped without a verdict waits again");
     assert!(spool.take("elsewhere", NOW, 9, Order::Any).unwrap().is_empty());
+}
+
+#[test]
+fn of_entries_with_one_key_the_later_waits_for_the_earlier() {
+    let (spool, _) = spool();
+    let [first, second, other] = ["a", "a", "b"].map(|key| store(&spool, meta(key, &["pacs"])));
+    assert_eq!(due(&spool, NOW, Order::Any), [first, other]);
+    let take = |now| spool.take("pacs", now, 1, Order::Any).unwrap().remove(0);
+    take(NOW).later(NOW + 500, "A700H", NOW).unwrap();
+    assert_eq!(due(&spool, NOW, Order::Any), [other], "put off it still goes first");
+    let job = take(NOW + 500);
+    assert_eq!(job.id(), first);
+    assert_eq!(due(&spool, NOW + 500, Order::Any), [other], "and in hand");
+    job.aside("C000H", NOW).unwrap();
+    assert_eq!(due(&spool, NOW, Order::Any), [second, other], "what is set aside holds nothing up");
+}
+
+#[test]
+fn what_a_destination_has_otherwise_is_set_aside_and_goes_once_more_when_asked_to() {
+    let (spool, _) = spool();
+    let id = store(&spool, Meta { holds: 2, ..meta("a", &["pacs"]) });
+    assert!(!spool.set_aside(id, "pacs", "it was not delivered", NOW).unwrap());
+    spool.take("pacs", NOW, 1, Order::Any).unwrap().remove(0).done(NOW).unwrap();
+    assert!(spool.set_aside(id, "pacs", "it keeps another", NOW).unwrap());
+    assert_eq!(state(&spool, id), (State::Aside, 0, "it keeps another".into()));
+    assert!(due(&spool, NOW, Order::Any).is_empty());
+    spool.retry_all("pacs", NOW).unwrap();
+    assert_eq!(due(&spool, NOW, Order::Any), [id]);
 }
 
 #[test]
@@ -245,4 +273,32 @@ fn many_workers_deliver_everything_once() {
     assert_eq!(spool.usage().entries, 0);
     drop(spool);
     assert_eq!(sim.files().len(), 1, "only the journal");
+}
+
+#[test]
+fn an_entry_gets_its_name_only_after_what_it_has_to_outlive() {
+    let sim = Sim::new();
+    let (spool, _) = open(&sim).unwrap();
+    let is_named = || sim.files().keys().any(|path| path.extension().is_some_and(|end| end == "entry"));
+    let draft = |key: &str| {
+        let mut draft = spool.begin(None).unwrap();
+        draft.write(&content(key, 100)).unwrap();
+        draft
+    };
+    // The key store fails: there is no entry, now or after a crash.
+    let failed = draft("a").commit_after(meta("a", &["pacs"]), NOW, || {
+        assert!(!is_named(), "the name comes behind the key");
+        Err(SpoolError::Failed("the key was not kept".into()))
+    });
+    assert!(failed.is_err() && spool.list(0, 9).is_empty() && !is_named());
+    let mut asked = false;
+    let receipt = draft("b").commit_after(meta("b", &["pacs"]), NOW, || {
+        asked = true;
+        assert!(!is_named(), "the name comes behind the key");
+        Ok::<_, SpoolError>(())
+    });
+    assert!(receipt.is_ok() && asked && is_named());
+    drop(spool);
+    let (spool, _) = open(&sim).unwrap();
+    assert_eq!(spool.list(0, 9).len(), 1);
 }
