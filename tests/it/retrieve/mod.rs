@@ -1,11 +1,18 @@
 //! The way back with other people's archives behind the gateway and viewers before it.
 
+mod corpus;
+mod damaged;
 mod death;
 mod documents;
 mod faults;
 mod history;
+mod keyless;
 mod keystream;
+mod large;
 mod migrate;
+mod movers;
+mod receivers;
+mod rights;
 mod rules;
 mod shred;
 pub(crate) mod site;
