@@ -11,7 +11,7 @@ use crate::dicom::Uid;
 const INSTANCES_MAX: usize = 100;
 /// How long it is remembered that a transfer has begun, and how many are remembered.
 const BEGUN: Duration = Duration::from_secs(600);
-const BEGUN_MAX: usize = 4096;
+pub(super) const BEGUN_MAX: usize = 4096;
 
 /// What one message can speak of.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -24,17 +24,17 @@ struct Key {
 
 /// Who gets what of whom.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Way {
+pub(super) struct Way {
     kind: Kind,
     source: String,
     destination: String,
     requestor: Option<String>,
     study: Option<Uid>,
-    ticket: u64,
+    pub(super) ticket: u64,
 }
 
 impl Way {
-    fn of(transfer: &Transfer) -> Self {
+    pub(super) fn of(transfer: &Transfer) -> Self {
         Self {
             kind: transfer.kind,
             source: transfer.source.name.clone(),

@@ -1,6 +1,6 @@
 //! The trail as everybody else sees it: something that takes events, at once or until they are durable.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,6 +15,7 @@ use super::config::{Config, WhenFull};
 use super::error::AuditError;
 use super::event::{Event, Transfer};
 use super::file::read_sent;
+use super::group::{BEGUN_MAX, Way};
 use super::log::Log;
 use super::message::Source;
 use super::writer::{Order, Reply, Writer};
@@ -31,6 +32,8 @@ struct Handle {
     config: Config,
     thread: Mutex<Option<JoinHandle<()>>>,
     tickets: AtomicU64,
+    /// Transfers of which it is durable that they have begun: the writing thread is not asked again for each instance.
+    begun: Mutex<HashSet<Way>>,
 }
 
 /// What the writing thread, those who record and those who ship have in common.
@@ -46,6 +49,21 @@ pub(super) struct Shared {
     durable: watch::Sender<u64>,
     /// How far each repository is.
     sent: Mutex<HashMap<String, u64>>,
+}
+
+impl Handle {
+    fn begun(&self) -> MutexGuard<'_, HashSet<Way>> {
+        // The set is whole between any two statements.
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn remember(&self, way: Way) {
+        let mut begun = self.begun();
+        if begun.len() >= BEGUN_MAX {
+            begun.clear();
+        }
+        begun.insert(way);
+    }
 }
 
 impl Shared {
@@ -99,6 +117,7 @@ impl Trail {
             config: config.clone(),
             thread: Mutex::new(Some(thread)),
             tickets: AtomicU64::new(0),
+            begun: Mutex::default(),
         };
         let trail = Self(Some(Arc::new(handle)));
         trail.record(Event::Started);
@@ -140,23 +159,34 @@ impl Trail {
     /// It blocks.
     pub fn begin(&self, transfer: impl FnOnce() -> Transfer) -> Result<(), String> {
         let Some(handle) = &self.0 else { return Ok(()) };
+        let transfer = transfer();
+        let way = Way::of(&transfer);
+        // A disk that has failed since is asked again.
+        if handle.shared.recording.load(Ordering::Relaxed) && handle.begun().contains(&way) {
+            return Ok(());
+        }
         let (sender, receiver) = mpsc::sync_channel(1);
         let reply: Reply = Box::new(move |result| drop(sender.send(result)));
-        let sent = handle.orders.send(Order::Begin(Box::new(transfer()), reply));
+        let sent = handle.orders.send(Order::Begin(Box::new(transfer), reply));
         let gone = || Err("the audit trail has ended".to_owned());
         let result = if sent.is_ok() { receiver.recv().unwrap_or_else(|_| gone()) } else { gone() };
         match (result, handle.config.when_full) {
+            (Ok(()), _) => {
+                handle.remember(way);
+                Ok(())
+            }
             (Err(problem), WhenFull::Continue) => {
                 error!(problem, alarm = true, "an opening goes on without a record, as audit.when_full says");
                 Ok(())
             }
-            (result, _) => result,
+            (refused, _) => refused,
         }
     }
 
     /// Returns when everything of this retrieval is durable, or cannot be, which is told.
     pub async fn settle(&self, ticket: u64) {
         let Some(handle) = &self.0 else { return };
+        handle.begun().retain(|way| way.ticket != ticket);
         let (sender, receiver) = oneshot::channel();
         let reply: Reply = Box::new(move |result| drop(sender.send(result)));
         let settled = match handle.orders.send(Order::Settle(ticket, reply)) {

@@ -1,5 +1,11 @@
 //! How an engine behaves towards everything else that the machine has to do.
 
+#[cfg(target_os = "linux")]
+use thread_priority::{
+    NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy,
+    thread_native_id,
+};
+
 /// Whether somebody waits for what an engine makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pace {
@@ -12,11 +18,15 @@ pub enum Pace {
 impl Pace {
     /// Has the calling thread keep to it from now on.
     pub(super) fn take_up(self) {
-        // Linux alone has a niceness for each thread; elsewhere it would be that of the whole process.
+        // Other systems have neither such a policy nor a niceness for each thread.
         #[cfg(target_os = "linux")]
         if self == Self::Spare {
-            // A thread may always step back; where the kernel says no after all, it only competes.
-            let _ = rustix::process::setpriority_process(None, 19);
+            // A thread may always step back; where the kernel says no after all, it only competes. Niceness alone would still
+            // make a processor look busy to whoever wakes up, and images wait there.
+            let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+            if set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle).is_err() {
+                let _ = rustix::process::setpriority_process(None, 19);
+            }
         }
     }
 }
@@ -24,19 +34,21 @@ impl Pace {
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
+    use thread_priority::thread_schedule_policy;
 
     #[test]
     fn a_spare_thread_steps_back_and_no_other_one() {
-        let niceness = || rustix::process::getpriority_process(None).unwrap();
-        let before = niceness();
+        let here = || thread_schedule_policy().unwrap();
+        let before = here();
         let of_thread = |pace: Pace| {
             let thread = std::thread::spawn(move || {
                 pace.take_up();
-                rustix::process::getpriority_process(None).unwrap()
+                here()
             });
             thread.join().unwrap()
         };
-        assert_eq!((of_thread(Pace::Prompt), of_thread(Pace::Spare)), (before, 19));
-        assert_eq!(niceness(), before);
+        let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+        assert_eq!((of_thread(Pace::Prompt), of_thread(Pace::Spare)), (before, idle));
+        assert_eq!(here(), before);
     }
 }
