@@ -20,11 +20,6 @@ pub(crate) struct Dcmqrscp {
 impl Dcmqrscp {
     /// Starts one that can move to these nodes on this machine.
     pub(crate) fn start(known: &[(&str, u16)]) -> Self {
-        Self::start_with(known, &[])
-    }
-
-    /// The same with options of its own, such as the compression that it takes.
-    pub(crate) fn start_with(known: &[(&str, u16)], options: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let (port, store) = (free_port(), folder.path().join("store"));
         fs::create_dir(&store).expect("a folder for instances");
@@ -44,7 +39,7 @@ impl Dcmqrscp {
         let mut command = Command::new("dcmqrscp");
         // Or each message waits 40 ms for a delayed acknowledgement.
         command.env("TCP_NODELAY", "1");
-        command.args(options).args(["-v", "-dhl", "-c"]).arg(&file).current_dir(folder.path());
+        command.args(["-v", "-dhl", "-c"]).arg(&file).current_dir(folder.path());
         let process = Process::start(&mut command, folder.path().join("log"), port);
         Self { process, folder, port }
     }

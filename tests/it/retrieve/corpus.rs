@@ -8,13 +8,13 @@ use crate::peers::{Dcmqrscp, Orthanc, Sample, free_port};
 use crate::taker::Taker;
 
 /// Moves every study by `movescu`, and says what came otherwise than it went in, or not at all.
-async fn move_all(address: AeAddress, studies: Vec<(String, Vec<Sample>)>) {
+async fn move_all(address: &AeAddress, studies: &[(String, Vec<Sample>)]) {
     let viewer = Taker::start().await;
-    let front = Front::start(free_port(), &[("pacs", &address, "get")], viewer.address.port());
+    let front = Front::start(free_port(), &[("pacs", address, "get")], viewer.address.port());
     let all: Vec<Sample> = studies.iter().flat_map(|(_, samples)| samples).cloned().collect();
     front.store(&all).await;
     let mut wrong = Vec::new();
-    for (study, samples) in &studies {
+    for (study, samples) in studies {
         let before = viewer.taken().len();
         let asked = format!("0020,000d={study}");
         let keys = ["0008,0052=STUDY", asked.as_str()];
@@ -38,7 +38,7 @@ async fn move_all(address: AeAddress, studies: Vec<(String, Vec<Sample>)>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_real_image_that_is_moved_from_orthanc_arrives_byte_for_byte() {
     let archive = Orthanc::start();
-    move_all(archive.address(), studies().into_iter().collect()).await;
+    move_all(&archive.address(), &studies().into_iter().collect::<Vec<_>>()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -54,5 +54,6 @@ async fn what_dcmqrscp_takes_of_the_real_images_arrives_byte_for_byte() {
         samples.retain(is_common);
         (study, samples)
     });
-    move_all(archive.address(), studies.filter(|(_, samples)| !samples.is_empty()).collect()).await;
+    let studies: Vec<_> = studies.filter(|(_, samples)| !samples.is_empty()).collect();
+    move_all(&archive.address(), &studies).await;
 }

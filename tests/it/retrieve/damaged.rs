@@ -4,9 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use dicom_dictionary_std::uids;
 use sealgate::dicom::{Status, TransferSyntax, Uid};
-use sealgate::scu::Need;
 
 use super::differing;
 use super::faults::file_of;
@@ -18,8 +16,6 @@ struct Deed {
     name: &'static str,
     /// Programs and their options, one after the other; "pacs.py" does what its option says.
     programs: &'static [(&'static str, &'static [&'static str])],
-    /// The compression that the PACS takes besides, as an option of `dcmqrscp`.
-    takes: &'static str,
     says: Option<&'static str>,
 }
 
@@ -27,37 +23,16 @@ const DEEDS: &[Deed] = &[
     Deed {
         name: "compressed without losses, and back",
         programs: &[("dcmcjpeg", &["+e1"]), ("dcmdjpeg", &[])],
-        takes: "+xs",
         says: None,
     },
     Deed {
         name: "the private block left out, the pixels as they were",
         programs: &[("pacs.py", &["remove_private"])],
-        takes: "+xs",
         says: None,
-    },
-    Deed {
-        name: "compressed without losses, the private block kept",
-        programs: &[("dcmcjpeg", &["+e1"])],
-        takes: "+xs",
-        says: Some("a lossless compression can be undone"),
-    },
-    Deed {
-        name: "compressed with losses, the private block kept",
-        programs: &[("gdcmconv", &["--j2k", "--lossy", "-q", "50"])],
-        takes: "+xw",
-        says: Some("a lossy one cannot"),
-    },
-    Deed {
-        name: "compressed with losses, the private block left out",
-        programs: &[("pacs.py", &["remove_private"]), ("gdcmconv", &["--j2k", "--lossy", "-q", "50"])],
-        takes: "+xw",
-        says: Some("the key store says that it was sealed"),
     },
     Deed {
         name: "compressed with losses, and back",
         programs: &[("gdcmconv", &["--j2k", "--lossy", "-q", "50"]), ("gdcmconv", &["--raw"])],
-        takes: "+xs",
         says: Some("was compressed with loss"),
     },
     Deed {
@@ -67,58 +42,25 @@ const DEEDS: &[Deed] = &[
             ("gdcmconv", &["--raw"]),
             ("pacs.py", &["remove_private"]),
         ],
-        takes: "+xs",
         says: Some("the key store says that it was sealed"),
     },
     Deed {
         name: "cropped",
         programs: &[("pacs.py", &["crop"])],
-        takes: "+xs",
         says: Some("rescaled, cropped or processed"),
     },
-    Deed {
-        name: "blanked",
-        programs: &[("pacs.py", &["zeros"])],
-        takes: "+xs",
-        says: Some("its pixels are blank"),
-    },
-    Deed {
-        name: "cut off",
-        programs: &[("pacs.py", &["truncate"])],
-        takes: "+xs",
-        says: Some("the PACS cut it off"),
-    },
-    Deed {
-        name: "fewer bits",
-        programs: &[("pacs.py", &["twelve_bits"])],
-        takes: "+xs",
-        says: Some("all but 12 bits"),
-    },
-    Deed {
-        name: "turned around",
-        programs: &[("pacs.py", &["swap"])],
-        takes: "+xs",
-        says: Some("turned around"),
-    },
-    Deed {
-        name: "inverted",
-        programs: &[("pacs.py", &["inverse"])],
-        takes: "+xs",
-        says: Some("are inverted"),
-    },
+    Deed { name: "blanked", programs: &[("pacs.py", &["zeros"])], says: Some("its pixels are blank") },
+    Deed { name: "cut off", programs: &[("pacs.py", &["truncate"])], says: Some("the PACS cut it off") },
+    Deed { name: "fewer bits", programs: &[("pacs.py", &["twelve_bits"])], says: Some("all but 12 bits") },
+    Deed { name: "turned around", programs: &[("pacs.py", &["swap"])], says: Some("turned around") },
+    Deed { name: "inverted", programs: &[("pacs.py", &["inverse"])], says: Some("are inverted") },
     Deed {
         name: "without pixels",
         programs: &[("pacs.py", &["no_pixels"])],
-        takes: "+xs",
         says: Some("it has no pixels any more"),
     },
     // What nobody does by mistake.
-    Deed {
-        name: "an attack",
-        programs: &[("pacs.py", &["burnt_in"])],
-        takes: "+xs",
-        says: Some("is not authentic"),
-    },
+    Deed { name: "an attack", programs: &[("pacs.py", &["burnt_in"])], says: Some("is not authentic") },
 ];
 
 fn run(program: &mut Command) {
@@ -150,30 +92,23 @@ fn do_to(path: &Path, deed: &Deed) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_pacs_does_to_pixels_is_told_apart_from_an_attack() {
-    for takes in ["+xs", "+xw"] {
-        let deeds: Vec<&Deed> = DEEDS.iter().filter(|deed| deed.takes == takes).collect();
-        let archive = Dcmqrscp::start_with(&[], &[takes]);
-        let front = Front::over(&[("pacs", &archive.address(), "get")]);
-        let (study, samples) = slices(u32::try_from(deeds.len() + 1).unwrap());
-        front.store(&samples).await;
-        for (sample, deed) in samples.iter().zip(&deeds) {
-            do_to(&file_of(&archive, sample), deed);
-        }
-        let mut needs = needs_of(&samples);
-        for syntax in [uids::JPEG_LOSSLESS_SV1, uids::JPEG2000] {
-            needs.push(Need::new(needs[0].class.clone(), TransferSyntax::by_uid(syntax).unwrap()));
-        }
-        let (came, ended) = front.get("VIEWER", &study, &needs).await;
-        let log = front.gateway.log();
-        assert_eq!(ended.answer.status, Status::INCOMPLETE, "{ended:?}\n{log}");
-        let mut wrong = Vec::new();
-        for (sample, deed) in samples.iter().zip(&deeds) {
-            let came = came.get(sample.instance.instance.as_str());
-            wrong.extend(judge(sample, deed, came, &ended.failed, &log));
-        }
-        assert!(wrong.is_empty(), "{}\n{log}", wrong.join("\n"));
-        assert!(differing(&samples[deeds.len()..], &came).is_empty(), "what nothing was done to comes");
+    let archive = Dcmqrscp::start(&[]);
+    let front = Front::over(&[("pacs", &archive.address(), "get")]);
+    let (study, samples) = slices(u32::try_from(DEEDS.len() + 1).unwrap());
+    front.store(&samples).await;
+    for (sample, deed) in samples.iter().zip(DEEDS) {
+        do_to(&file_of(&archive, sample), deed);
     }
+    let (came, ended) = front.get("VIEWER", &study, &needs_of(&samples)).await;
+    let log = front.gateway.log();
+    assert_eq!(ended.answer.status, Status::INCOMPLETE, "{ended:?}\n{log}");
+    let mut wrong = Vec::new();
+    for (sample, deed) in samples.iter().zip(DEEDS) {
+        let came = came.get(sample.instance.instance.as_str());
+        wrong.extend(judge(sample, deed, came, &ended.failed, &log));
+    }
+    assert!(wrong.is_empty(), "{}\n{log}", wrong.join("\n"));
+    assert!(differing(&samples[DEEDS.len()..], &came).is_empty(), "what nothing was done to comes");
 }
 
 /// What is wrong with what became of one of them.

@@ -98,7 +98,6 @@ async fn a_get_of_a_large_image_that_breaks_on_its_way_is_aborted_and_one_that_n
         assert_eq!((released.len(), delivered.len()), (number + 2, number + 1), "{log}");
         let is_alarm = |line: &&str| line.contains("not authentic") && line.contains("\"alarm\":true");
         assert!(released.iter().all(is_alarm), "{released:?}");
-        assert_eq!(log.matches("\"alarm\":true").count(), released.len(), "{log}");
     }
     fs::write(&file, &good).unwrap();
     let (came, ended) = front.get("VIEWER", &study, &needs_of(&samples)).await;
