@@ -1,6 +1,5 @@
 //! The way back with other people's archives behind the gateway and viewers before it.
 
-mod corpus;
 mod damaged;
 mod death;
 mod documents;
