@@ -31,6 +31,8 @@ impl TransferSyntax {
     pub const IMPLICIT_LITTLE: &'static str = "1.2.840.10008.1.2";
     /// Explicit VR Little Endian.
     pub const EXPLICIT_LITTLE: &'static str = "1.2.840.10008.1.2.1";
+    /// Deflated Explicit VR Little Endian: the whole data set is one deflated stream (PS3.5 A.5).
+    pub const DEFLATED: &'static str = "1.2.840.10008.1.2.1.99";
     /// RLE Lossless.
     pub const RLE_LOSSLESS: &'static str = "1.2.840.10008.1.2.5";
 

@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::info;
 
 use super::retrieving::Retrieving;
-use crate::association::{Association, Command, Error, Message, field};
+use crate::association::{Association, Command, Context, Error, Message, field};
 use crate::dicom::{Status, TransferSyntax, Uid};
 use crate::flow::audit;
 use crate::flow::release::{Delivery, Refused, Request, Retrieval};
@@ -99,19 +99,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Getting<'_, S> {
         let receiving =
             || association.contexts().iter().filter(|c| c.roles.scp && c.abstract_syntax == class);
         let syntaxes: Vec<TransferSyntax> = receiving().map(|context| context.transfer_syntax).collect();
-        let target = delivery.choose(&syntaxes, self.may_transcode);
-        let context = target.and_then(|target| receiving().find(|context| context.transfer_syntax == target));
-        let (Some(target), Some(context)) = (target, context.map(|context| context.id)) else {
-            let refused = Refused::TransferSyntax(delivery.transfer_syntax.keyword);
-            self.retrieving.failed(&instance, &refused);
-            return Ok(());
-        };
-        let mut delivery = match delivery.into_syntax(target, &self.gateway.release).await {
+        let choices = delivery.choices(&syntaxes, self.may_transcode);
+        let mut delivery = match delivery.into_one_of(&choices, &self.gateway.release).await {
             Ok(delivery) => delivery,
             Err(reason) => {
                 self.retrieving.failed(&instance, &reason);
                 return Ok(());
             }
+        };
+        let association = &*self.retrieving.association;
+        let fits = |one: &&Context| {
+            one.roles.scp && one.abstract_syntax == class && one.transfer_syntax == delivery.transfer_syntax
+        };
+        let Some(context) = association.contexts().iter().find(fits).map(|context| context.id) else {
+            let refused = Refused::TransferSyntax(delivery.transfer_syntax.keyword);
+            self.retrieving.failed(&instance, &refused);
+            return Ok(());
         };
         self.message_id = self.message_id.checked_add(1).unwrap_or(1);
         let request = Command::store(self.message_id, &class, &instance);

@@ -1,15 +1,33 @@
-//! Why an image cannot be decompressed.
+//! Why an image cannot be decompressed, or compressed.
 
 use dicom_core::Tag;
 
 use crate::seal::scan::ScanError;
 
-/// Why an image cannot be decompressed. What the peer hears is a failed sub-operation.
+/// Why an image cannot be decompressed, or compressed. What the peer hears is a failed sub-operation.
 #[derive(Debug, thiserror::Error)]
 pub enum TranscodeError {
     /// No codec.
     #[error("images in {0} are not decompressed here: let the receiver take that transfer syntax")]
     Syntax(&'static str),
+    /// No codec that writes.
+    #[error("images are not compressed to {0} here: let the receiver take another transfer syntax")]
+    NoEncoder(&'static str),
+    /// An image that the codec does not write as it is.
+    #[error(
+        "{syntax} is not written for it, as {what} is {value}: let the receiver take another transfer syntax"
+    )]
+    Unfit {
+        /// The transfer syntax.
+        syntax: &'static str,
+        /// What is in the way.
+        what: &'static str,
+        /// What it is.
+        value: String,
+    },
+    /// The codec has written something else.
+    #[error("a frame that was compressed comes back otherwise than it was, so it is not sent")]
+    NotTheSame,
     /// The data set.
     #[error(transparent)]
     Scan(#[from] ScanError),
@@ -53,7 +71,7 @@ pub enum TranscodeError {
     #[error("Photometric Interpretation {0:?} is not known in this transfer syntax")]
     Photometric(String),
     /// What the codec says.
-    #[error("a frame cannot be decompressed: {0}")]
+    #[error("the codec says of a frame: {0}")]
     Codec(String),
     /// The codec has failed in itself.
     #[error("the codec broke down over it")]

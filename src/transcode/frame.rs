@@ -8,7 +8,7 @@ use super::error::TranscodeError;
 use super::image::Image;
 #[cfg(feature = "jpeg-ls")]
 use super::jpeg_ls;
-use super::{jpeg, jpeg_2000, rle};
+use super::{jpeg, jpeg_2000, jpeg_xl, rle};
 use crate::dicom::TransferSyntax;
 
 /// How pixels are compressed.
@@ -19,6 +19,7 @@ pub(super) enum Codec {
     #[cfg(feature = "jpeg-ls")]
     JpegLs,
     Jpeg2000,
+    JpegXl,
     Rle,
     Deflated,
     /// Fragments of native pixels.
@@ -33,6 +34,7 @@ impl Codec {
             #[cfg(feature = "jpeg-ls")]
             "JPEGLSLossless" | "JPEGLSNearLossless" => Self::JpegLs,
             "JPEG2000Lossless" | "JPEG2000" => Self::Jpeg2000,
+            "JPEGXLLossless" => Self::JpegXl,
             "RLELossless" => Self::Rle,
             "DeflatedImageFrameCompression" => Self::Deflated,
             "EncapsulatedUncompressedExplicitVRLittleEndian" => Self::None,
@@ -47,6 +49,8 @@ impl Codec {
             #[cfg(feature = "jpeg-ls")]
             Self::JpegLs => fragment.starts_with(&[0xFF, 0xD8]),
             Self::Jpeg2000 => fragment.starts_with(&[0xFF, 0x4F]),
+            // PS3.5 A.4.12: the codestream, in a container or not.
+            Self::JpegXl => fragment.starts_with(&[0xFF, 0x0A]) || fragment.starts_with(&[0, 0, 0, 12]),
             Self::Rle | Self::Deflated | Self::None => true,
         }
     }
@@ -81,6 +85,7 @@ pub(super) fn decode(
             }
             jpeg_2000::decode(bytes, before)?
         }
+        Codec::JpegXl => jpeg_xl::decode(bytes, before)?,
         Codec::Rle => rle::decode(bytes, before)?,
         Codec::Deflated => {
             image.keeps_planes = true;

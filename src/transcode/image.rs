@@ -1,4 +1,4 @@
-//! What the header says of an image, as far as decompressing needs it.
+//! What the header says of an image, as far as codecs need it.
 
 use dicom_core::Tag;
 
@@ -12,6 +12,10 @@ pub(super) struct Image {
     /// Samples per Pixel.
     pub(super) samples: u16,
     pub(super) bits_allocated: u16,
+    pub(super) bits_stored: u16,
+    pub(super) high_bit: u16,
+    /// Whether Pixel Representation says two's complement.
+    pub(super) is_signed: bool,
     pub(super) frames: u32,
     pub(super) photometric: String,
     /// Whether samples stay in the order of Planar Configuration.
@@ -27,6 +31,9 @@ impl Image {
             columns: 0,
             samples: 0,
             bits_allocated: 0,
+            bits_stored: 0,
+            high_bit: 0,
+            is_signed: false,
             frames: 1,
             photometric: String::new(),
             keeps_planes: false,
@@ -46,6 +53,9 @@ impl Image {
                 Tag(0x0028, 0x0010) => image.rows = number(value),
                 Tag(0x0028, 0x0011) => image.columns = number(value),
                 Tag(0x0028, 0x0100) => image.bits_allocated = number(value),
+                Tag(0x0028, 0x0101) => image.bits_stored = number(value),
+                Tag(0x0028, 0x0102) => image.high_bit = number(value),
+                Tag(0x0028, 0x0103) => image.is_signed = number(value) == 1,
                 _ => {}
             }
         }

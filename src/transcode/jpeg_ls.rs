@@ -1,7 +1,8 @@
-//! JPEG-LS (ITU-T T.87), lossless and nearly so.
+//! JPEG-LS (ITU-T T.87): read, lossless and nearly so, and written without losses.
 
-use charls::CharLS;
+use charls::{CharLS, FrameInfo, InterleaveMode};
 
+use super::encode::fit;
 use super::error::TranscodeError;
 use super::image::Image;
 
@@ -42,6 +43,33 @@ pub(super) fn decode(bytes: &[u8], image: &Image) -> Result<Vec<u8>, TranscodeEr
 pub(super) fn is_lossy(bytes: &[u8]) -> bool {
     let near = |scan: &[u8]| scan.get(usize::from(scan.first().copied()?) * 2 + 1).copied();
     marker(bytes, SOS).and_then(near).is_some_and(|near| near > 0)
+}
+
+/// A frame without losses. Samples have Bits Stored bits; where there is a sign, or something above those bits, all of
+/// them, as the codec knows no sign (T.87) and everything is to come back.
+pub(super) fn encode(samples: &[u8], image: &Image) -> Result<Vec<u8>, TranscodeError> {
+    let wrong = |error: charls::Error| TranscodeError::Codec(error.to_string());
+    let is_narrow = !image.is_signed && fit(samples, image);
+    let bits = if is_narrow { image.bits_stored.max(2) } else { image.bits_allocated };
+    // Samples of up to 8 bits are bytes to the codec.
+    let bytes: Vec<u8>;
+    let own = if bits <= 8 && image.bits_allocated == 16 {
+        bytes = samples.iter().copied().step_by(2).collect();
+        &bytes
+    } else {
+        samples
+    };
+    let frame = FrameInfo {
+        width: u32::from(image.columns),
+        height: u32::from(image.rows),
+        bits_per_sample: i32::from(bits),
+        component_count: i32::from(image.samples),
+    };
+    let mut codec = CharLS::default();
+    if image.samples > 1 {
+        codec.set_interleave_mode(InterleaveMode::Line).map_err(wrong)?;
+    }
+    codec.encode(frame, 0, own).map_err(wrong)
 }
 
 /// The contents of the first marker segment of this kind.

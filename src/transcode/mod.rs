@@ -6,6 +6,8 @@
 //! frame that is not exactly what the header says is an error, and so is a codec that panics.
 
 mod compress;
+mod deflate;
+mod encode;
 mod error;
 mod frame;
 mod frames;
@@ -14,6 +16,7 @@ mod jpeg;
 mod jpeg_2000;
 #[cfg(feature = "jpeg-ls")]
 mod jpeg_ls;
+mod jpeg_xl;
 mod rle;
 
 use std::collections::VecDeque;
@@ -22,7 +25,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use bytes::Bytes;
 use dicom_core::{Tag, VR};
 
-pub use self::compress::{can_compress, compress};
+pub use self::compress::{can_compress, compress, lossless};
+pub use self::deflate::deflate;
 pub use self::error::TranscodeError;
 use self::frame::Codec;
 use self::image::Image;

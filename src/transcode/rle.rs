@@ -41,8 +41,8 @@ pub(super) fn decode(bytes: &[u8], image: &Image) -> Result<Vec<u8>, TranscodeEr
     Ok(out)
 }
 
-/// A frame of native samples, by pixel or by plane. Its length is even.
-pub(super) fn encode(frame: &[u8], image: &Image, by_plane: bool) -> Vec<u8> {
+/// A frame of native samples, pixel by pixel. Its length is even.
+pub(super) fn encode(frame: &[u8], image: &Image) -> Vec<u8> {
     let (samples, width) = (usize::from(image.samples), image.sample_bytes());
     let columns = usize::from(image.columns).max(1);
     let mut header = vec![u32::try_from(samples * width).unwrap_or(u32::MAX)];
@@ -51,13 +51,8 @@ pub(super) fn encode(frame: &[u8], image: &Image, by_plane: bool) -> Vec<u8> {
     for index in 0..samples * width {
         header.push(u32::try_from(HEADER_BYTES + segments.len()).unwrap_or(u32::MAX));
         let (sample, byte) = (index / width, width - 1 - index % width);
-        let (first, step) = if by_plane {
-            (sample * image.pixels() * width + byte, width)
-        } else {
-            (sample * width + byte, samples * width)
-        };
         plane.clear();
-        plane.extend(frame.iter().skip(first).step_by(step).take(image.pixels()));
+        plane.extend(frame.iter().skip(sample * width + byte).step_by(samples * width).take(image.pixels()));
         plane.chunks(columns).for_each(|row| pack(row, &mut segments));
         if segments.len() % 2 == 1 {
             segments.push(0);
@@ -122,6 +117,9 @@ mod tests {
             columns: 4,
             samples,
             bits_allocated,
+            bits_stored: bits_allocated,
+            high_bit: bits_allocated - 1,
+            is_signed: false,
             frames: 1,
             photometric,
             keeps_planes: false,
@@ -150,17 +148,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_encoded_is_decoded_by_pixel_and_by_plane() {
+    fn what_is_encoded_is_decoded() {
         let mut long = image(3, 16);
         (long.rows, long.columns) = (3, 700);
         let bytes = |at: usize| [at % 5, at / 300].map(|part| part.to_le_bytes()[0]);
         let by_pixel: Vec<u8> = (0..long.frame_bytes() / 2).flat_map(bytes).collect();
-        let encoded = encode(&by_pixel, &long, false);
-        assert_eq!(decode(&encoded, &long).unwrap(), by_pixel);
-        let samples: Vec<&[u8]> = by_pixel.chunks(2).collect();
-        let plane = |first: usize| samples[first..].iter().step_by(3).copied().collect::<Vec<_>>().concat();
-        let by_plane = [plane(0), plane(1), plane(2)].concat();
-        assert_eq!(encode(&by_plane, &long, true), encoded);
+        assert_eq!(decode(&encode(&by_pixel, &long), &long).unwrap(), by_pixel);
     }
 
     #[test]

@@ -113,12 +113,119 @@ fn what_is_compressed_comes_back_and_what_is_no_image_is_not_compressed() {
         [header(3, b"RGB ", b"2 "), pixels.concat(), value.to_vec()].concat()
     };
     let value = [9, 8, 7, 6, 5, 4, 1, 1, 1, 1, 1, 2];
-    let compressed = compress(VecDeque::from([Bytes::from(native(&value))]), 100).unwrap();
     let rle = TransferSyntax::by_uid(TransferSyntax::RLE_LOSSLESS).unwrap();
+    let compressed = compress(VecDeque::from([Bytes::from(native(&value))]), rle, 100).unwrap();
     let out: Vec<u8> = decompress(compressed, rle, 100).unwrap().into_iter().flatten().collect();
     assert!(out.ends_with(&value), "{out:?}");
     for (value, limit) in [(&value[..10], 100), (&value[..], 11)] {
-        assert!(compress(VecDeque::from([Bytes::from(native(value))]), limit).is_err());
+        assert!(compress(VecDeque::from([Bytes::from(native(value))]), rle, limit).is_err());
     }
-    assert!(compress(VecDeque::from([Bytes::from(header(1, b"MONOCHROME2 ", b"1 "))]), 100).is_err());
+    assert!(compress(VecDeque::from([Bytes::from(header(1, b"MONOCHROME2 ", b"1 "))]), rle, 100).is_err());
+}
+
+/// An image of grey or colour, by pixel, whose samples are what `sample` makes of their number.
+/// What it is in all, and its pixels.
+fn made(
+    size: (u16, u16),
+    samples: u16,
+    bits: (u16, u16, bool),
+    sample: impl Fn(usize) -> usize,
+) -> (Vec<u8>, Vec<u8>) {
+    let (columns, rows) = size;
+    let (allocated, stored, is_signed) = bits;
+    let number = |tag, number: u16| element((0x0028, tag), *b"US", &number.to_le_bytes());
+    let count = usize::from(columns) * usize::from(rows) * usize::from(samples);
+    let kept = (1 << stored) - 1;
+    let words = (0..count).map(|at| {
+        let word = sample(at) & kept;
+        // A number below zero has its sign in all bits above.
+        if is_signed && word >> (stored - 1) == 1 { word | !kept } else { word }
+    });
+    let mut value: Vec<u8> =
+        words.flat_map(|word| word.to_le_bytes().into_iter().take(usize::from(allocated / 8))).collect();
+    if value.len() % 2 == 1 {
+        value.push(0);
+    }
+    let photometric: &[u8] = if samples == 1 { b"MONOCHROME2 " } else { b"RGB " };
+    let mut out = [number(0x0002, samples), element((0x0028, 0x0004), *b"CS", photometric)].concat();
+    if samples > 1 {
+        out.extend(number(0x0006, 0));
+    }
+    let rest =
+        [(0x0010, rows), (0x0011, columns), (0x0100, allocated), (0x0101, stored), (0x0102, stored - 1)];
+    rest.into_iter().for_each(|(tag, value)| out.extend(number(tag, value)));
+    out.extend(number(0x0103, u16::from(is_signed)));
+    out.extend(b"\xE0\x7F\x10\x00OW\0\0");
+    out.extend(u32::try_from(value.len()).unwrap().to_le_bytes());
+    out.extend(&value);
+    (out, value)
+}
+
+const DEPTHS: [(u16, u16, bool); 6] =
+    [(8, 8, false), (8, 7, true), (16, 16, false), (16, 12, false), (16, 8, false), (16, 16, true)];
+
+#[test]
+fn images_of_any_size_and_depth_come_back_from_every_codec_that_takes_them() {
+    let noise = |at: usize| at.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40;
+    let ramp = |at: usize| at * 3;
+    let samples: [&dyn Fn(usize) -> usize; 3] = [&noise, &ramp, &|_| 0];
+    let sizes = [(1, 1), (1, 7), (9, 1), (2, 2), (33, 70), (300, 3), (20, 258)];
+    let kinds = sizes.into_iter().flat_map(|size| DEPTHS.map(|bits| (size, bits)));
+    let kinds = kinds.flat_map(|(size, bits)| [1, 3].map(|colours| (size, colours, bits)));
+    let mut taken = 0;
+    for (size, colours, bits) in kinds {
+        for sample in samples {
+            let made = made(size, colours, bits, sample);
+            for target in lossless() {
+                let came = comes_back(&made, target);
+                taken += usize::from(came.clone().unwrap_or(false));
+                assert!(came.is_ok(), "{size:?} {colours} {bits:?} {}: {came:?}", target.keyword);
+            }
+        }
+    }
+    assert!(taken > 700, "{taken}");
+}
+
+/// Whether a codec takes an image, which then has to come back.
+fn comes_back((image, value): &(Vec<u8>, Vec<u8>), target: TransferSyntax) -> Result<bool, String> {
+    let packed = compress(VecDeque::from([Bytes::copy_from_slice(image)]), target, 1 << 20);
+    let packed = match packed {
+        Err(TranscodeError::Unfit { .. }) => return Ok(false),
+        packed => packed.map_err(|error| error.to_string())?,
+    };
+    let again = decompress(packed, target, 1 << 20).map_err(|error| error.to_string())?;
+    let again: Vec<u8> = again.into_iter().flatten().collect();
+    if again.ends_with(value) { Ok(true) } else { Err("it is another image".to_owned()) }
+}
+
+#[test]
+fn what_a_codec_writes_and_its_decoder_reads_otherwise_is_not_given_out() {
+    let (image, _) = made((4, 1), 1, (8, 8, false), |at| at);
+    let read = |bytes: &[u8]| {
+        DataSet::read(VecDeque::from([Bytes::copy_from_slice(bytes)]), Encoding::ExplicitLittle)
+    };
+    let set = read(&image).unwrap();
+    let image = Image::read(set.header.iter().map(|one| (one.tag, one.value()))).unwrap();
+    let pack = |codec| compress::packed(&set.value, &image, encode::Packing::Rle, codec);
+    assert!(pack(Codec::Rle).is_ok());
+    assert!(matches!(pack(Codec::None), Err(TranscodeError::NotTheSame)));
+}
+
+#[test]
+fn an_image_that_a_codec_does_not_take_as_it_is_is_refused_with_what_is_in_the_way() {
+    let refused = |image: Vec<u8>, keyword: &str| {
+        let target = lossless().find(|syntax| syntax.keyword == keyword).unwrap();
+        compress(VecDeque::from([Bytes::from(image)]), target, 1 << 20).unwrap_err().to_string()
+    };
+    let (signed, _) = made((4, 4), 1, (16, 12, true), |at| at * 400);
+    assert!(refused(signed, "JPEGXLLossless").contains("Pixel Representation is 1"));
+    // An overlay in the bits above those that are stored.
+    let (mut overlaid, _) = made((4, 4), 1, (16, 12, false), |at| at * 200);
+    let last = overlaid.len() - 1;
+    overlaid[last] |= 0x80;
+    assert!(refused(overlaid.clone(), "JPEG2000Lossless").contains("bits in use above Bits Stored is 12"));
+    let rle = lossless().find(|syntax| syntax.uid == TransferSyntax::RLE_LOSSLESS).unwrap();
+    assert!(compress(VecDeque::from([Bytes::from(overlaid)]), rle, 1 << 20).is_ok());
+    let other = TransferSyntax::all().find(|syntax| syntax.keyword == "HTJ2KLossless").unwrap();
+    assert!(matches!(compress(VecDeque::new(), other, 1), Err(TranscodeError::NoEncoder(_))));
 }

@@ -12,10 +12,10 @@ use crate::keys::command::Site;
 use crate::peers::{Orthanc, Sample, free_port, samples};
 use crate::tls::pki::{Pki, TLS_LISTENER, Wanted};
 
-/// A CA with RSA certificates, which every product takes.
-fn pki() -> Pki {
+/// A CA with RSA certificates for these, which every product takes.
+pub(crate) fn pki_of(names: &[&str]) -> Pki {
     let pki = Pki::new();
-    for name in ["gateway", "ct", "pacs", "viewer"] {
+    for name in names {
         let key = KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
         pki.issue(name, &Wanted { key, ..Wanted::default() });
     }
@@ -23,7 +23,7 @@ fn pki() -> Pki {
 }
 
 /// An Orthanc that speaks TLS only, shows the certificate of this name, and knows one node.
-fn orthanc(pki: &Pki, name: &str, port: u16, node: u16) -> Orthanc {
+pub(crate) fn orthanc(pki: &Pki, name: &str, port: u16, node: u16) -> Orthanc {
     Orthanc::start_with(&json!({
         "DicomAet": name.to_uppercase(), "DicomPort": port,
         "DicomTlsEnabled": true, "DicomTlsCertificate": pki.path(&format!("{name}.pem")),
@@ -104,7 +104,7 @@ fn arrived(orthanc: &Orthanc, instance: &str, gateway: &Gateway) -> Vec<u8> {
 
 #[test]
 fn an_image_goes_from_modality_to_pacs_to_viewer_through_mutual_tls_alone() {
-    let (pki, site) = (pki(), Site::new());
+    let (pki, site) = (pki_of(&["gateway", "ct", "pacs", "viewer"]), Site::new());
     assert!(site.sealgate(&["keys", "init", "--algorithm", "ecdh-p256"]).status.success());
     let [port, pacs_port, viewer_port] = [free_port(), free_port(), free_port()];
     let pacs = orthanc(&pki, "pacs", pacs_port, port);

@@ -1,5 +1,6 @@
 """A node with programmed answers: `scp.py --port=N --folder=F [--status=N --comment=TEXT --matches=N ...]`.
 
+--syntax              the one transfer syntax that instances are taken in
 --any-class           takes retired and private storage classes too, and then answers no role selection
 --status, --comment   what every C-STORE is answered with
 --while               a file as long as which is there --status holds; then all is taken
@@ -33,6 +34,7 @@ parser.add_argument("--pad", type=int, default=0)
 parser.add_argument("--find-status", type=int, default=0)
 parser.add_argument("--commit", default="same")
 parser.add_argument("--fail")
+parser.add_argument("--syntax")
 parser.add_argument("--any-class", action="store_true")
 ARGS = parser.parse_args()
 
@@ -151,7 +153,7 @@ ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = 60
 CLASSES = [context.abstract_syntax for context in AllStoragePresentationContexts]
 CLASSES += [*_STORAGE_CLASSES.values(), *_NON_PATIENT_OBJECT_CLASSES.values()]
 for uid in dict.fromkeys(CLASSES):
-    ae.add_supported_context(uid, AllTransferSyntaxes)
+    ae.add_supported_context(uid, [ARGS.syntax] if ARGS.syntax else AllTransferSyntaxes)
 for uid in FIND:
     ae.add_supported_context(uid)
 ae.add_supported_context(sop_class.Verification)

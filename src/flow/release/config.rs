@@ -9,7 +9,7 @@ pub struct Config {
     /// Bytes of an opened instance that are held back until its end has verified; larger ones go out while they arrive,
     /// and their transfer is broken off when the end does not verify.
     pub held_bytes_max: usize,
-    /// Bytes of pixels that an image may have when it is decompressed for a viewer that takes no other form of it.
+    /// Bytes of pixels that an image may have when it is decompressed, or compressed, for a viewer that takes no other form.
     pub transcoded_bytes_max: u64,
     /// Instances of one retrieval that wait to go out.
     pub waiting_max: usize,

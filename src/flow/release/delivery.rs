@@ -12,7 +12,9 @@ use crate::dicom::{Encoding, TransferSyntax, Uid};
 use crate::policy::Refusal;
 use crate::scu::Source;
 use crate::seal::OpenError;
-use crate::transcode::{TranscodeError, can_compress, can_decompress, compress, decompress};
+use crate::transcode::{
+    TranscodeError, can_compress, can_decompress, compress, decompress, deflate, lossless,
+};
 
 /// Why an instance does not go out. It becomes a failed sub-operation.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +48,11 @@ pub enum Refused {
     /// It could not be decompressed, or compressed.
     #[error("it cannot be transcoded: {0}")]
     Transcode(#[from] TranscodeError),
+    /// Of several transfer syntaxes that the receiver takes it can be given in none.
+    #[error(
+        "it can be given in none of the transfer syntaxes that the receiver takes, let the receiver take a native one: {0}"
+    )]
+    NoneFits(String),
     /// It could not be given in another transfer syntax.
     #[error("it cannot be converted: {0}")]
     Convert(String),
@@ -97,26 +104,56 @@ impl Delivery {
         }
     }
 
-    /// Of the syntaxes that the receiver takes the one it goes out in: its own, or one that it can be given in without
-    /// touching its pixels, or, where it may be transcoded, a native one, or one that it is compressed to without losses.
+    /// Of the syntaxes that the receiver takes those it can go out in, the best first: its own, or one that it can be given
+    /// in without touching its pixels, or, where it may be transcoded, a native one. Where there is none of these, those that
+    /// it may be compressed to without losses; which of them can hold this image shows when it is tried.
     #[must_use]
-    pub fn choose(&self, taken: &[TransferSyntax], may_transcode: bool) -> Option<TransferSyntax> {
+    pub fn choices(&self, taken: &[TransferSyntax], may_transcode: bool) -> Vec<TransferSyntax> {
         let own = self.transfer_syntax;
         if taken.contains(&own) {
-            return Some(own);
+            return vec![own];
         }
         let passes = |target: &TransferSyntax| can_convert(own, *target);
         if let Some(target) = taken.iter().copied().find(passes) {
-            return Some(target);
+            return vec![target];
         }
         let is_native = native().is_some_and(|native| can_convert(own, native));
-        if !may_transcode || !(is_native || can_decompress(own)) {
-            return None;
+        let may_decode = may_transcode && can_decompress(own);
+        let both = [TransferSyntax::EXPLICIT_LITTLE, TransferSyntax::IMPLICIT_LITTLE];
+        let mut both = both.into_iter().filter_map(TransferSyntax::by_uid);
+        if may_decode && let Some(target) = both.find(|target| taken.contains(target)) {
+            return vec![target];
         }
-        let native = [TransferSyntax::EXPLICIT_LITTLE, TransferSyntax::IMPLICIT_LITTLE];
-        let native =
-            native.into_iter().filter_map(TransferSyntax::by_uid).find(|target| taken.contains(target));
-        native.or_else(|| taken.iter().copied().find(|target| can_compress(*target)))
+        let mut packed = Vec::new();
+        if may_transcode && (is_native || may_decode) {
+            packed.extend(lossless());
+        }
+        // No pixel is touched by it.
+        if is_native || may_decode {
+            packed.extend(TransferSyntax::by_uid(TransferSyntax::DEFLATED));
+        }
+        packed.retain(|target| taken.contains(target));
+        packed
+    }
+
+    /// The same instance in the first of these choices that can hold it.
+    pub async fn into_one_of(self, choices: &[TransferSyntax], release: &Release) -> Result<Self, Refused> {
+        let keyword = self.transfer_syntax.keyword;
+        let Some(first) = choices.first() else { return Err(Refused::TransferSyntax(keyword)) };
+        if *first == self.transfer_syntax || !is_packed(*first) {
+            return self.into_syntax(*first, release).await;
+        }
+        let mut native = self.into_native(release).await?;
+        let mut reasons: Vec<String> = Vec::new();
+        for target in choices {
+            let left = if choices.last() == Some(target) { Left::Nothing } else { Left::Native };
+            match native.packed(*target, left, release).await {
+                Ok(delivery) => return Ok(delivery),
+                Err(reason) if choices.len() == 1 => return Err(reason),
+                Err(reason) => reasons.push(format!("{}: {reason}", target.keyword)),
+            }
+        }
+        Err(Refused::NoneFits(reasons.join("; ")))
     }
 
     /// The same instance in another transfer syntax.
@@ -128,8 +165,8 @@ impl Delivery {
             let native = self.decompressed(release).await?;
             return Box::pin(native.into_syntax(target, release)).await;
         }
-        if can_compress(target) {
-            return self.compressed(target, release).await;
+        if is_packed(target) {
+            return self.into_native(release).await?.packed(target, Left::Nothing, release).await;
         }
         if !can_convert(self.transfer_syntax, target) {
             return Err(Refused::TransferSyntax(self.transfer_syntax.keyword));
@@ -149,18 +186,33 @@ impl Delivery {
         }
     }
 
-    /// A native one compressed without losses. One that arrives as a stream is first taken in whole, as below.
-    async fn compressed(self, target: TransferSyntax, release: &Release) -> Result<Self, Refused> {
-        let explicit = native().ok_or(Refused::TransferSyntax(target.keyword))?;
+    /// The same in Explicit VR Little Endian with native pixels, taken in whole.
+    pub(super) async fn into_native(self, release: &Release) -> Result<Self, Refused> {
+        let explicit = native().ok_or(Refused::TransferSyntax(self.transfer_syntax.keyword))?;
         let native = Box::pin(self.into_syntax(explicit, release)).await?;
+        let (class, instance) = (native.class.clone(), native.instance.clone());
+        let pieces = native.whole(release.config.transcoded_bytes_max).await?;
+        Ok(Self::new(class, instance, explicit, Data::Whole(pieces)))
+    }
+
+    /// A whole native one compressed without losses, or deflated.
+    pub(super) async fn packed(
+        &mut self,
+        target: TransferSyntax,
+        left: Left,
+        release: &Release,
+    ) -> Result<Self, Refused> {
+        let Data::Whole(own) = &mut self.data else { return Err(Refused::TransferSyntax(target.keyword)) };
+        let pieces = if left == Left::Native { own.clone() } else { std::mem::take(own) };
+        let bytes_max = release.config.transcoded_bytes_max;
         // A semaphore that nobody closes always gives.
         let _permit = release.decoding.acquire().await;
-        let bytes_max = release.config.transcoded_bytes_max;
-        let (class, instance) = (native.class.clone(), native.instance.clone());
-        let pieces = native.whole(bytes_max).await?;
-        let compressing = tokio::task::spawn_blocking(move || compress(pieces, bytes_max)).await;
-        let pieces = compressing.map_err(|_| Refused::Task)??;
-        Ok(Self::new(class, instance, target, Data::Whole(pieces)))
+        let packing = tokio::task::spawn_blocking(move || match target.encoding {
+            Encoding::Deflated => deflate(&pieces),
+            _ => compress(pieces, target, bytes_max),
+        });
+        let pieces = packing.await.map_err(|_| Refused::Task)??;
+        Ok(Self::new(self.class.clone(), self.instance.clone(), target, Data::Whole(pieces)))
     }
 
     /// All of it as it goes out, once its end has verified.
@@ -193,6 +245,20 @@ impl Delivery {
         let pieces = decoding.map_err(|_| Refused::Task)??;
         Ok(Self::new(self.class, self.instance, native, Data::Whole(pieces)))
     }
+}
+
+/// What is left of an instance when it has been compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Left {
+    /// All of it, for another try.
+    Native,
+    /// Its memory is used.
+    Nothing,
+}
+
+/// Whether an instance is made smaller, and looked at again, to be in this transfer syntax.
+fn is_packed(target: TransferSyntax) -> bool {
+    target.encoding == Encoding::Deflated || can_compress(target)
 }
 
 fn native() -> Option<TransferSyntax> {

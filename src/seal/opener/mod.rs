@@ -23,7 +23,7 @@ use self::restore::Restore;
 use super::carrier::{Content, LIMITS};
 use super::claim::{Claim, Claimed};
 use super::derive::Binding;
-use super::element::{Layout, PIXEL_DATA, is_pixel_data};
+use super::element::{Layout, is_pixel_data};
 use super::header::{HEADER_BYTES, Header, HeaderError};
 use super::key::ContentKey;
 use super::layered::LayeredOpener;
@@ -231,8 +231,7 @@ impl<K: FnMut(&Claim) -> Option<ContentKey>> Work<K> {
     }
 
     fn begin(&mut self, head: &Head<'_>) -> Result<(), OpenError> {
-        let holds_stream = head.tag == self.content().carrier_tag() || head.tag == PIXEL_DATA;
-        if holds_stream && matches!(self.pixels, Pixels::Before) {
+        if head.tag == self.content().carrier_tag() && matches!(self.pixels, Pixels::Before) {
             self.pixels = Pixels::Header(Vec::with_capacity(HEADER_BYTES));
         } else if is_pixel_data(head.tag) {
             return Err(self.not_sealed(&[]));

@@ -118,6 +118,7 @@ fn release_shown(out: &mut Vec<Shown>) {
         Transcode: TranscodeError::NoPixels.into() => SAME,
         Convert: NotReleased::Convert("it ends early".to_owned()) => SAME,
         Unrecorded: NotReleased::Unrecorded("the disk is full".to_owned()) => SAME,
+        NoneFits: NotReleased::NoneFits("JPEGXLLossless: Bits Allocated is 32".to_owned()) => "let the receiver take",
         Task: NotReleased::Task => PLAIN,
     );
     catalogue!(out, "flow/release::NotSent", NotSent;

@@ -105,6 +105,9 @@ fn services(out: &mut Vec<Shown>) {
     );
     catalogue!(out, "transcode::TranscodeError", TranscodeError;
         Syntax: TranscodeError::Syntax("MPEG2MPML") => "let the receiver take",
+        NoEncoder: TranscodeError::NoEncoder("HTJ2KLossless") => "let the receiver take",
+        Unfit: TranscodeError::Unfit { syntax: "JPEGXLLossless", what: "Bits Allocated", value: "32".to_owned() } => "let the receiver take",
+        NotTheSame: TranscodeError::NotTheSame => SAME,
         Scan: ScanError::Empty.into() => SAME,
         Element: TranscodeError::Element(tag()) => PEER,
         NoPixels: TranscodeError::NoPixels => PLAIN,

@@ -58,12 +58,14 @@ impl Site {
 
     /// Runs any command with the site's configuration.
     pub(crate) fn sealgate(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_sealgate"))
-            .args(arguments)
-            .arg("--config")
-            .arg(self.path("gateway.toml"))
-            .output()
-            .unwrap()
+        self.command(arguments).output().unwrap()
+    }
+
+    /// The same before it runs.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sealgate"));
+        command.args(arguments).arg("--config").arg(self.path("gateway.toml"));
+        command
     }
 
     fn run(&self, arguments: &[&str]) -> Output {

@@ -151,6 +151,11 @@ pub(super) fn said(output: &Output) -> String {
 
 /// Runs a script of `tests/peers` in the virtual environment; it has to end well, and its output is given.
 pub(super) fn python(script: &str, arguments: &[&Path]) -> String {
+    python_with(script, &arguments.iter().map(|path| text(path)).collect::<Vec<_>>())
+}
+
+/// The same with arguments of any kind.
+pub(super) fn python_with(script: &str, arguments: &[&str]) -> String {
     let root = env!("CARGO_MANIFEST_DIR");
     let python =
         std::env::var("SEALGATE_PYTHON").unwrap_or_else(|_| format!("{root}/tests/.venv/bin/python"));

@@ -10,12 +10,13 @@ use dicom_core::Tag;
 use dicom_object::open_file;
 use sealgate::dicom::{Encoding, Status, TransferSyntax};
 use sealgate::scu::Need;
-use sealgate::transcode::{can_decompress, compress, decompress};
+use sealgate::transcode::{can_decompress, decompress};
 
 use super::site::{Front, needs_of, studies};
 use crate::peers::{Dcmqrscp, Sample, samples};
 
-const PIXELS: Tag = Tag(0x7FE0, 0x0010);
+/// Pixel Data.
+pub(super) const PIXELS: Tag = Tag(0x7FE0, 0x0010);
 
 /// What the other decoder makes of a file: its attributes and its pixels.
 fn decoded_by_others(sample: &Sample, out: &Path) -> bool {
@@ -36,7 +37,7 @@ fn is_lossy(sample: &Sample) -> bool {
     matches!(sample.instance.transfer_syntax.keyword, "JPEGBaseline8Bit" | "JPEGExtended12Bit" | "JPEG2000")
 }
 
-fn native(sample: &Sample) -> Result<Vec<u8>, String> {
+pub(super) fn native(sample: &Sample) -> Result<Vec<u8>, String> {
     let pieces: VecDeque<Bytes> = sample.data_set.chunks(100_000).map(Bytes::copy_from_slice).collect();
     let native =
         decompress(pieces, sample.instance.transfer_syntax, 512 << 20).map_err(|error| error.to_string())?;
@@ -45,13 +46,16 @@ fn native(sample: &Sample) -> Result<Vec<u8>, String> {
 
 /// A Part 10 file around a data set in Explicit VR Little Endian.
 fn write_file(path: &Path, data_set: &[u8]) {
-    write_file_in(path, data_set, b"\x02\0\x10\0UI\x14\x001.2.840.10008.1.2.1\0");
+    write_file_in(path, data_set, TransferSyntax::EXPLICIT_LITTLE);
 }
 
-/// The same in the transfer syntax of this element.
-fn write_file_in(path: &Path, data_set: &[u8], syntax: &[u8]) {
-    let length = u32::try_from(syntax.len()).unwrap().to_le_bytes();
-    let meta = [&[0; 128][..], b"DICM\x02\0\0\0UL\x04\0", &length, syntax].concat();
+/// The same in this transfer syntax.
+pub(super) fn write_file_in(path: &Path, data_set: &[u8], syntax: &str) {
+    let padded = if syntax.len() % 2 == 1 { format!("{syntax}\0") } else { syntax.to_owned() };
+    let length = u16::try_from(padded.len()).unwrap().to_le_bytes();
+    let element = [&b"\x02\0\x10\0UI"[..], &length, padded.as_bytes()].concat();
+    let group = u32::try_from(element.len()).unwrap().to_le_bytes();
+    let meta = [&[0; 128][..], b"DICM\x02\0\0\0UL\x04\0", &group, &element].concat();
     fs::write(path, [&meta[..], data_set].concat()).unwrap();
 }
 
@@ -175,83 +179,4 @@ async fn a_viewer_without_codecs_gets_native_images_and_a_peer_may_forbid_it() {
         assert_eq!(ended.answer.status, Status(0xA702), "{ended:?}");
         assert!(!ended.failed.is_empty());
     }
-}
-
-/// Native samples with pixels, and what they are in RLE Lossless.
-fn compressed() -> Vec<(Sample, Vec<u8>)> {
-    let is_native = |one: &Sample| one.instance.transfer_syntax.uid == TransferSyntax::EXPLICIT_LITTLE;
-    let native = samples().into_iter().filter(is_native).filter(|one| one.data_set.len() < 4 << 20);
-    let compressed = native.filter_map(|one| {
-        let pieces: VecDeque<Bytes> = one.data_set.chunks(100_000).map(Bytes::copy_from_slice).collect();
-        Some((one, compress(pieces, 64 << 20).ok()?.into_iter().flatten().collect()))
-    });
-    compressed.collect()
-}
-
-#[test]
-fn what_we_compress_others_decompress_to_the_same_pixels() {
-    let folder = tempfile::tempdir().unwrap();
-    let (ours, theirs) = (folder.path().join("ours.dcm"), folder.path().join("theirs.dcm"));
-    let pixels = |path: &Path| {
-        let file = open_file(path).map_err(|error| format!("{}: {error}", path.display()))?;
-        let element = file.element(PIXELS).map_err(|error| error.to_string())?;
-        let colours: u16 = file.element(Tag(0x0028, 0x0002)).unwrap().to_int().unwrap();
-        let by_plane = file
-            .element_opt(Tag(0x0028, 0x0006))
-            .unwrap()
-            .is_some_and(|one| one.to_int::<u16>().is_ok_and(|value| value == 1));
-        Ok::<_, String>((element.to_bytes().unwrap().to_vec(), colours, by_plane))
-    };
-    let (mut compared, mut wrong) = (0, Vec::new());
-    for (sample, data_set) in compressed() {
-        let _ = fs::remove_file(&theirs);
-        write_file_in(&ours, &data_set, b"\x02\0\x10\0UI\x14\x001.2.840.10008.1.2.5\0");
-        let output = Command::new("dcmdrle").arg(&ours).arg(&theirs).output().expect("tests/run install");
-        assert!(output.status.success(), "{sample:?}: {output:?}");
-        let ((before, colours, was_by_plane), (after, _, is_by_plane)) =
-            (pixels(&sample.path).unwrap(), pixels(&theirs).unwrap());
-        // Colours that come back in another order are the same colours.
-        let same = if colours == 1 || was_by_plane == is_by_plane {
-            before == after
-        } else {
-            sorted(&before) == sorted(&after)
-        };
-        compared += 1;
-        if !same {
-            wrong.push(format!("{sample:?}"));
-        }
-    }
-    assert!(compared > 20 && wrong.is_empty(), "{} of {compared}:\n{}", wrong.len(), wrong.join("\n"));
-}
-
-fn sorted(bytes: &[u8]) -> Vec<u8> {
-    let mut bytes = bytes.to_vec();
-    bytes.sort_unstable();
-    bytes
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_viewer_that_takes_rle_alone_gets_the_same_values_so_compressed() {
-    let archive = Dcmqrscp::start(&[]);
-    let front = Front::over(&[("pacs", &archive.address(), "get")]);
-    let (study, samples) = super::site::one_study();
-    let samples = &samples[..2];
-    front.store(samples).await;
-    let rle = TransferSyntax::by_uid(TransferSyntax::RLE_LOSSLESS).unwrap();
-    let needs = [Need::new(samples[0].instance.class.clone(), rle)];
-    let (came, ended) = front.get("VIEWER", &study, &needs).await;
-    assert!(ended.is_complete() && came.len() == samples.len(), "{ended:?}\n{}", front.gateway.log());
-    for sample in samples {
-        let (syntax, data_set) = &came[sample.instance.instance.as_str()];
-        assert_eq!(*syntax, rle);
-        let native = decompress(VecDeque::from([Bytes::copy_from_slice(data_set)]), rle, 64 << 20).unwrap();
-        let native: Vec<u8> = native.into_iter().flatten().collect();
-        let pixels = &sample.data_set[sample.data_set.len() - 20_000..];
-        assert!(native.windows(pixels.len()).any(|window| window == pixels), "{sample:?}");
-    }
-    let (came, ended) = front.get("PLAIN", &study, &needs).await;
-    assert!(
-        came.is_empty() && ended.answer.status == Status(0xA702),
-        "not for a peer without transcode: {ended:?}"
-    );
 }
