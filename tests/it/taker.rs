@@ -43,6 +43,10 @@ pub(crate) struct Plan {
     pub(crate) delay: Duration,
     /// The store, counted from 1 over all associations, at which it aborts.
     pub(crate) abort_at: Option<usize>,
+    /// The store, counted in the same way, in the middle of which it stops reading for good.
+    pub(crate) stuck_at: Option<usize>,
+    /// Stores, counted in the same way, that are answered otherwise than with success.
+    pub(crate) answers: Vec<(usize, Status)>,
     /// Limits of its own.
     pub(crate) limits: Config,
 }
@@ -50,6 +54,7 @@ pub(crate) struct Plan {
 #[derive(Debug, Default)]
 struct Record {
     taken: Vec<Taken>,
+    begun: usize,
     seen: Vec<Seen>,
     at_once: usize,
     at_once_max: usize,
@@ -184,6 +189,14 @@ async fn take(
     plan: &Plan,
 ) -> Result<(), Error> {
     while let Some(message) = association.receive().await? {
+        let begun = {
+            let mut record = lock(record);
+            record.begun += 1;
+            record.begun
+        };
+        if plan.stuck_at == Some(begun) {
+            std::future::pending::<()>().await;
+        }
         let mut data_set = Vec::new();
         while let Some(piece) = association.next_data().await? {
             data_set.extend_from_slice(&piece);
@@ -201,7 +214,8 @@ async fn take(
         if plan.abort_at == Some(count) {
             return Err(Error::Ending);
         }
-        let response = Command::response_to(&message.command, Status::SUCCESS);
+        let other = plan.answers.iter().find(|(at, _)| *at == count).map(|(_, status)| *status);
+        let response = Command::response_to(&message.command, other.unwrap_or(Status::SUCCESS));
         association.send(message.context.id, &response).await?;
     }
     Ok(())

@@ -28,7 +28,7 @@ pub(super) fn file_of(archive: &Dcmqrscp, sample: &Sample) -> PathBuf {
 }
 
 /// The stored file with one fault each.
-fn faults(good: &[u8], instance: &str) -> Vec<(&'static str, Vec<u8>)> {
+pub(super) fn faults(good: &[u8], instance: &str) -> Vec<(&'static str, Vec<u8>)> {
     let start = good.windows(MAGIC.len()).position(|window| window == MAGIC).unwrap();
     let number = |at: usize| u64::from_be_bytes(good[at..at + 8].try_into().unwrap());
     let length = usize::try_from(number(start + 28)).unwrap();
@@ -168,7 +168,7 @@ async fn without_the_key_store_nothing_is_opened_and_with_it_everything_again() 
 }
 
 /// Bytes that a process holds in memory.
-fn resident(id: u32) -> u64 {
+pub(super) fn resident(id: u32) -> u64 {
     let status = fs::read_to_string(Path::new("/proc").join(id.to_string()).join("status")).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024

@@ -1,13 +1,19 @@
 //! The way back with other people's archives behind the gateway and viewers before it.
 
+mod damaged;
 mod death;
 mod documents;
 mod faults;
 mod history;
+mod keyless;
 mod keystream;
+mod large;
 mod lossless;
 mod migrate;
 mod migrate_on;
+mod movers;
+mod receivers;
+mod rights;
 mod rules;
 mod shred;
 pub(crate) mod site;

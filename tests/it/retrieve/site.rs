@@ -12,8 +12,8 @@ use dicom_dictionary_std::uids;
 use sealgate::association::{self, Proposal, SubOperations};
 use sealgate::dicom::{AeAddress, AeTitle, Status, TransferSyntax};
 use sealgate::scu::{
-    Caller, Config, Destination, Failure, Got, Instance, Need, Retrieved, Tcp, for_getting, for_storing, get,
-    store,
+    Caller, Config, Destination, Failure, Got, Instance, Moved, Need, Retrieved, Tcp, for_getting,
+    for_service, for_storing, get, move_, store,
 };
 use std::sync::Arc;
 
@@ -23,6 +23,7 @@ use crate::peers::archive::{STUDY, identifier, text, uid};
 use crate::peers::{Sample, free_port, samples};
 
 pub(crate) const GET: &str = uids::STUDY_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_GET;
+pub(crate) const MOVE: &str = uids::STUDY_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_MOVE;
 
 /// An archive behind the gateway: its name, where it listens, `get` or `move`.
 pub(crate) type Archive<'a> = (&'a str, &'a AeAddress, &'a str);
@@ -215,6 +216,29 @@ impl Front {
         let caller = self.call(calling, &for_getting(&uid(GET), needs)).await;
         let got = get_each(caller, asked).await;
         got.unwrap_or_else(|failure| panic!("{failure}\n{}", self.gateway.log()))
+    }
+
+    /// Moves a study to a receiver: every pending response, and the end.
+    pub(crate) async fn move_to(
+        &self,
+        calling: &str,
+        study: &str,
+        receiver: &str,
+    ) -> (Vec<SubOperations>, Retrieved) {
+        let mut caller = self.call(calling, &for_service(&uid(MOVE))).await;
+        let context = caller.context_of(&uid(MOVE)).expect("accepted");
+        let asked = identifier("STUDY", &[(STUDY, study)], context.transfer_syntax.encoding);
+        let mut moving = move_(&mut caller, &context, &asked, &title(receiver)).await.expect("asked");
+        let mut pending = Vec::new();
+        loop {
+            match moving.next().await.unwrap_or_else(|failure| panic!("{failure}\n{}", self.gateway.log())) {
+                Moved::Pending(counts) => pending.push(counts),
+                Moved::Ended(ended) => {
+                    caller.release().await;
+                    return (pending, ended);
+                }
+            }
+        }
     }
 
     /// One of DCMTK's tools as a viewer: its options, then where, then its keys.
