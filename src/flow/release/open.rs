@@ -275,7 +275,12 @@ impl Job {
     ) -> Result<(bool, Option<String>), Refused> {
         match error {
             // Nobody was asked for a key: it begins as a sealed one does.
-            OpenError::NoKey(_) if key.is_none() => Ok((true, None)),
+            // Who might open when the retrieval began and may not now gets ciphertext only where the rules say so.
+            error @ OpenError::NoKey(_) if key.is_none() => match self.decide_unsealed(kept) {
+                Answer::Refused(refusal) => Err(refusal.into()),
+                Answer::Sealed => Ok((true, None)),
+                Answer::Opened(_) => Err(Refused::Open { error, key }),
+            },
             OpenError::NotSealed if has_pixels && self.is_lost(kept) => {
                 Err(Refused::Open { error: OpenError::Damaged(Damage::Unmarked), key })
             }
