@@ -17,7 +17,6 @@ use super::engine::Engine;
 use super::error::KeygenError;
 use super::id::GeneratorId;
 use super::image::KeyImage;
-use super::pace::Pace;
 use super::seed::Seed;
 use crate::telemetry::metrics::metrics;
 

@@ -110,7 +110,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Moving<'_, S> {
         let sending = pin!(send_to(self.gateway, &self.to, delivery, originator, self.may_transcode));
         match self.retrieving.beside(sending).await? {
             Ok(status) if Meaning::of(status) == Meaning::Success => {
-                self.retrieving.tally.completed(&instance)
+                self.retrieving.tally.completed(&instance);
             }
             Ok(_) => self.retrieving.tally.warned(&instance),
             Err(reason) => self.retrieving.failed(&instance, &reason),

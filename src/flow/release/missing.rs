@@ -158,7 +158,8 @@ mod tests {
     #[test]
     fn what_a_pacs_names_is_missing_unless_it_came_from_elsewhere() {
         let named = Debt { count: Some(3), named: uids([1, 2, 3]), came: uids([4]) };
-        let of = |came: &[u16]| missing(&[named.clone()], &uids(came.iter().copied()), &sealed([]));
+        let of =
+            |came: &[u16]| missing(std::slice::from_ref(&named), &uids(came.iter().copied()), &sealed([]));
         assert_eq!(of(&[4, 1]), lost(2, [2, 3]));
         assert_eq!(of(&[1, 2, 3, 4]), Missing { is_settled: true, ..lost(0, []) });
         let one_more = Debt { count: Some(4), ..named.clone() };

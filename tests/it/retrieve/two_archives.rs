@@ -179,7 +179,7 @@ async fn what_the_second_owed_when_it_died_has_failed_and_is_named() {
     for sample in &samples[2..] {
         fs::remove_file(other.file(sample.instance.instance.as_str()).unwrap()).unwrap();
     }
-    let (came, ended, told) = get_and_kill(&front, &mut mortal.process, &study, &samples).await;
+    let (came, ended, _) = get_and_kill(&front, &mut mortal.process, &study, &samples).await;
     assert!((2..IMAGES).contains(&came.len()), "{} came", came.len());
     let came: BTreeSet<String> = came.into_keys().collect();
     let lost: BTreeSet<String> = names(&samples).difference(&came).cloned().collect();
@@ -187,7 +187,6 @@ async fn what_the_second_owed_when_it_died_has_failed_and_is_named() {
     assert_eq!(ended.counts.completed.map(usize::from), Some(came.len()));
     assert_eq!(ended.counts.failed.map(usize::from), Some(lost.len()));
     assert_eq!(ended.answer.status, Status::INCOMPLETE);
-    assert_plausible(&told, samples.len());
 }
 
 /// The names that are found at the level of patients, with Patient ID and Issuer.

@@ -117,7 +117,9 @@ impl Told {
             if jobs.is_empty() {
                 break;
             }
-            jobs.into_iter().for_each(|job| job.done(NOW).unwrap());
+            for job in jobs {
+                job.done(NOW).unwrap();
+            }
         }
         assert_eq!(spool.usage().entries, 0);
         // With its end the spare files go.
