@@ -203,10 +203,23 @@ pub(super) async fn by_read_back(
         let mut caller = gateway.pool.associate(to, &for_getting(&class, &needs)).await?;
         let got = get_each(gateway, &mut caller, &class, now).await;
         caller.release().await;
-        said.extend(got?);
+        for (item, answer) in now.iter().zip(got?) {
+            said.push(match answer {
+                Ok(said) => said,
+                Err(failed) => after_failure(gateway, to, item, failed).await,
+            });
+        }
         rest = later;
     }
     Ok(said)
+}
+
+/// A retrieval of it has failed: some PACS answer so where they do not have it, and then a query tells.
+async fn after_failure(gateway: &Gateway, to: &scu::Destination, item: &Item, failed: String) -> Said {
+    match by_find(gateway, to, std::slice::from_ref(item)).await.as_deref() {
+        Ok([Said::Lost(nothing)]) => Said::Lost(format!("{failed}, and {nothing}")),
+        _ => Said::Unclear(failed),
+    }
 }
 
 /// What has to be taken for the first so many of these.
@@ -228,18 +241,19 @@ fn needs(items: &[Item]) -> (Vec<Need>, usize) {
     (needs, items.len())
 }
 
+/// For each what was found out, or how its retrieval failed.
 async fn get_each(
     gateway: &Arc<Gateway>,
     caller: &mut Caller,
     class: &Uid,
     items: &[Item],
-) -> Result<Vec<Said>, Failure> {
+) -> Result<Vec<Result<Said, String>>, Failure> {
     let context = caller.context_of(class)?;
     let mut said = Vec::with_capacity(items.len());
     for item in items {
         said.push(match get_one(gateway, caller, &context, item).await {
-            Ok(said) => said,
-            Err(Failure::Status(answer)) => Said::Unclear(format!("a retrieval of it is answered {answer}")),
+            Ok(answer) => answer,
+            Err(Failure::Status(answer)) => Err(format!("a retrieval of it is answered {answer}")),
             Err(failure) => return Err(failure),
         });
     }
@@ -251,7 +265,7 @@ async fn get_one(
     caller: &mut Caller,
     context: &Context,
     item: &Item,
-) -> Result<Said, Failure> {
+) -> Result<Result<Said, String>, Failure> {
     let asked = identifier(item, context.transfer_syntax.encoding);
     let mut getting = get(caller, context, &asked).await?;
     let mut said = None;
@@ -274,9 +288,9 @@ async fn get_one(
             Got::Store(_) => getting.answer(Status::SUCCESS).await?,
             Got::Ended(ended) => {
                 return Ok(match said {
-                    Some(said) => said,
-                    None if ended.is_complete() => Said::Lost("a retrieval of it brings nothing".into()),
-                    None => Said::Unclear(format!("a retrieval of it ended with {}", ended.answer)),
+                    Some(said) => Ok(said),
+                    None if ended.is_complete() => Ok(Said::Lost("a retrieval of it brings nothing".into())),
+                    None => Err(format!("a retrieval of it ended with {}", ended.answer)),
                 });
             }
         }

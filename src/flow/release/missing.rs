@@ -111,9 +111,9 @@ pub(super) fn asked(request: &Request, archive: &Archive) -> Asked {
 mod tests {
     use super::*;
 
-    /// Instances by their last numbers.
+    /// Instances by their last numbers, in the order of these.
     fn uids<T: FromIterator<Uid>>(numbers: impl IntoIterator<Item = u16>) -> T {
-        numbers.into_iter().map(|number| Uid::parse(&format!("1.2.{number}")).unwrap()).collect()
+        numbers.into_iter().map(|number| Uid::parse(&format!("1.2.{}", 100 + number)).unwrap()).collect()
     }
 
     fn debt(count: impl Into<Option<u16>>, came: impl IntoIterator<Item = u16>) -> Debt {

@@ -28,11 +28,10 @@ async fn an_entry_goes_when_orthanc_has_committed_itself() {
 /// Long enough for a PACS to lose something between its answer and our first look.
 const LATER: &str = "gather_seconds = 4";
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_orthanc_took_and_lost_is_sent_to_it_once_more() {
+/// Orthanc, where it loses one of four instances that it took, and how it is asked whether it has them.
+async fn lost_and_sent_again(settings: &str) {
     let (samples, pacs) = (few(), Orthanc::start());
-    let hold = [("pacs", pacs.address(), "commitment = \"find\"\npurge_after = \"committed\"")];
-    let front = Front::on(free_port(), &hold, LATER).await;
+    let front = Front::on(free_port(), &[("pacs", pacs.address(), settings)], LATER).await;
     front.store(&samples).await;
     until("everything is forwarded", &front, || pacs.count() == 4);
     let lost = samples[0].instance.instance.to_string();
@@ -41,6 +40,16 @@ async fn what_orthanc_took_and_lost_is_sent_to_it_once_more() {
     front.wait_for_log("a PACS has lost an instance that it took");
     until("everything has gone", &front, || front.entries() == 0);
     assert!(pacs.count() == 4 && pacs.file(&lost).is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_orthanc_took_and_lost_is_sent_to_it_once_more() {
+    lost_and_sent_again("commitment = \"find\"\npurge_after = \"committed\"").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_orthanc_lost_is_found_by_reading_back_though_it_answers_with_a_failure() {
+    lost_and_sent_again("purge_after = \"read-back\"").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
