@@ -68,6 +68,7 @@ def handle_store(event):
         status.Status = ARGS.status
     if not (ARGS.refusing and status.Status):
         (ARGS.folder / str(request.AffectedSOPInstanceUID)).write_bytes(request.DataSet.getvalue())
+        say("kept", request.AffectedSOPInstanceUID, event.context.transfer_syntax)
     if ARGS.comment:
         status.ErrorComment = ARGS.comment
         status.OffendingElement = [0x00080018]

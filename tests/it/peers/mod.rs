@@ -1,6 +1,7 @@
 //! Other people's nodes for tests: each a process on a free port in a folder of its own, ended by its id when dropped.
 
 pub(crate) mod archive;
+pub(crate) mod clear;
 mod corpus;
 mod dcmqrscp;
 mod orthanc;

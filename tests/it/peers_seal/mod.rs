@@ -5,7 +5,7 @@ mod damage;
 mod documents;
 mod store;
 mod survive;
-mod valid;
+pub(crate) mod valid;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -18,6 +18,7 @@ use sealgate::seal::{FileError, HeaderMode, SealError, inspect};
 use tempfile::TempDir;
 
 use crate::keys::folder;
+use crate::peers::data_set_of;
 use crate::seal::{open, real_files, seal};
 
 /// A real image and what it was sealed into.
@@ -171,4 +172,13 @@ pub(super) fn python_with(script: &str, arguments: &[&str]) -> String {
 /// The path as an argument.
 pub(super) fn text(path: &Path) -> &str {
     path.to_str().expect("temporary folders have plain names")
+}
+
+/// The data set of a file, or of a data set alone, in one way of writing: lengths of sequences, group lengths and padding at the end are each
+/// program's own.
+pub(super) fn canonical(file: &Path, folder: &Path) -> Vec<u8> {
+    let to = folder.join("canonical");
+    let output = run("dcmconv", &["-q", "+te", "-g", "+e", "-p", text(file), text(&to)]);
+    assert!(output.status.success(), "{}", said(&output));
+    data_set_of(&std::fs::read(to).unwrap()).unwrap().to_vec()
 }

@@ -10,7 +10,7 @@ use super::*;
 
 /// What `dciodvfy` holds against a file: its lines of errors. None where it breaks down itself, as it does over native
 /// pixels of 32 bits.
-pub(super) fn errors(file: &Path) -> Option<BTreeSet<String>> {
+pub(crate) fn errors(file: &Path) -> Option<BTreeSet<String>> {
     let output = run("dciodvfy", &[text(file)]);
     output.status.code()?;
     Some(said(&output).lines().filter(|line| line.starts_with("Error")).map(str::to_owned).collect())

@@ -1,6 +1,7 @@
 //! The way back with other people's archives behind the gateway and viewers before it.
 
 mod damaged;
+mod corpus;
 mod death;
 mod documents;
 mod faults;
@@ -52,7 +53,8 @@ fn differing(expected: &[Sample], came: &site::Came) -> Vec<String> {
     expected.iter().filter(differs).map(|one| format!("{one:?}")).collect()
 }
 
-fn has_pixels(sample: &Sample) -> bool {
+/// Whether there is anything in it to seal.
+pub(crate) fn has_pixels(sample: &Sample) -> bool {
     let tags: [&[u8]; 2] = [b"\xE0\x7F\x10\0", b"\x7F\xE0\0\x10"];
     let deflated = sample.instance.transfer_syntax.encoding == Encoding::Deflated;
     deflated || tags.iter().any(|tag| sample.data_set.windows(4).any(|window| window == *tag))
