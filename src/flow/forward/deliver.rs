@@ -223,12 +223,10 @@ fn put_off(
             let at = Instant::now();
             gateway.ways.change(name, |way| way.failed(&gateway.config, random, at));
             let rest = gateway.ways.of(name).rest(at).unwrap_or_default();
-            // Its own wait grows with its own failures, so that one whose sight breaks the connection lets others by.
-            (
-                failure.to_string(),
-                failure.advice(),
-                own.max(u64::try_from(rest.as_millis()).unwrap_or(u64::MAX)),
-            )
+            // Others go first when the rest is over: one that is answered so for ever must not be what tries the way each
+            // time. Its own wait grows with its own failures.
+            let rest = u64::try_from(rest.as_millis()).unwrap_or(u64::MAX);
+            (failure.to_string(), failure.advice(), rest.saturating_add(own))
         }
     };
     info!(%entry, destination = name, error = why, advice, seconds = wait / 1000, "not forwarded, trying again");

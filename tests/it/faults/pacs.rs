@@ -32,6 +32,8 @@ pub(crate) enum Behaviour {
     KeepFirst(u16),
     /// It answers this to every instance; it keeps what it answers success or a warning to.
     Answer(u16),
+    /// It answers this to the instance with this number, and takes all others.
+    AnswerTo(u16, u32),
     /// It never answers an instance.
     Silent,
     /// It takes the connection, and says nothing more, ever.
@@ -254,6 +256,7 @@ async fn take(
         }
         let status = match behaviour {
             Behaviour::Answer(code) => Status(code),
+            Behaviour::AnswerTo(code, number) if is_number(&message.command, number) => Status(code),
             Behaviour::KeepFirst(code) if has(state, &message.command) => Status(code),
             Behaviour::Silent => std::future::pending().await,
             Behaviour::Slow(millis) => {
@@ -279,6 +282,11 @@ async fn take(
 }
 
 /// Whether it keeps this instance already.
+fn is_number(command: &Command, number: u32) -> bool {
+    let instance = command.uid(element::AFFECTED_SOP_INSTANCE).expect("a UID").expect("a UID");
+    instance.as_str().ends_with(&format!(".{number}"))
+}
+
 fn has(state: &Mutex<State>, command: &Command) -> bool {
     let instance = command.uid(element::AFFECTED_SOP_INSTANCE).expect("a UID").expect("a UID").to_string();
     lock(state).kept.iter().any(|kept| kept.instance == instance)
