@@ -53,8 +53,9 @@ fn carry_out(gateway: &Gateway, request: &Request) -> Reply {
     for entry in entries {
         match decide_one(gateway, request, entry) {
             Ok(changed) => reply.changed += changed,
-            // Among all of them are some that do not go there.
-            Err(SpoolError::UnknownDestination { .. }) if request.entries.is_empty() => {}
+            // Among all of them are some that do not go there, and some that have got there meanwhile.
+            Err(SpoolError::UnknownDestination { .. } | SpoolError::Unknown(_))
+                if request.entries.is_empty() => {}
             Err(problem) => reply.problems.push(problem.to_string()),
         }
     }

@@ -20,6 +20,8 @@ use crate::spool::{HandOver, Job, Order, SpoolError, Summary};
 
 /// Instances that are handed over to another destination in one step.
 const HANDED_OVER_AT_ONCE: usize = 1000;
+/// Instances among which the one is chosen that tries a way which was down.
+const TRIES_MAX: usize = 256;
 
 /// See the top of the file.
 pub(super) struct Lane {
@@ -99,6 +101,11 @@ impl Lane {
 
     fn take(&self, destination: &Destination, limit: usize) -> Result<Vec<Job>, SpoolError> {
         let (spool, now) = (&self.gateway.spool, now_unix_millis());
+        if !destination.ordered && limit > 0 && self.gateway.ways.of(&self.name).is_down() {
+            // Whoever was tried least: what the destination puts off for ever must not keep all others from it.
+            let due = spool.take(&self.name, now, TRIES_MAX, Order::Any)?;
+            return Ok(due.into_iter().min_by_key(Job::attempts).into_iter().collect());
+        }
         if !destination.ordered {
             return spool.take(&self.name, now, limit, Order::Any);
         }

@@ -193,18 +193,18 @@ async fn a_destination_that_is_down_is_left_alone_however_much_waits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_instance_that_is_put_off_for_ever_lets_all_others_by() {
+async fn instances_that_are_put_off_for_ever_let_all_others_by() {
     let pacs = Pacs::start().await;
     let hospital = Hospital::new(&config(&pacs));
     let gateway = hospital.start("");
-    // The first one: it is the oldest whenever something is due.
-    pacs.behave(Behaviour::AnswerTo(0xA700, 0));
+    // The first ones: they are the oldest whenever something is due.
+    pacs.behave(Behaviour::AnswerBelow(0xA700, 4));
     let images: Vec<Image> = (0..20).map(|number| Image::new(1, number, 8)).collect();
-    assert_eq!(hospital.store(&images[..1]).await, [SUCCESS]);
-    delivery(&hospital, &gateway, |found| found.delivery.attempts >= 1).await;
-    assert_eq!(hospital.store(&images[1..]).await, vec![SUCCESS; 19]);
-    assert!(pacs.keeps(19, SOON).await, "{}", gateway.log());
-    delivery(&hospital, &gateway, |found| found.delivery.attempts >= 3).await;
+    assert_eq!(hospital.store(&images[..4]).await, vec![SUCCESS; 4]);
+    delivery(&hospital, &gateway, |found| found.delivery.attempts >= 2).await;
+    assert_eq!(hospital.store(&images[4..]).await, vec![SUCCESS; 16]);
+    assert!(pacs.keeps(16, SOON).await, "{}", gateway.log());
+    delivery(&hospital, &gateway, |found| found.delivery.attempts >= 4).await;
     pacs.behave(Behaviour::Good);
     assert!(pacs.keeps(20, SOON).await, "{}", gateway.log());
 }

@@ -32,8 +32,8 @@ pub(crate) enum Behaviour {
     KeepFirst(u16),
     /// It answers this to every instance; it keeps what it answers success or a warning to.
     Answer(u16),
-    /// It answers this to the instance with this number, and takes all others.
-    AnswerTo(u16, u32),
+    /// It answers this to instances with numbers below this one, and takes all others.
+    AnswerBelow(u16, u32),
     /// It never answers an instance.
     Silent,
     /// It takes the connection, and says nothing more, ever.
@@ -256,7 +256,7 @@ async fn take(
         }
         let status = match behaviour {
             Behaviour::Answer(code) => Status(code),
-            Behaviour::AnswerTo(code, number) if is_number(&message.command, number) => Status(code),
+            Behaviour::AnswerBelow(code, end) if number(&message.command) < end => Status(code),
             Behaviour::KeepFirst(code) if has(state, &message.command) => Status(code),
             Behaviour::Silent => std::future::pending().await,
             Behaviour::Slow(millis) => {
@@ -282,9 +282,9 @@ async fn take(
 }
 
 /// Whether it keeps this instance already.
-fn is_number(command: &Command, number: u32) -> bool {
+fn number(command: &Command) -> u32 {
     let instance = command.uid(element::AFFECTED_SOP_INSTANCE).expect("a UID").expect("a UID");
-    instance.as_str().ends_with(&format!(".{number}"))
+    instance.as_str().rsplit('.').next().and_then(|number| number.parse().ok()).expect("a number")
 }
 
 fn has(state: &Mutex<State>, command: &Command) -> bool {
