@@ -33,10 +33,10 @@ const OTHER_UID: &str = "dicom-rs names the instance that the file meta informat
 const OF_DICOM_RS: &[(&str, &str)] =
     &[("chrJapMulti.dcm", OTHER_UID), ("rtdose_1frame.dcm", OTHER_UID), ("rtplan.dcm", OTHER_UID)];
 
-const NO_STUDY: &str = "it has no Study Instance UID, and both archives refuse that";
+const NO_STUDY: &str = "it has no Study Instance UID, and Orthanc refuses that";
 
-/// What stays in the spool, sealed and set aside, for no archive takes it.
-const KEPT_BY_NONE: &[(&str, &str)] = &[
+/// What stays in the spool, sealed, for not both archives take it.
+const STAYS: &[(&str, &str)] = &[
     ("JPEGLSNearLossless_08.dcm", NO_STUDY),
     ("JPEGLSNearLossless_16.dcm", NO_STUDY),
     ("SC_rgb_jls_lossy_line.dcm", NO_STUDY),
@@ -212,8 +212,13 @@ impl Held<'_> {
     }
 }
 
-/// What both archives hold, as files; everything in `expected` has to be at both.
-fn held<'a>(expected: &[&'a Sample], archives: (&Orthanc, &Dcmqrscp), folder: &Path) -> Vec<Held<'a>> {
+/// What both archives hold, as files; everything in `expected` has to be at both, and of the rest dcmqrscp may have some.
+fn held<'a>(
+    expected: &[&'a Sample],
+    rest: &BTreeSet<&str>,
+    archives: (&Orthanc, &Dcmqrscp),
+    folder: &Path,
+) -> Vec<Held<'a>> {
     let files = archives.1.files().into_iter().map(|path| fs::read(path).unwrap());
     let mut at_qrscp: BTreeMap<String, Vec<u8>> =
         files.filter_map(|file| Some((inspect(&file[..]).ok()?.sop_instance?.to_string(), file))).collect();
@@ -227,6 +232,7 @@ fn held<'a>(expected: &[&'a Sample], archives: (&Orthanc, &Dcmqrscp), folder: &P
             copies.push(Held { sample, place, path });
         }
     }
+    at_qrscp.retain(|uid, _| !rest.contains(uid.as_str()));
     assert!(at_qrscp.is_empty(), "{:?} came from nowhere", at_qrscp.keys());
     copies
 }
@@ -244,8 +250,10 @@ fn stays_valid(copies: &[Held<'_>], folder: &Path) {
     // What the validator cannot read as it is, it gets rewritten.
     let hard: Vec<&Path> =
         before.iter().filter(|(_, errors)| errors.is_none()).map(|(path, _)| *path).collect();
-    assert!((1..20).contains(&hard.len()), "{hard:?}");
-    script("twins.py", &[&[folder][..], &hard[..]].concat());
+    assert!(hard.len() < 20, "{hard:?}");
+    if !hard.is_empty() {
+        script("twins.py", &[&[folder][..], &hard[..]].concat());
+    }
     for path in hard {
         before.insert(path, valid::errors(&folder.join(path.file_name().unwrap())));
     }
@@ -259,7 +267,7 @@ fn stays_valid(copies: &[Held<'_>], folder: &Path) {
 
 async fn everything_arrives(sender: &Sender) {
     let (all, folder) = (each_once(), tempfile::tempdir().unwrap());
-    for (name, _) in [sender.leaves_out, KEPT_BY_NONE].concat() {
+    for (name, _) in [sender.leaves_out, STAYS].concat() {
         assert!(all.iter().any(|sample| sample.path.ends_with(name)), "there is no {name} any more");
     }
     let place = |name: &str| {
@@ -282,10 +290,10 @@ async fn everything_arrives(sender: &Sender) {
     let taken: Vec<&Sample> = all.iter().filter(|one| given.contains_key(uid_of(one))).collect();
     assert!(seen > taken.len() / 4, "{}: of {seen} files while they waited", sender.name);
 
-    let (stays, goes): (Vec<&Sample>, Vec<&Sample>) =
-        taken.into_iter().partition(|one| is_in(KEPT_BY_NONE, one));
-    drain_to(&front, &uids_of(stays.iter().copied())).await;
-    let copies = held(&goes, (&orthanc, &qrscp), &kept);
+    let (stays, goes): (Vec<&Sample>, Vec<&Sample>) = taken.into_iter().partition(|one| is_in(STAYS, one));
+    let stays = uids_of(stays);
+    drain_to(&front, &stays).await;
+    let copies = held(&goes, &stays, (&orthanc, &qrscp), &kept);
     for copy in &copies {
         let bytes = fs::read(&copy.path).unwrap();
         assert_eq!(clear.shown_in(&bytes), None, "{}", copy.name());

@@ -1,7 +1,7 @@
 //! The way back with other people's archives behind the gateway and viewers before it.
 
-mod damaged;
 mod corpus;
+mod damaged;
 mod death;
 mod documents;
 mod faults;
