@@ -3,11 +3,11 @@
 //! A PACS that processes pixels and drops private elements leaves nothing in the instance that says so. The key store still
 //! knows that it was sealed, and what the original was: a carrier is described otherwise.
 
+use super::header::{Reached, each_element};
 use crate::dicom::{Encoding, Uid};
 use crate::keys::Archive;
 use crate::keys::store::OriginalAttributes;
-use crate::seal::element::is_pixel_data;
-use crate::seal::scan::{Event, ImageAttributes, Limits, ScanError, Scanner};
+use crate::seal::scan::ImageAttributes;
 
 /// Whether this image, which bears no sign of a seal, was sealed and is not its original either, by the beginning of its data
 /// set; nothing while that does not reach to the pixels. A key store that cannot be asked must not let noise through as an
@@ -43,39 +43,7 @@ fn describes<T: AsRef<[u8]>>(
         (of.rows, of.columns, of.frames, of.samples_per_pixel, of.bits_allocated, of.bits_stored)
     };
     let mut attributes = ImageAttributes::new(encoding);
-    let reached = read(&mut attributes, encoding, header)?;
+    let reached = each_element(header, encoding, |element| attributes.take(element))?;
     let found = attributes.image().map(|image| OriginalAttributes::of(Some(&image), syntax));
-    Some(reached.is_ok() && found.is_ok_and(|found| shape(&found) == shape(original)))
-}
-
-enum Stop {
-    Pixels,
-    Scan,
-}
-
-impl From<ScanError> for Stop {
-    fn from(_: ScanError) -> Self {
-        Self::Scan
-    }
-}
-
-/// An answer once the pixels are reached, or what stands before them cannot be read.
-fn read<T: AsRef<[u8]>>(
-    attributes: &mut ImageAttributes,
-    encoding: Encoding,
-    header: &[T],
-) -> Option<Result<(), ()>> {
-    let mut scanner = Scanner::new(encoding, Limits::default(), None);
-    let pushed = header.iter().try_for_each(|piece| {
-        scanner.push(piece.as_ref(), &mut |event| match event {
-            Event::Element(element) => Ok(attributes.take(&element)?),
-            Event::Begin(head) if is_pixel_data(head.tag) => Err(Stop::Pixels),
-            _ => Ok(()),
-        })
-    });
-    match pushed {
-        Ok(()) => None,
-        Err(Stop::Pixels) => Some(Ok(())),
-        Err(Stop::Scan) => Some(Err(())),
-    }
+    Some(reached == Reached::Pixels && found.is_ok_and(|found| shape(&found) == shape(original)))
 }

@@ -9,6 +9,7 @@ pub mod commitment;
 mod config;
 mod forward;
 mod gateway;
+mod header;
 mod intake;
 mod key_source;
 mod lost;

@@ -295,14 +295,10 @@ impl Spool {
         why: &str,
         now_unix_millis: u64,
     ) -> Result<bool, SpoolError> {
-        let changed = self.shared.change(|index| {
-            changes(index.get(id)?, Some(destination), |_, old| {
-                let again = || Delivery { reason: reason(why), ..Delivery::waiting(now_unix_millis) };
-                Ok((old.state == State::Done).then(again))
-            })
-        })?;
+        let again = Delivery { reason: reason(why), ..Delivery::waiting(now_unix_millis) };
+        let changed = self.instead_of_done(id, destination, &again)?;
         self.shared.call(destination);
-        Ok(changed > 0)
+        Ok(changed)
     }
 
     /// Sets an entry aside at a destination that said it has it, and has something else; whether it was.
@@ -313,14 +309,21 @@ impl Spool {
         why: &str,
         now_unix_millis: u64,
     ) -> Result<bool, SpoolError> {
+        let aside =
+            Delivery { state: State::Aside, reason: reason(why), ..Delivery::waiting(now_unix_millis) };
+        self.instead_of_done(id, destination, &aside)
+    }
+
+    /// What a delivery is now that said it was done, and was not; whether there is such a one.
+    fn instead_of_done(
+        &self,
+        id: EntryId,
+        destination: &str,
+        delivery: &Delivery,
+    ) -> Result<bool, SpoolError> {
         let changed = self.shared.change(|index| {
             changes(index.get(id)?, Some(destination), |_, old| {
-                let aside = || Delivery {
-                    state: State::Aside,
-                    reason: reason(why),
-                    ..Delivery::waiting(now_unix_millis)
-                };
-                Ok((old.state == State::Done).then(aside))
+                Ok((old.state == State::Done).then(|| delivery.clone()))
             })
         })?;
         Ok(changed > 0)

@@ -4,11 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dicom_dictionary_std::uids;
-use sealgate::association::{
-    Acceptor, Admission, Association, Command, Config, Ending, Gatekeeper, Knock, Message, Offer, Rejection,
-    Roles, field,
-};
-use sealgate::dicom::{STORAGE_COMMITMENT, Status, Uid};
+use sealgate::association::{Acceptor, Association, Command, Config, Ending, Message, field};
+use sealgate::dicom::{STORAGE_COMMITMENT, Status};
 use sealgate::scu::{
     Caller, CommitmentReport, CommitmentRequest, Failure, Reference, commit, create_step, for_reporting,
     for_service, report, set_step,
@@ -17,6 +14,7 @@ use sealgate::tls::Connection;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
+use crate::faults::strays::Anybody;
 use crate::peers::archive::{Kept, call, fill, uid};
 use crate::peers::{Orthanc, Pynetdicom};
 
@@ -75,29 +73,10 @@ async fn a_report_that_does_not_come_is_not_waited_for() {
     caller.abort().await;
 }
 
-struct Everybody;
-
-impl Gatekeeper for Everybody {
-    fn admit(&self, _: &Knock) -> Result<Admission, Rejection> {
-        Ok(Admission {
-            peer: "peer".into(),
-            associations_max: None,
-            offer: Box::new(Self),
-            pass: Arc::new(()),
-        })
-    }
-}
-
-impl Offer for Everybody {
-    fn roles(&self, _: &Uid) -> Option<Roles> {
-        Some(Roles { scu: true, scp: true })
-    }
-}
-
 /// The report that comes to `listener` on an association of its own.
 pub(crate) async fn reported(listener: &TcpListener) -> CommitmentReport {
     let (stream, from) = listener.accept().await.expect("a connection");
-    let acceptor = Acceptor::new(Arc::new(Everybody), Ending::never());
+    let acceptor = Acceptor::new(Arc::new(Anybody), Ending::never());
     let association = acceptor.accept(stream, from, Arc::new(Config::default())).await;
     let mut association: Association<Connection<TcpStream>> = association.expect("an association");
     let Message { context, command } = association.receive().await.expect("a message").expect("not the end");

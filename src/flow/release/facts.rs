@@ -5,9 +5,8 @@ use chrono::{Datelike, NaiveDate};
 use dicom_core::Tag;
 
 use crate::dicom::{Encoding, Uid, text_of};
+use crate::flow::header::each_element;
 use crate::policy::Facts;
-use crate::seal::element::is_pixel_data;
-use crate::seal::scan::{Event, Limits, ScanError, Scanner};
 
 const PATIENT_ID: Tag = Tag(0x0010, 0x0020);
 const STUDY: Tag = Tag(0x0020, 0x000D);
@@ -60,17 +59,6 @@ impl Subject {
     }
 }
 
-enum Stop {
-    Pixels,
-    Scan,
-}
-
-impl From<ScanError> for Stop {
-    fn from(_: ScanError) -> Self {
-        Self::Scan
-    }
-}
-
 /// Takes what the beginning of a data set has of the header. One that cannot be read has no facts, and then nothing
 /// that asks for one holds.
 pub(super) fn read(facts: &mut Facts, pieces: &[Bytes], encoding: Encoding) {
@@ -78,20 +66,10 @@ pub(super) fn read(facts: &mut Facts, pieces: &[Bytes], encoding: Encoding) {
 }
 
 fn each(pieces: &[Bytes], encoding: Encoding, mut take: impl FnMut(Tag, &[u8])) {
-    let mut scanner = Scanner::new(encoding, Limits::default(), None);
-    for piece in pieces {
-        let pushed = scanner.push(piece, &mut |event| match event {
-            Event::Element(element) => {
-                take(element.tag, element.value);
-                Ok(())
-            }
-            Event::Begin(head) if is_pixel_data(head.tag) => Err(Stop::Pixels),
-            _ => Ok(()),
-        });
-        if pushed.is_err() {
-            return;
-        }
-    }
+    each_element(pieces, encoding, |element| {
+        take(element.tag, element.value);
+        Ok(())
+    });
 }
 
 /// PS3.5 6.2, DA: `YYYYMMDD`; before 1993 `YYYY.MM.DD`.

@@ -10,5 +10,5 @@ mod many;
 mod outage;
 mod pacs;
 mod repeated;
-mod strays;
+pub(crate) mod strays;
 mod upgrade;

@@ -35,7 +35,8 @@ struct Mover {
     end: watch::Sender<bool>,
 }
 
-struct Anybody;
+/// Lets everybody in, in both roles.
+pub(crate) struct Anybody;
 
 impl Gatekeeper for Anybody {
     fn admit(&self, _: &Knock) -> Result<Admission, Rejection> {
