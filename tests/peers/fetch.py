@@ -16,6 +16,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import AllTransferSyntaxes
 from pynetdicom import AE, AllStoragePresentationContexts, _config, build_role, evt, sop_class
 
+from say import say
+
 parser = argparse.ArgumentParser()
 parser.add_argument("--port", type=int)
 parser.add_argument("--own", type=int)
@@ -39,7 +41,7 @@ def keeping(kind):
     def handle(event):
         request = event.request
         (folder / str(request.AffectedSOPInstanceUID)).write_bytes(request.DataSet.getvalue())
-        print("kept", kind, request.AffectedSOPInstanceUID, event.context.transfer_syntax, flush=True)
+        say("kept", kind, request.AffectedSOPInstanceUID, event.context.transfer_syntax)
         return 0x0000
 
     return [(evt.EVT_C_STORE, handle)]
@@ -57,7 +59,7 @@ def tell(kind, study, responses):
     for status, _ in responses:
         pass
     counts = [status.get(f"NumberOf{what}Suboperations") for what in ("Completed", "Failed")]
-    print(kind, study, f"{status.get('Status', 0xFFFF):04X}", *counts, flush=True)
+    say(kind, study, f"{status.get('Status', 0xFFFF):04X}", *counts)
 
 
 def node(title):

@@ -11,6 +11,8 @@ from pydicom.dataset import Dataset
 from pynetdicom import AE, build_role, evt
 from pynetdicom.sop_class import StorageCommitmentPushModel
 
+from say import say
+
 parser = argparse.ArgumentParser()
 parser.add_argument("--port", type=int)
 parser.add_argument("--listen", type=int)
@@ -22,10 +24,6 @@ parser.add_argument("--release", action="store_true")
 parser.add_argument("references", nargs="+")
 ARGS = parser.parse_args()
 HEARD = []
-
-
-def say(*words):
-    print(*words, flush=True)
 
 
 def handle(event, where):

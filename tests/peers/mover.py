@@ -15,6 +15,8 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, StoragePresentationContexts, _config, build_context, evt, sop_class
 from pynetdicom.association import Association
 
+from say import say
+
 parser = argparse.ArgumentParser()
 parser.add_argument("--port", type=int)
 parser.add_argument("--folder", type=pathlib.Path)
@@ -56,12 +58,12 @@ def handle_move(event):
     asked = event.identifier.StudyInstanceUID
     found = [(instance, sop) for instance, (study, sop) in KEPT.items() if study == asked]
     contexts = [build_context(sop, SYNTAXES) for sop in sorted({sop for _, sop in found})]
-    print("move", len(found), flush=True)
+    say("move", len(found))
     yield "127.0.0.1", ARGS.back, {"ae_title": event.move_destination, "contexts": contexts}
     yield len(found)
     for instance, _ in found:
         if event.is_cancelled:
-            print("cancelled", flush=True)
+            say("cancelled")
             yield 0xFE00, None
             return
         yield 0xFF00, dcmread(ARGS.folder / instance)

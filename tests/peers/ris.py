@@ -20,6 +20,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ImplicitVRLittleEndian
 from pynetdicom import AE, _config, evt, sop_class
 
+from say import say
+
 parser = argparse.ArgumentParser()
 parser.add_argument("--port", type=int)
 parser.add_argument("--folder", type=pathlib.Path)
@@ -35,10 +37,6 @@ ARGS = parser.parse_args()
 _config.LOG_RESPONSE_IDENTIFIERS = False
 _config.LOG_REQUEST_IDENTIFIERS = False
 SETS = {}
-
-
-def say(*words):
-    print(*words, flush=True)
 
 
 def refused():

@@ -23,6 +23,8 @@ from pydicom.uid import AllTransferSyntaxes
 from pynetdicom import AE, AllStoragePresentationContexts, _config, evt, sop_class
 from pynetdicom.sop_class import _NON_PATIENT_OBJECT_CLASSES, _STORAGE_CLASSES
 
+from say import say
+
 parser = argparse.ArgumentParser()
 parser.add_argument("--port", type=int)
 parser.add_argument("--folder", type=pathlib.Path)
@@ -50,10 +52,6 @@ FIND = [
     sop_class.StudyRootQueryRetrieveInformationModelFind,
     sop_class.ModalityWorklistInformationFind,
 ]
-
-
-def say(*words):
-    print(*words, flush=True)
 
 
 def handle_store(event):
