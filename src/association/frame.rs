@@ -1,5 +1,6 @@
 //! PDUs as frames: six bytes of header, checked before anything is allocated, then the body.
 
+use std::io::{self, IoSlice};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -234,6 +235,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
 
     /// Writes all of `bytes`, or fails when the peer does not take them in time.
     pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.write_all(&mut [IoSlice::new(bytes)]).await
+    }
+
+    /// Writes all of these, or fails when the peer does not take them in time.
+    pub(super) async fn write_all(&mut self, mut slices: &mut [IoSlice<'_>]) -> Result<(), Error> {
         if self.half_written {
             return Err(Error::HalfSent);
         }
@@ -241,7 +247,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
         let limit = Limit::from_now(self.send_seconds, "to take what was sent to it").or_sooner(self.whole);
         limit
             .bound(async {
-                self.stream.write_all(bytes).await?;
+                // An empty one in front would be written as nothing, which looks like the end.
+                IoSlice::advance_slices(&mut slices, 0);
+                while !slices.is_empty() {
+                    match self.stream.write_vectored(slices).await? {
+                        0 => return Err(io::ErrorKind::WriteZero.into()),
+                        written => IoSlice::advance_slices(&mut slices, written),
+                    }
+                }
                 self.stream.flush().await
             })
             .await??;
@@ -256,7 +269,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
             self.stream.shutdown().await?;
             let mut sink = [0; 1024];
             while self.stream.read(&mut sink).await? > 0 {}
-            Ok::<(), std::io::Error>(())
+            Ok::<(), io::Error>(())
         })
         .await;
     }

@@ -1,5 +1,7 @@
 //! A message on its way out: cut into PDUs that the peer takes, the command in one write with the start of the data.
 
+use std::io::IoSlice;
+
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::command::Command;
@@ -11,6 +13,8 @@ use super::pdv::{self, PDV_OVERHEAD};
 const SEND_PDU_BYTES_MAX: u32 = 256 * 1024;
 /// From so many bytes on, whole PDUs go out; small ones go out several at a time.
 const SEND_BYTES: usize = 64 * 1024;
+/// Fragments of this size and more go out from where they lie, smaller ones are gathered: each costs a header of its own.
+const IN_PLACE_BYTES: usize = 4096;
 
 /// A message that was begun. If it is dropped before its end, nothing can be sent behind it but an A-ABORT.
 pub struct Outgoing<'a, S> {
@@ -62,12 +66,16 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Outgoing<'a, S> {
 
     /// Appends to the data set. Returns when the peer took what had to go out.
     pub async fn write(&mut self, mut data: &[u8]) -> Result<(), Error> {
+        let would_go = self.ready.len().saturating_add(data.len()) >= SEND_BYTES;
+        if would_go && data.len() > self.room() && self.fragment_bytes_max >= IN_PLACE_BYTES {
+            data = self.write_in_place(data).await?;
+        }
         while !data.is_empty() {
             if self.room() == 0 {
                 self.close(false);
                 if self.ready.len() >= SEND_BYTES {
                     self.association.half_sent = true;
-                    self.put().await?;
+                    self.association.put(&mut [IoSlice::new(&self.ready)]).await?;
                     self.ready.clear();
                 }
                 self.open();
@@ -79,22 +87,33 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Outgoing<'a, S> {
         Ok(())
     }
 
+    /// Sends what is ready and every fragment that is complete, and gives back what is left, which may be the last of the
+    /// data set.
+    async fn write_in_place<'d>(&mut self, data: &'d [u8]) -> Result<&'d [u8], Error> {
+        let (first, rest) = data.split_at_checked(self.room()).unwrap_or((data, &[]));
+        self.close_with(false, first.len());
+        let whole = rest.len().saturating_sub(1).checked_div(self.fragment_bytes_max).unwrap_or_default();
+        let (middle, left) = rest.split_at(whole.saturating_mul(self.fragment_bytes_max));
+        let header = pdv::header(self.context, false, false, self.fragment_bytes_max);
+        let mut slices = vec![IoSlice::new(&self.ready), IoSlice::new(first)];
+        let fragments = middle.chunks(self.fragment_bytes_max);
+        slices.extend(fragments.flat_map(|fragment| [IoSlice::new(&header), IoSlice::new(fragment)]));
+        self.association.half_sent = true;
+        self.association.put(&mut slices).await?;
+        self.ready.clear();
+        self.open();
+        Ok(left)
+    }
+
     /// Sends what is left, as the end of the message.
     pub async fn finish(mut self) -> Result<(), Error> {
         if self.has_data {
             self.close(true);
             self.association.half_sent = true;
         }
-        self.put().await?;
+        self.association.put(&mut [IoSlice::new(&self.ready)]).await?;
         self.association.half_sent = false;
         Ok(())
-    }
-
-    async fn put(&mut self) -> Result<(), Error> {
-        match self.association.framed.write(&self.ready).await {
-            Ok(()) => Ok(()),
-            Err(error) => Err(self.association.last_words(error).await),
-        }
     }
 
     /// What still fits into the fragment that is being filled.
@@ -111,8 +130,24 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Outgoing<'a, S> {
 
     /// The PDU in hand is complete.
     fn close(&mut self, is_last: bool) {
-        if let Some(pdu) = self.ready.get_mut(self.pdu_at..) {
-            pdv::fill_header(pdu, self.context, false, is_last);
+        self.close_with(is_last, 0);
+    }
+
+    /// The PDU in hand is complete with so many bytes that lie elsewhere.
+    fn close_with(&mut self, is_last: bool, elsewhere: usize) {
+        let fragment_bytes = self.fragment_bytes_max.saturating_sub(self.room()).saturating_add(elsewhere);
+        let header = pdv::header(self.context, false, is_last, fragment_bytes);
+        if let Some(place) = self.ready.get_mut(self.pdu_at..).and_then(<[u8]>::first_chunk_mut) {
+            *place = header;
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Association<S> {
+    async fn put(&mut self, slices: &mut [IoSlice<'_>]) -> Result<(), Error> {
+        match self.framed.write_all(slices).await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.last_words(error).await),
         }
     }
 }

@@ -45,22 +45,24 @@ pub(super) const HEADER_BYTES: usize = 12;
 
 /// Appends a P-DATA-TF with one fragment.
 pub(super) fn write(out: &mut Vec<u8>, context: u8, is_command: bool, is_last: bool, fragment: &[u8]) {
-    let at = out.len();
-    out.extend_from_slice(&[0; HEADER_BYTES]);
+    out.extend_from_slice(&header(context, is_command, is_last, fragment.len()));
     out.extend_from_slice(fragment);
-    if let Some(pdu) = out.get_mut(at..) {
-        fill_header(pdu, context, is_command, is_last);
-    }
 }
 
-/// Writes both headers in front of a fragment for which room was left.
-pub(super) fn fill_header(pdu: &mut [u8], context: u8, is_command: bool, is_last: bool) {
-    let Some((header, fragment)) = pdu.split_first_chunk_mut::<HEADER_BYTES>() else { return };
+/// Both headers of a fragment of so many bytes.
+pub(super) fn header(
+    context: u8,
+    is_command: bool,
+    is_last: bool,
+    fragment_bytes: usize,
+) -> [u8; HEADER_BYTES] {
     let control = u8::from(is_command) | u8::from(is_last) << 1;
-    let pdv_length = u32::try_from(fragment.len().saturating_add(2)).unwrap_or(u32::MAX);
+    let pdv_length = u32::try_from(fragment_bytes.saturating_add(2)).unwrap_or(u32::MAX);
+    let mut header = [0; HEADER_BYTES];
     let mut fields = &mut header[..];
     fields.put_slice(&[super::frame::kind::P_DATA_TF, 0]);
     fields.put_u32(pdv_length.saturating_add(4));
     fields.put_u32(pdv_length);
     fields.put_slice(&[context, control]);
+    header
 }

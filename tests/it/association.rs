@@ -127,27 +127,35 @@ pub(crate) async fn read_data(association: &mut Association<Wire>) -> (Vec<u8>, 
 
 #[tokio::test]
 async fn a_data_set_arrives_whole_in_pieces_that_the_peer_takes() {
-    for length in [0, 1, 4090, 4091, 100_000] {
-        let (mut caller, mut host) = pair(&[proposal(CT, None)], BOTH, 4096).await;
-        let data = some_bytes(length);
-        let sending = async {
-            let mut outgoing =
-                caller.begin(1, &request(field::C_STORE, 1, true)).expect("nothing is half sent");
-            for piece in data.chunks(1000) {
-                outgoing.write(piece).await.expect("sent");
-            }
-            outgoing.finish().await.expect("sent");
-        };
-        let receiving = async {
-            let message = host.receive().await.expect("a message").expect("not the end");
-            assert_eq!(message.command.field(), field::C_STORE);
-            read_data(&mut host).await
-        };
-        let ((), (came, largest)) = tokio::join!(sending, receiving);
-        assert_eq!(came, data);
+    for pdu in [4096_u32, 16_384, 100_000] {
         // PS3.8 annex D.1: the maximum counts the 6 bytes in front of the fragment.
-        assert!(largest <= 4090 && (length < 4090 || largest == 4090), "{largest}");
+        let fragment = usize::try_from(pdu).expect("small") - 6;
+        for length in [0, 1, fragment, fragment + 1, 8 * fragment, 8 * fragment + 1, 500_000] {
+            for piece in [1000, fragment, 70_000, 131_072, 500_000] {
+                let (came, largest) = send_in_pieces(pdu, length, piece).await;
+                assert!(came == some_bytes(length), "{length} bytes in pieces of {piece}, PDUs of {pdu}");
+                assert!(largest <= fragment && (length < fragment || largest == fragment), "{largest}");
+            }
+        }
     }
+}
+
+/// What comes of a data set of so many bytes that is written in pieces, and its largest fragment.
+async fn send_in_pieces(pdu_bytes_max: u32, length: usize, piece_bytes: usize) -> (Vec<u8>, usize) {
+    let (mut caller, mut host) = pair(&[proposal(CT, None)], BOTH, pdu_bytes_max).await;
+    let sending = async {
+        let mut outgoing = caller.begin(1, &request(field::C_STORE, 1, true)).expect("nothing is half sent");
+        for piece in some_bytes(length).chunks(piece_bytes) {
+            outgoing.write(piece).await.expect("sent");
+        }
+        outgoing.finish().await.expect("sent");
+    };
+    let receiving = async {
+        let message = host.receive().await.expect("a message").expect("not the end");
+        assert_eq!(message.command.field(), field::C_STORE);
+        read_data(&mut host).await
+    };
+    tokio::join!(sending, receiving).1
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::fetch::{Arrival, Event};
 use super::ledger::Ledger;
-use super::open::{self, Job, Piece};
+use super::open::{self, Feed, Job};
 use crate::dicom::{AeTitle, Status, TransferSyntax, Uid};
 use crate::flow::Gateway;
 use crate::flow::audit::Parties;
@@ -76,7 +76,7 @@ impl std::fmt::Debug for Expectation {
 /// A store that was expected: its data set goes in here.
 pub struct Expected {
     /// Nothing where the same instance has come already.
-    pieces: Option<mpsc::Sender<Piece>>,
+    feed: Option<Feed>,
 }
 
 /// Keeps an expectation for as long as the retrieval goes on.
@@ -116,7 +116,7 @@ impl Expectations {
         }
         expectation.came.fetch_add(1, Ordering::Relaxed);
         let Some(copy) = expectation.ledger.take(&offer.instance).await else {
-            return Some(Expected { pieces: None });
+            return Some(Expected { feed: None });
         };
         let job = Job {
             gateway: Arc::clone(&expectation.gateway),
@@ -130,7 +130,7 @@ impl Expectations {
         let arrival = Arrival { class: offer.class.clone(), instance: offer.instance.clone(), outcome };
         // Where the viewer has gone, what comes is thrown away.
         let sent = expectation.events.send(Event::Arrived(arrival)).await;
-        Some(Expected { pieces: sent.is_ok().then(|| open::start(job, copy, reply)) })
+        Some(Expected { feed: sent.is_ok().then(|| open::start(job, copy, reply)) })
     }
 
     /// Whether a store names a C-MOVE of ours, and belongs to none that is under way: what a PACS still sends of one that
@@ -221,18 +221,18 @@ impl Drop for Expecting {
 impl Expected {
     /// Takes the next piece of the data set; waits where the receiver is slower than the PACS.
     pub async fn push(&mut self, piece: Bytes) {
-        if let Some(pieces) = &self.pieces
-            && pieces.send(Piece::Data(piece)).await.is_err()
+        if let Some(feed) = &mut self.feed
+            && feed.push(piece).await.is_err()
         {
-            // It was refused, or nobody wants it any more: the rest is skipped.
-            self.pieces = None;
+            // The rest is skipped.
+            self.feed = None;
         }
     }
 
     /// The data set is complete. The PACS has done its part, whatever the receiver makes of it.
     pub async fn finish(self) -> Status {
-        if let Some(pieces) = self.pieces {
-            let _ = pieces.send(Piece::End).await;
+        if let Some(feed) = self.feed {
+            feed.finish().await;
         }
         Status::SUCCESS
     }

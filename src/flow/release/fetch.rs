@@ -16,7 +16,7 @@ use super::delivery::{Delivery, Refused};
 use super::expect::{Expectation, Expectations};
 use super::ledger::{Copy, Ledger};
 use super::missing::{self, Missing, missing};
-use super::open::{self, Job, Piece};
+use super::open::{self, Job};
 use super::{Source, identifier, sources, until};
 use crate::association::{CONTEXTS_MAX, Context, Proposal, Roles, SubOperations};
 use crate::audit::Party;
@@ -348,7 +348,7 @@ impl Work {
         if self.events.send(Event::Arrived(Arrival { class, instance, outcome })).await.is_err() {
             return Err(Failure::Ending);
         }
-        let pieces = open::start(job, copy, reply);
+        let mut feed = open::start(job, copy, reply);
         loop {
             tokio::select! {
                 biased;
@@ -359,11 +359,11 @@ impl Work {
                 }
                 piece = getting.next_data() => {
                     let Some(piece) = piece? else {
-                        let _ = pieces.send(Piece::End).await;
+                        feed.finish().await;
                         break;
                     };
-                    if pieces.send(Piece::Data(piece)).await.is_err() {
-                        // Refused, or nobody wants it any more: the answer skips the rest.
+                    if feed.push(piece).await.is_err() {
+                        // The answer skips the rest.
                         break;
                     }
                 }

@@ -28,6 +28,8 @@ use crate::telemetry::metrics::{ByReason, metrics};
 
 /// Pieces that wait on either side of the thread.
 pub(super) const PIECES_MAX: usize = 16;
+/// From so many bytes on, the thread is woken for what has come.
+const GATHERED_BYTES: usize = 512 * 1024;
 
 /// Of an instance that comes in.
 pub(super) enum Piece {
@@ -46,10 +48,44 @@ pub(in crate::flow) struct Job {
     pub(in crate::flow) transfer_syntax: TransferSyntax,
 }
 
+/// What leads to the thread: pieces are handed over several at a time, for to wake it costs about what opening one does.
+pub(super) struct Feed {
+    pieces: mpsc::Sender<Piece>,
+    gathered: Vec<Bytes>,
+    bytes: usize,
+}
+
+/// Nobody takes the pieces any more: it was refused, or nobody wants it.
+pub(super) struct Gone;
+
+impl Feed {
+    /// Takes the next piece; waits where the receiver is slower than the PACS.
+    pub(super) async fn push(&mut self, piece: Bytes) -> Result<(), Gone> {
+        self.bytes = self.bytes.saturating_add(piece.len());
+        self.gathered.push(piece);
+        let is_enough = self.bytes >= GATHERED_BYTES || self.gathered.len() >= PIECES_MAX;
+        if is_enough { self.hand_over().await } else { Ok(()) }
+    }
+
+    /// All has come. Without it, it was broken off.
+    pub(super) async fn finish(mut self) {
+        if self.hand_over().await.is_ok() {
+            let _ = self.pieces.send(Piece::End).await;
+        }
+    }
+
+    async fn hand_over(&mut self) -> Result<(), Gone> {
+        self.bytes = 0;
+        let room = self.pieces.reserve_many(self.gathered.len()).await.map_err(|_| Gone)?;
+        room.zip(self.gathered.drain(..)).for_each(|(room, piece)| room.send(Piece::Data(piece)));
+        Ok(())
+    }
+}
+
 type Reply = oneshot::Sender<Result<Delivery, Refused>>;
 
 /// Starts the thread: pieces go in through what is given back, what comes of them is told to `copy` and through `reply`.
-pub(super) fn start(job: Job, copy: Copy, reply: Reply) -> mpsc::Sender<Piece> {
+pub(super) fn start(job: Job, copy: Copy, reply: Reply) -> Feed {
     let (sender, pieces) = mpsc::channel(PIECES_MAX);
     tokio::task::spawn_blocking(move || {
         let begun = Instant::now();
@@ -84,7 +120,7 @@ pub(super) fn start(job: Job, copy: Copy, reply: Reply) -> mpsc::Sender<Piece> {
             }
         }
     });
-    sender
+    Feed { pieces: sender, gathered: Vec::with_capacity(PIECES_MAX), bytes: 0 }
 }
 
 /// What is known of the instance.

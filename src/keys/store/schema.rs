@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
 
 use crate::keys::error::KeysError;
@@ -82,6 +83,8 @@ fn connect(path: &Path, flags: OpenFlags, busy_milliseconds: u32) -> Result<Conn
         Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(&doing)?;
     connection.busy_timeout(Duration::from_millis(busy_milliseconds.into())).map_err(&doing)?;
     connection.execute_batch("PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON").map_err(&doing)?;
+    // Statements are kept prepared; without this SQLite compiles them again for each key that is bound to them.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(&doing)?;
     Ok(connection)
 }
 
