@@ -11,7 +11,7 @@ pub struct Config {
     pub held_bytes_max: usize,
     /// Bytes of pixels that an image may have when it is decompressed, or compressed, for a viewer that takes no other form.
     pub transcoded_bytes_max: u64,
-    /// Instances of one retrieval that wait to go out.
+    /// Instances of one retrieval that wait to go out; fewer where they are as many bytes as one may be that is held back.
     pub waiting_max: usize,
     /// Bytes of an identifier that a caller sends.
     pub identifier_bytes_max: usize,
@@ -37,7 +37,7 @@ impl Default for Config {
         Self {
             held_bytes_max: 32 * 1024 * 1024,
             transcoded_bytes_max: 256 * 1024 * 1024,
-            waiting_max: 2,
+            waiting_max: 32,
             identifier_bytes_max: 256 * 1024,
             pending_milliseconds: 250,
             unsealed: Unsealed::Pass,

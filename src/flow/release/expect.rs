@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
+use super::backlog::Backlog;
 use super::fetch::{Arrival, Event};
 use super::ledger::Ledger;
 use super::open::{self, Feed, Job};
@@ -61,6 +62,7 @@ pub(super) struct Expectation {
     pub(super) access: Access,
     pub(super) parties: Parties,
     pub(super) events: mpsc::Sender<Event>,
+    pub(super) backlog: Arc<Backlog>,
     /// Stores that have come of it.
     pub(super) came: AtomicU16,
     /// What has come already, of any PACS.
@@ -127,10 +129,12 @@ impl Expectations {
             transfer_syntax: offer.transfer_syntax,
         };
         let (reply, outcome) = oneshot::channel();
-        let arrival = Arrival { class: offer.class.clone(), instance: offer.instance.clone(), outcome };
+        let load = expectation.backlog.next(expectation.gateway.release.config.held_bytes_max).await;
+        let (class, instance) = (offer.class.clone(), offer.instance.clone());
+        let arrival = Arrival { class, instance, outcome, _load: Arc::clone(&load) };
         // Where the viewer has gone, what comes is thrown away.
         let sent = expectation.events.send(Event::Arrived(arrival)).await;
-        Some(Expected { feed: sent.is_ok().then(|| open::start(job, copy, reply)) })
+        Some(Expected { feed: sent.is_ok().then(|| open::start(job, copy, load, reply)) })
     }
 
     /// Whether a store names a C-MOVE of ours, and belongs to none that is under way: what a PACS still sends of one that

@@ -2,7 +2,7 @@
 //!
 //! An instance that a second PACS has too is told once, and taken from there if the first one's copy was no good; what one
 //! owes and another brings has come ([`super::ledger`]). What arrives is opened on its way ([`super::open`]); the fetch goes
-//! on with the next while one goes out, as far as `release.waiting_max` lets it.
+//! on with the next while one goes out, as far as `release.waiting_max` and `release.held_bytes_max` let it.
 
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::warn;
 
+use super::backlog::{Backlog, Load};
 use super::delivery::{Delivery, Refused};
 use super::expect::{Expectation, Expectations};
 use super::ledger::{Copy, Ledger};
@@ -79,6 +80,7 @@ pub struct Arrival {
     /// SOP Instance UID.
     pub instance: Uid,
     pub(super) outcome: oneshot::Receiver<Result<Delivery, Refused>>,
+    pub(super) _load: Arc<Load>,
 }
 
 impl std::fmt::Debug for Delivery {
@@ -114,6 +116,7 @@ struct Work {
     named: Arc<(Party, Option<Party>)>,
     ticket: u64,
     events: mpsc::Sender<Event>,
+    backlog: Arc<Backlog>,
     ledger: Arc<Ledger>,
 }
 
@@ -142,6 +145,7 @@ impl Retrieval {
             named: Arc::new(named),
             ticket,
             events: sender,
+            backlog: Arc::default(),
             ledger: Arc::default(),
         };
         let (ledger, mut task) = (Arc::clone(&work.ledger), JoinSet::new());
@@ -345,10 +349,12 @@ impl Work {
             transfer_syntax: context.transfer_syntax,
         };
         let (reply, outcome) = oneshot::channel();
-        if self.events.send(Event::Arrived(Arrival { class, instance, outcome })).await.is_err() {
+        let load = self.backlog.next(self.gateway.release.config.held_bytes_max).await;
+        let arrival = Arrival { class, instance, outcome, _load: Arc::clone(&load) };
+        if self.events.send(Event::Arrived(arrival)).await.is_err() {
             return Err(Failure::Ending);
         }
-        let mut feed = open::start(job, copy, reply);
+        let mut feed = open::start(job, copy, load, reply);
         loop {
             tokio::select! {
                 biased;
@@ -395,6 +401,7 @@ impl Work {
             parties: self.parties(source),
             events: self.events.clone(),
             came: std::sync::atomic::AtomicU16::new(0),
+            backlog: Arc::clone(&self.backlog),
             ledger: Arc::clone(&self.ledger),
         });
         caller.next_message_is(message_id);

@@ -4,6 +4,7 @@
 //! that fetches ([`Retrieval`]), and a thread for each instance that opens it while it arrives; what comes out waits in
 //! memory, never on a disk, until its end has verified, or goes out at once where it is too large for that.
 
+mod backlog;
 mod compressed;
 mod config;
 mod convert;

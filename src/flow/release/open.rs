@@ -11,6 +11,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
+use super::backlog::Load;
 use super::compressed::Compressed;
 use super::config::Unsealed;
 use super::delivery::{Data, Delivery, Refused};
@@ -53,6 +54,7 @@ pub(super) struct Feed {
     pieces: mpsc::Sender<Piece>,
     gathered: Vec<Bytes>,
     bytes: usize,
+    load: Arc<Load>,
 }
 
 /// Nobody takes the pieces any more: it was refused, or nobody wants it.
@@ -61,6 +63,7 @@ pub(super) struct Gone;
 impl Feed {
     /// Takes the next piece; waits where the receiver is slower than the PACS.
     pub(super) async fn push(&mut self, piece: Bytes) -> Result<(), Gone> {
+        self.load.add(piece.len());
         self.bytes = self.bytes.saturating_add(piece.len());
         self.gathered.push(piece);
         let is_enough = self.bytes >= GATHERED_BYTES || self.gathered.len() >= PIECES_MAX;
@@ -85,7 +88,7 @@ impl Feed {
 type Reply = oneshot::Sender<Result<Delivery, Refused>>;
 
 /// Starts the thread: pieces go in through what is given back, what comes of them is told to `copy` and through `reply`.
-pub(super) fn start(job: Job, copy: Copy, reply: Reply) -> Feed {
+pub(super) fn start(job: Job, copy: Copy, load: Arc<Load>, reply: Reply) -> Feed {
     let (sender, pieces) = mpsc::channel(PIECES_MAX);
     tokio::task::spawn_blocking(move || {
         let begun = Instant::now();
@@ -120,7 +123,7 @@ pub(super) fn start(job: Job, copy: Copy, reply: Reply) -> Feed {
             }
         }
     });
-    Feed { pieces: sender, gathered: Vec::with_capacity(PIECES_MAX), bytes: 0 }
+    Feed { pieces: sender, gathered: Vec::with_capacity(PIECES_MAX), bytes: 0, load }
 }
 
 /// What is known of the instance.
