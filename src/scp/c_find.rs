@@ -54,33 +54,33 @@ async fn tell<S: AsyncRead + AsyncWrite + Unpin + Send>(
 ) -> Result<(), Error> {
     let Message { context, command } = message;
     let message_id = command.message_id().unwrap_or_default();
-    let (mut cancelled, mut matches) = (false, 0_u64);
+    let mut matches = 0_u64;
     loop {
         let found = tokio::select! {
             biased;
-            heard = association.cancelled(message_id), if !cancelled => {
+            heard = association.cancelled(message_id) => {
                 heard?;
-                cancelled = true;
-                search.cancel();
-                continue;
+                audit::query_ended(association.peer(), matches, Status::CANCEL);
+                let response = Command::response_to(command, Status::CANCEL);
+                // PS3.4 C.4.1.3: no matches follow a cancel. The viewer does not wait for the PACS.
+                association.send(context.id, &response).await?;
+                search.stop().await;
+                return Ok(());
             }
             found = search.next() => found,
         };
         match found {
-            // PS3.4 C.4.1.3: no matches follow a cancel.
-            Found::Match(_) if cancelled => {}
             Found::Match(found) => {
                 matches += 1;
                 let response = Command::response_to(command, found.status);
                 association.send_with_data(context.id, &response, &found.identifier).await?;
             }
             Found::Ended(status, comment) => {
-                let status = if cancelled { Status::CANCEL } else { status };
                 audit::query_ended(association.peer(), matches, status);
                 let response = Command::response_to(command, status);
                 let response = match comment {
-                    Some(comment) if !cancelled => response.with_comment(&comment),
-                    _ => response,
+                    Some(comment) => response.with_comment(&comment),
+                    None => response,
                 };
                 return association.send(context.id, &response).await;
             }

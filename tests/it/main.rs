@@ -93,6 +93,8 @@ mod peers_tls_way;
 #[cfg(feature = "peers")]
 mod peers_token;
 #[cfg(feature = "peers")]
+mod query;
+#[cfg(feature = "peers")]
 mod retrieve;
 #[cfg(feature = "peers")]
 mod seal_command;

@@ -151,7 +151,7 @@ async fn a_query_is_cancelled_in_the_middle() {
 }
 
 /// A way to the peer that counts the bytes which come from it.
-async fn counting(peer: AeAddress) -> (AeAddress, Arc<AtomicU64>) {
+pub(crate) async fn counting(peer: AeAddress) -> (AeAddress, Arc<AtomicU64>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = crate::peers::address(peer.title.as_str(), listener.local_addr().expect("bound").port());
     let passed = Arc::new(AtomicU64::new(0));

@@ -9,6 +9,9 @@
 --pad                 bytes of a comment in each match
 --issuers             all matches have the same Patient ID, of different issuers
 --find-status         the final status of C-FIND
+--pause               seconds before each match
+--deaf                goes on with a query that was cancelled
+--only-from           the one AE title that is taken as a caller
 --commit              what storage commitment does: same (report on the same association), none
 --fail                a SOP Instance UID that is not committed
 """
@@ -36,6 +39,9 @@ parser.add_argument("--matches", type=int, default=3)
 parser.add_argument("--pad", type=int, default=0)
 parser.add_argument("--issuers", action="store_true")
 parser.add_argument("--find-status", type=int, default=0)
+parser.add_argument("--pause", type=float, default=0)
+parser.add_argument("--deaf", action="store_true")
+parser.add_argument("--only-from")
 parser.add_argument("--commit", default="same")
 parser.add_argument("--fail")
 parser.add_argument("--syntax")
@@ -75,8 +81,10 @@ def handle_store(event):
 
 def handle_find(event):
     say("find", event.request.AffectedSOPClassUID.name, event.context.transfer_syntax.name)
+    say("asked", event.request.Identifier.getvalue().hex())
     for number in range(ARGS.matches):
-        if event.is_cancelled:
+        time.sleep(ARGS.pause)
+        if event.is_cancelled and not ARGS.deaf:
             say("cancelled after", number)
             yield 0xFE00, None
             return
@@ -94,6 +102,12 @@ def handle_find(event):
     say("sent", ARGS.matches)
     if ARGS.find_status:
         yield ARGS.find_status, None
+
+
+def handle_extended(event):
+    for uid, asked in event.app_info.items():
+        say("extended", uid, asked.hex())
+    return event.app_info
 
 
 def handle_action(event):
@@ -152,6 +166,8 @@ def handle_event_report(event):
 
 ae = AE(ae_title="PYNETDICOM")
 ae.maximum_pdu_size = 0
+if ARGS.only_from:
+    ae.require_calling_aet = [ARGS.only_from]
 ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = 60
 CLASSES = [context.abstract_syntax for context in AllStoragePresentationContexts]
 CLASSES += [*_STORAGE_CLASSES.values(), *_NON_PATIENT_OBJECT_CLASSES.values()]
@@ -170,6 +186,7 @@ ae.start_server(
     evt_handlers=[
         (evt.EVT_C_STORE, handle_store),
         (evt.EVT_C_FIND, handle_find),
+        (evt.EVT_SOP_EXTENDED, handle_extended),
         (evt.EVT_N_ACTION, handle_action),
         (evt.EVT_N_CREATE, handle_create),
         (evt.EVT_N_SET, handle_set),

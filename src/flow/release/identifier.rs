@@ -120,6 +120,23 @@ impl Edit {
     }
 }
 
+/// A request that asks for no Retrieve AE Title where it asks for ours: every match is ours to retrieve, and no PACS
+/// knows that.
+pub(super) fn without_our_title(
+    request: &Bytes,
+    encoding: Encoding,
+    title: &str,
+) -> Result<Bytes, ScanError> {
+    let asked = values(request, encoding, &[RETRIEVE_AE])?;
+    let is_ours =
+        |value: &Vec<u8>| value.split(|byte| *byte == b'\\').any(|one| one.trim_ascii() == title.as_bytes());
+    if !asked.get(&RETRIEVE_AE).is_some_and(is_ours) {
+        return Ok(request.clone());
+    }
+    Edit { replace: BTreeMap::from([(RETRIEVE_AE, Vec::new())]), set: BTreeMap::new() }
+        .apply(request, encoding)
+}
+
 /// An identifier in another little endian encoding.
 pub(in crate::flow) fn convert(bytes: &Bytes, from: Encoding, to: Encoding) -> Result<Bytes, ScanError> {
     let (from, to) = (Layout::from(plain(from)), Layout::from(plain(to)));

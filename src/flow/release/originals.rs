@@ -1,7 +1,5 @@
 //! What the originals were, for answering queries while the PACS describes the carriers (`docs/FORMAT.md` section 8).
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use dicom_core::{Tag, VR};
 
@@ -15,11 +13,14 @@ const SOP_INSTANCE: Tag = Tag(0x0008, 0x0018);
 const SYNTAX: Tag = Tag(0x0008, 0x3002);
 const SAMPLES: Tag = Tag(0x0028, 0x0002);
 const PHOTOMETRIC: Tag = Tag(0x0028, 0x0004);
+const PLANAR: Tag = Tag(0x0028, 0x0006);
 const FRAMES: Tag = Tag(0x0028, 0x0008);
 const ROWS: Tag = Tag(0x0028, 0x0010);
 const COLUMNS: Tag = Tag(0x0028, 0x0011);
 const BITS_ALLOCATED: Tag = Tag(0x0028, 0x0100);
 const BITS_STORED: Tag = Tag(0x0028, 0x0101);
+const HIGH_BIT: Tag = Tag(0x0028, 0x0102);
+const REPRESENTATION: Tag = Tag(0x0028, 0x0103);
 
 /// The attributes that the carrier has of its own, and its original may have other values for.
 const CHANGED: [(Tag, VR); 8] = [
@@ -33,22 +34,25 @@ const CHANGED: [(Tag, VR); 8] = [
     (BITS_STORED, VR::US),
 ];
 
-/// What of a query on the IMAGE level concerns such attributes.
+/// What the carrier has of its own too, and nothing is kept of: the original alone tells it.
+const UNTOLD: [Tag; 3] = [PLANAR, HIGH_BIT, REPRESENTATION];
+
+/// What of a query concerns such attributes.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Wanted {
     /// Every one that is asked for, with the value to match, empty for any.
     keys: Values,
+    /// Whether images are asked for, and not what they are in.
+    is_image: bool,
 }
 
 impl Wanted {
     /// Looks through a request.
     pub(super) fn read(request: &[u8], encoding: Encoding) -> Result<Self, ScanError> {
         let level = identifier::values(request, encoding, &[identifier::LEVEL])?;
-        if level.get(&identifier::LEVEL).map(|value| trimmed(value)) != Some(b"IMAGE") {
-            return Ok(Self::default());
-        }
-        let tags = CHANGED.map(|(tag, _)| tag);
-        Ok(Self { keys: identifier::values(request, encoding, &tags)? })
+        let is_image = level.get(&identifier::LEVEL).map(|value| trimmed(value)) == Some(b"IMAGE");
+        let tags: Vec<Tag> = CHANGED.into_iter().map(|(tag, _)| tag).chain(UNTOLD).collect();
+        Ok(Self { keys: identifier::values(request, encoding, &tags)?, is_image })
     }
 
     /// Whether there is nothing to do.
@@ -58,8 +62,7 @@ impl Wanted {
 
     /// The request for the PACS: what the carrier would not match, it is not asked to match.
     pub(super) fn request(&self, request: &Bytes, encoding: Encoding) -> Result<Bytes, ScanError> {
-        let replace = self.keys.keys().map(|tag| (*tag, Vec::new())).collect();
-        Edit { replace, set: BTreeMap::new() }.apply(request, encoding)
+        Edit { replace: self.nothing(|_| true), ..Edit::default() }.apply(request, encoding)
     }
 
     /// A match with the values of its original; nothing if these do not match. One that was never sealed is held to the
@@ -70,25 +73,42 @@ impl Wanted {
         encoding: Encoding,
         archive: &Archive,
     ) -> Result<Option<Bytes>, ScanError> {
+        if !self.is_image {
+            // Some PACS take such values from any one image, which is a carrier.
+            let edit = Edit { replace: self.nothing(|_| true), ..Edit::default() };
+            return edit.apply(found, encoding).map(Some);
+        }
         let tags: Vec<Tag> = self.keys.keys().copied().chain([SOP_INSTANCE]).collect();
-        let mut values = identifier::values(found, encoding, &tags)?;
-        let original =
-            identifier::uid(&values, SOP_INSTANCE).and_then(|instance| original(archive, &instance));
-        let set: BTreeMap<Tag, (VR, Vec<u8>)> = original
-            .iter()
-            .flat_map(|original| {
-                CHANGED.iter().filter_map(|(tag, vr)| Some((*tag, (*vr, value(original, *tag)?))))
-            })
-            .filter(|(tag, _)| self.keys.contains_key(tag))
-            .collect();
-        values.extend(set.iter().map(|(tag, (_, value))| (*tag, value.clone())));
-        let fits =
-            |(tag, key): (&Tag, &Vec<u8>)| matches(*tag, key, values.get(tag).map_or(&[], Vec::as_slice));
-        if !self.keys.iter().all(fits) {
+        let said = identifier::values(found, encoding, &tags)?;
+        let original = identifier::uid(&said, SOP_INSTANCE).and_then(|instance| original(archive, &instance));
+        // Documents have none of these, and their carriers neither.
+        let Some(original) = original.filter(|original| original.rows.is_some()) else {
+            return Ok(self.fits(|tag| said.get(&tag).cloned()).then(|| found.clone()));
+        };
+        if !self.fits(|tag| value(&original, tag)) {
             return Ok(None);
         }
-        Edit { set, ..Edit::default() }.apply(found, encoding).map(Some)
+        let is_asked = |tag: &Tag| self.keys.get(tag).is_some_and(|key| !says_nothing(*tag, key, &original));
+        let told = CHANGED.into_iter().filter(|(tag, _)| is_asked(tag));
+        let set = told.filter_map(|(tag, vr)| Some((tag, (vr, value(&original, tag)?)))).collect();
+        let replace = self.nothing(|tag| UNTOLD.contains(tag));
+        Edit { replace, set }.apply(found, encoding).map(Some)
     }
+
+    /// Whether every key matches. A key that there is no value for at all was not supported, and matches.
+    fn fits(&self, value: impl Fn(Tag) -> Option<Vec<u8>>) -> bool {
+        self.keys.iter().all(|(tag, key)| value(*tag).is_none_or(|value| matches(*tag, key, &value)))
+    }
+
+    /// These keys without their values.
+    fn nothing(&self, which: impl Fn(&Tag) -> bool) -> Values {
+        self.keys.keys().filter(|tag| which(tag)).map(|tag| (*tag, Vec::new())).collect()
+    }
+}
+
+/// Whether the PACS knows as well: an original of one frame may have said so or not, and the carrier does as it did.
+fn says_nothing(tag: Tag, key: &[u8], original: &OriginalAttributes) -> bool {
+    tag == FRAMES && original.frames == Some(1) && key.is_empty()
 }
 
 /// What is kept of an original. A store that cannot be asked leaves the answer as the PACS gave it.

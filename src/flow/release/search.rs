@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use dicom_core::Tag;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::identifier::{self, Edit, trimmed};
 use super::originals::Wanted;
@@ -22,6 +23,8 @@ use crate::seal::scan::ScanError;
 
 /// Matches that wait to be sent; the PACS waits when there are more.
 const WAITING_MAX: usize = 32;
+/// How long a PACS may go on with a query that was cancelled.
+const STOPPING_MAX: Duration = Duration::from_secs(5);
 /// Matches that are remembered to tell each once; what comes behind that many may come twice.
 const REMEMBERED_MAX: usize = 1_000_000;
 
@@ -85,12 +88,13 @@ impl Search {
         let access = visitor.permit.access(&(gateway.rules)());
         let may_open = !is_worklist && access.may_open(moment(), &gateway.release.grants.now());
         let wanted = if may_open { Wanted::read(&query.identifier, encoding)? } else { Wanted::default() };
-        let request = wanted.request(&query.identifier, encoding)?;
+        let mut request = wanted.request(&query.identifier, encoding)?;
         let key = merge_key(&query)?;
         let (sources, edit) = if is_worklist {
             // What the RIS says of its own items is no business of ours.
             (worklists(gateway, visitor), Edit::default())
         } else {
+            request = identifier::without_our_title(&request, encoding, visitor.called.as_str())?;
             (sources(gateway, visitor), Edit::retrieve_ae(visitor.called.as_str()))
         };
         let work = Arc::new(Work { gateway: Arc::clone(gateway), query, request, wanted, edit });
@@ -140,9 +144,13 @@ impl Search {
         Found::Ended(status, comment)
     }
 
-    /// Asks every PACS to stop; what still comes is to be thrown away.
-    pub fn cancel(&self) {
+    /// Asks every PACS to stop, throws away what still comes, and breaks off with those that do not end soon.
+    pub async fn stop(mut self) {
         self.cancel.send_replace(true);
+        let ending = async { while !matches!(self.next().await, Found::Ended(..)) {} };
+        if tokio::time::timeout(STOPPING_MAX, ending).await.is_err() {
+            info!("a cancelled query was broken off where a PACS went on with it");
+        }
     }
 
     /// Whether a match is not the same as one of another PACS. What one PACS tells apart stays apart.
@@ -185,7 +193,6 @@ impl Search {
                     (Status::UNABLE_TO_PROCESS, Some(comment.to_owned()))
                 }
                 0 => (Status::UNABLE_TO_PROCESS, Some("no route leads to an archive".to_owned())),
-                _ if *self.cancel.borrow() => (Status::CANCEL, None),
                 _ => (Status::SUCCESS, None),
             };
         };

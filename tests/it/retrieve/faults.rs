@@ -168,7 +168,7 @@ async fn without_the_key_store_nothing_is_opened_and_with_it_everything_again() 
 }
 
 /// Bytes that a process holds in memory.
-pub(super) fn resident(id: u32) -> u64 {
+pub(crate) fn resident(id: u32) -> u64 {
     let status = fs::read_to_string(Path::new("/proc").join(id.to_string()).join("status")).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024

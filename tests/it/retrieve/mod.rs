@@ -4,7 +4,7 @@ mod corpus;
 mod damaged;
 mod death;
 mod documents;
-mod faults;
+pub(crate) mod faults;
 mod history;
 mod keyless;
 mod keystream;
