@@ -1,11 +1,14 @@
 //! The way back with other people's archives behind the gateway and viewers before it.
 
+mod big_endian;
+mod cancel;
 mod corpus;
 mod damaged;
 mod death;
 mod documents;
 mod faults;
 mod history;
+mod hours;
 mod keyless;
 mod keystream;
 mod large;
