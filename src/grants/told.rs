@@ -65,11 +65,12 @@ impl Told {
         }
         let kept: Vec<String> = grants.all().iter().map(key_of).collect();
         // One that stands there no more cannot open anything.
-        for (_, gone) in self.accesses.extract_if(.., |key, _| !kept.contains(key)) {
-            if !gone.is_over {
-                news.push(News::Over(gone.grant));
+        for (key, access) in &self.accesses {
+            if !kept.contains(key) && !access.is_over {
+                news.push(News::Over(access.grant.clone()));
             }
         }
+        self.accesses.retain(|key, _| kept.contains(key));
         news
     }
 

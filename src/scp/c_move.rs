@@ -120,7 +120,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Moving<'_, S> {
             Some(Ok(_)) => self.retrieving.tally.warned(&instance),
             Some(Err(reason)) => self.retrieving.failed(&instance, &reason),
             None => {
-                self.retrieving.failed(&instance, &"the caller cancelled, and the receiver took too long")
+                self.retrieving.failed(&instance, &"the caller cancelled, and the receiver took too long");
             }
         }
         Ok(())

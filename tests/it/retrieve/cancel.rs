@@ -28,7 +28,7 @@ struct Ended {
     remaining: usize,
     completed: usize,
     failed: usize,
-    milliseconds: u64,
+    milliseconds: usize,
     /// Instances in its list.
     named: usize,
 }
@@ -43,7 +43,7 @@ impl Ended {
             remaining: number(1),
             completed: number(2),
             failed: number(3),
-            milliseconds: number(5) as u64,
+            milliseconds: number(5),
             named: number(6),
         }
     }
