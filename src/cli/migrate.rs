@@ -36,6 +36,7 @@ use crate::tls::Profiles;
     sealgate migrate --from archive --open --out /mnt/originals\n\n\
     Every image is read back before its study is called done. Run it again to go on where it stopped.\n\
     The journal says what is done; its studies are left out, unless another journal is named.")]
+#[expect(clippy::struct_excessive_bools, reason = "one for each flag")]
 pub(super) struct Migrate {
     /// The destination to read from, by its name in the configuration
     #[arg(long, value_name = "NAME")]
