@@ -108,12 +108,22 @@ fn set_clock() {
 /// The disk that the environment asks for; the real one where it asks for nothing.
 pub(super) fn disk() -> Arc<dyn Disk> {
     set_clock();
-    let Ok(text) = std::env::var(VARIABLE) else { return Arc::new(RealDisk) };
+    plan_of_steps().map_or_else(|| Arc::new(RealDisk) as Arc<dyn Disk>, |plan| Arc::new(FailingDisk(plan)))
+}
+
+/// Strikes at a step, where the environment says so.
+fn plan_of_steps() -> Option<Arc<Plan>> {
+    let text = std::env::var(VARIABLE).ok()?;
     let plan = Plan::parse(&text).unwrap_or_else(|| panic!("{VARIABLE} is {text:?}, see failpoints.rs"));
     let plan = Arc::new(plan);
     let told = Arc::clone(&plan);
     let _once = REACHED.set(Box::new(move |step: Step| told.reach(step)));
-    Arc::new(FailingDisk(plan))
+    Some(plan)
+}
+
+/// The same for a command, which has no disk that could fail.
+pub(crate) fn watch_steps() {
+    let _plan = plan_of_steps();
 }
 
 struct FailingDisk(Arc<Plan>);

@@ -22,6 +22,9 @@ mod signals;
 mod status;
 mod web;
 
+#[cfg(debug_assertions)]
+pub(crate) use failpoints::watch_steps;
+
 pub use config::{Config, ConfigError, Listener};
 pub use harden::refuse_dumps;
 pub use probes::ask as ask_probes;

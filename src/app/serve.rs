@@ -200,12 +200,17 @@ async fn steer(
     let mut ends = interval(Duration::from_secs(certificates::ENDS_SECONDS));
     // Without a watchdog the clock ticks once an hour, and nobody listens.
     let mut watchdog = interval(notify::watchdog_interval().unwrap_or(Duration::from_secs(3600)));
-    let mut emergencies = Emergencies::default();
+    let mut emergencies = Emergencies::open(&gateway.settings.spool.folder);
     let mut looking = interval(Duration::from_secs(emergencies::SECONDS));
     loop {
         tokio::select! {
             wish = signals.next() => match wish {
-                Wish::End => return,
+                Wish::End => {
+                    if rooms.is_some() {
+                        emergencies.keep();
+                    }
+                    return;
+                }
                 Wish::Reload => {
                     notify::reloading();
                     let outcome = reload(gateway, live).await;

@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::fs::DirBuilder;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
@@ -34,6 +36,7 @@ use crate::tls::Profiles;
     sealgate migrate --from archive --open --out /mnt/originals\n\n\
     Every image is read back before its study is called done. Run it again to go on where it stopped.\n\
     The journal says what is done; its studies are left out, unless another journal is named.")]
+#[expect(clippy::struct_excessive_bools, reason = "one for each flag")]
 pub(super) struct Migrate {
     /// The destination to read from, by its name in the configuration
     #[arg(long, value_name = "NAME")]
@@ -44,7 +47,7 @@ pub(super) struct Migrate {
     /// Open sealed images instead, to another destination or into a folder
     #[arg(long)]
     open: bool,
-    /// Folder that opened images go to, a file for each
+    /// Folder that opened images go to, a file for each; made for this user alone if it is not there
     #[arg(long, value_name = "FOLDER", requires = "open")]
     out: Option<PathBuf>,
     /// Only studies of these dates: 20200101, or 20200101-20201231
@@ -56,6 +59,9 @@ pub(super) struct Migrate {
     /// Images stored in a second, at most
     #[arg(long, value_name = "N")]
     per_second: Option<f64>,
+    /// Call a copy in another archive good although that has changed attributes of it; its pixels have to be the same
+    #[arg(long)]
+    accept_changes: bool,
     /// Where it is written down what is done; by default migrate-FROM.journal here
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
@@ -92,6 +98,8 @@ struct Totals {
 
 impl Migrate {
     pub(super) fn run(self) -> Exit {
+        #[cfg(debug_assertions)]
+        crate::app::watch_steps();
         let (settings, archive) = match open_archive(&self.config) {
             Ok(opened) => opened,
             Err(exit) => return exit,
@@ -112,7 +120,10 @@ impl Migrate {
             let generators = Generators::start(&settings.keygen, archive.keyring());
             runtime.block_on(async {
                 let landing = self.landing(&settings, &plan).await?;
-                let migration = Migration::new(plan, Arc::new(archive), generators, pool);
+                let begun = Migration::new(plan, Arc::new(archive), generators, pool);
+                let migration = begun.map_err(|error| {
+                    format!("no file can be made in the folder of --out or --scratch: {error}")
+                })?;
                 self.migrate(match landing {
                     Some(landing) => migration.with_landing(landing),
                     None => migration,
@@ -139,8 +150,7 @@ impl Migrate {
     fn plan(&self, settings: &Settings) -> Result<Plan, String> {
         let from = destination(settings, &self.from)?;
         let to = match (&self.out, &self.to) {
-            (Some(folder), _) if folder.is_dir() => Target::Folder(folder.clone()),
-            (Some(folder), _) => return Err(format!("{} is no folder", folder.display())),
+            (Some(folder), _) => Target::Folder(make(folder)?),
             (None, Some(name)) => Target::Archive(destination(settings, name)?),
             (None, None) if self.open => {
                 return Err("say where opened images go: --out FOLDER or --to NAME".to_owned());
@@ -159,6 +169,7 @@ impl Migrate {
             per_second: self.per_second,
             scratch: self.scratch.clone().unwrap_or_else(std::env::temp_dir),
             held_bytes_max: HELD_BYTES_MAX,
+            accept_changes: self.accept_changes,
         })
     }
 
@@ -261,10 +272,15 @@ impl Migrate {
             Err(error) if self.json => {
                 println!("{}", json!({ "study": study, "done": false, "error": error }));
             }
-            Ok(Summary { changed, unchanged, without_pixels, .. }) => {
+            Ok(Summary { changed, unchanged, without_pixels, accepted, .. }) => {
                 let verb = if self.open { "opened" } else { "sealed" };
+                let otherwise = match accepted {
+                    0 => String::new(),
+                    _ => format!("; of {accepted} the archive has changed attributes"),
+                };
                 println!(
-                    "{study}: {changed} {verb} and read back, {unchanged} as they should be, {without_pixels} without pixels"
+                    "{study}: {changed} {verb} and read back, {unchanged} as they should be, {without_pixels} without \
+                     pixels{otherwise}"
                 );
             }
             Err(error) => complain(format_args!("{study}: {error}")),
@@ -294,10 +310,10 @@ impl Migrate {
 }
 
 fn as_json(found: &Found, summary: &Summary) -> Value {
-    let Summary { changed, unchanged, without_pixels, bytes } = summary;
+    let Summary { changed, unchanged, without_pixels, bytes, accepted } = summary;
     json!({
         "study": found.study, "done": true, "changed": changed, "unchanged": unchanged,
-        "without_pixels": without_pixels, "bytes": bytes,
+        "without_pixels": without_pixels, "bytes": bytes, "changed_by_archive": accepted,
     })
 }
 
@@ -321,6 +337,15 @@ pub(super) fn destination(settings: &Settings, name: &str) -> Result<Place, Stri
     let own = found.calling.clone().or_else(|| settings.titles.first().cloned());
     let calling = own.ok_or("the gateway has no AE title: set titles")?;
     Ok(Place { node: Destination { address: found.address.clone(), calling }, fetch: found.retrieve })
+}
+
+/// A folder for opened images: one that is not there is made for this user alone.
+fn make(folder: &Path) -> Result<PathBuf, String> {
+    if !folder.exists() {
+        let made = DirBuilder::new().mode(0o700).create(folder);
+        made.map_err(|error| format!("{}: {error}; make the folder, or name another", folder.display()))?;
+    }
+    if folder.is_dir() { Ok(folder.to_owned()) } else { Err(format!("{} is no folder", folder.display())) }
 }
 
 /// Associations as the configuration wants them.

@@ -31,6 +31,8 @@ impl TransferSyntax {
     pub const IMPLICIT_LITTLE: &'static str = "1.2.840.10008.1.2";
     /// Explicit VR Little Endian.
     pub const EXPLICIT_LITTLE: &'static str = "1.2.840.10008.1.2.1";
+    /// Explicit VR Big Endian, which was retired in 2006.
+    pub const EXPLICIT_BIG: &'static str = "1.2.840.10008.1.2.2";
     /// Deflated Explicit VR Little Endian: the whole data set is one deflated stream (PS3.5 A.5).
     pub const DEFLATED: &'static str = "1.2.840.10008.1.2.1.99";
     /// RLE Lossless.

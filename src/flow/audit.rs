@@ -135,6 +135,11 @@ pub(super) fn passed(
 /// An instance does not go out.
 pub(super) fn failed(trail: &Trail, parties: &Parties, instance: &Uid, refused: &Refused) {
     let Parties { caller, receiver, pacs, .. } = parties;
+    // The end of the retrieval tells of it once.
+    if matches!(refused, Refused::Cancelled | Refused::Left) {
+        info!(target: AUDIT, %caller, %receiver, %pacs, %instance, reason = %refused, "instance not released");
+        return;
+    }
     metrics().open.instances.count(&PeerOutcome::of(caller, "failed"));
     trail.alert(parties.alert(instance, refused));
     match refused {
@@ -243,13 +248,37 @@ pub(crate) fn retrieval_ended(
 ) {
     let (completed, failed, warning) = counts;
     ended(caller, operation, status);
+    count_instances(caller, counts);
+    info!(target: AUDIT, %caller, %receiver, operation, completed, failed, warning, %status, "retrieval ended");
+}
+
+/// A retrieval ends before its end, because the association that it was asked on does.
+pub(crate) fn retrieval_broken_off(
+    trail: &Trail,
+    caller: &str,
+    receiver: &str,
+    operation: &'static str,
+    (counts, reason): ((u16, u16, u16), &dyn Display),
+) {
+    let (completed, failed, warning) = counts;
+    let outcome = "broken-off";
+    metrics().retrieve.requests.count(&PeerOperation::of(caller, operation, outcome));
+    count_instances(caller, counts);
+    let text = format!("{operation} broken off on the side of {caller}: {reason}");
+    trail.alert(Alert::failed(What::NotReleased, text).by(Party::named(caller)).about(receiver));
+    warn!(
+        target: AUDIT, %caller, %receiver, operation, completed, failed, warning, %reason,
+        "retrieval broken off on the caller's side"
+    );
+}
+
+fn count_instances(caller: &str, (completed, failed, warning): (u16, u16, u16)) {
     for (outcome, count) in [("completed", completed), ("failed", failed), ("warning", warning)] {
         metrics()
             .retrieve
             .instances
             .with(&PeerOutcome::of(caller, outcome), |counter| counter.inc_by(u64::from(count)));
     }
-    info!(target: AUDIT, %caller, %receiver, operation, completed, failed, warning, %status, "retrieval ended");
 }
 
 /// An instance that a node stores with us, as the audit trail has it; the study and the patient are not known yet.

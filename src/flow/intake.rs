@@ -15,18 +15,17 @@ use tokio::task::block_in_place;
 use super::commit::{End, KeyKept, Taken};
 use super::gateway::{Gateway, Visitor};
 use super::now_unix_millis;
+use super::passing::Passing;
 use super::refusal::Refused;
 use super::steps::{Step, reached};
 use super::ticket::Protection;
-use crate::dicom::{Status, TransferSyntax, Uid, is_document, never_has_pixels, text_of};
+use crate::dicom::{Status, TransferSyntax, Uid, is_document, never_has_pixels};
 use crate::keys::store::{Facts, OriginalAttributes};
 use crate::keys::{Binding as KeyBinding, KeysError};
 use crate::policy::{Instance, Route, WithoutPixels};
-use crate::seal::element::is_pixel_data;
-use crate::seal::scan::{Event, Limits, ScanError, Scanner};
 use crate::seal::{
-    Binding, Claim, ContentKey, DataDigest, Described, KeyId, NewSeal, Original, Peek, SealError, Sealer,
-    Sink, Suite, random,
+    Binding, Claim, ContentKey, Described, KeyId, NewSeal, Original, Peek, SealError, Sealer, Sink, Suite,
+    random,
 };
 use crate::spool::{Draft, Receipt};
 use crate::telemetry::metrics::{ByOutcome, metrics};
@@ -36,9 +35,9 @@ const HEAD_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Modality and Station Name come among the first elements; a route is chosen without them after so many bytes.
 const PEEK_BYTES_MAX: usize = 256 * 1024;
 
-const PATIENT_ID: Tag = Tag(0x0010, 0x0020);
-const STUDY: Tag = Tag(0x0020, 0x000D);
-const SERIES: Tag = Tag(0x0020, 0x000E);
+pub(super) const PATIENT_ID: Tag = Tag(0x0010, 0x0020);
+pub(super) const STUDY: Tag = Tag(0x0020, 0x000D);
+pub(super) const SERIES: Tag = Tag(0x0020, 0x000E);
 
 /// What a C-STORE request says.
 #[derive(Debug, Clone)]
@@ -69,7 +68,7 @@ pub enum Kept {
     Before,
 }
 
-type FindKey = Box<dyn FnMut(&Claim) -> Option<ContentKey> + Send>;
+pub(super) type FindKey = Box<dyn FnMut(&Claim) -> Option<ContentKey> + Send>;
 /// Why it cannot be known whether an instance that claims to be sealed is: to seal it again would make noise of it for good.
 type Unsure = Arc<Mutex<Option<KeysError>>>;
 
@@ -102,18 +101,6 @@ struct Sealing {
     kept: Option<KeyKept>,
     /// How long sealing itself took so far.
     spent: Duration,
-}
-
-/// An instance that goes on as it came: already sealed, or without pixels.
-struct Passing {
-    draft: Draft,
-    scanner: Scanner,
-    protection: Protection,
-    may_have_pixels: bool,
-    digest: DataDigest,
-    study: Option<Uid>,
-    series: Option<Uid>,
-    patient: Option<String>,
 }
 
 /// An entry of the spool as what a sealer writes to.
@@ -325,55 +312,6 @@ fn aside<T>(deed: impl FnOnce() -> T) -> T {
     match Handle::try_current().map(|handle| handle.runtime_flavor()) {
         Ok(RuntimeFlavor::MultiThread) => block_in_place(deed),
         _ => deed(),
-    }
-}
-
-impl Passing {
-    fn begin(
-        gateway: &Gateway,
-        offered: &Offered,
-        protection: Protection,
-        may_have_pixels: bool,
-    ) -> Result<Self, Refused> {
-        Ok(Self {
-            draft: gateway.spool.begin(None)?,
-            scanner: Scanner::new(offered.transfer_syntax.encoding, Limits::default(), None),
-            protection,
-            may_have_pixels,
-            digest: DataDigest::default(),
-            study: None,
-            series: None,
-            patient: None,
-        })
-    }
-
-    fn finish_scan(&mut self) -> Result<(), ScanError> {
-        self.scanner.finish()
-    }
-
-    fn push(&mut self, bytes: &[u8], class: &Uid) -> Result<(), Refused> {
-        let may_have_pixels = self.may_have_pixels;
-        let (study, series, patient) = (&mut self.study, &mut self.series, &mut self.patient);
-        self.scanner.push(bytes, &mut |event| match event {
-            Event::Begin(head) if is_pixel_data(head.tag) && !may_have_pixels => {
-                Err(Refused::Pixels(class.clone()))
-            }
-            Event::Element(element) if element.tag == STUDY => {
-                *study = Uid::from_wire(element.value).ok();
-                Ok(())
-            }
-            Event::Element(element) if element.tag == PATIENT_ID => {
-                *patient = text_of(element.value);
-                Ok(())
-            }
-            Event::Element(element) if element.tag == SERIES => {
-                *series = Uid::from_wire(element.value).ok();
-                Ok(())
-            }
-            _ => Ok(()),
-        })?;
-        self.digest.update(bytes);
-        Ok(self.draft.write(bytes)?)
     }
 }
 

@@ -14,6 +14,7 @@ mod intake;
 mod key_source;
 mod lost;
 pub mod migrate;
+mod passing;
 mod pieces;
 pub mod procedure;
 mod refusal;
@@ -52,10 +53,12 @@ pub(crate) static CLOCK_AHEAD_MILLIS: std::sync::atomic::AtomicI64 = std::sync::
 
 /// Now, as time windows and ages of studies are held against: the local date and hour.
 pub(crate) fn moment() -> crate::policy::Moment {
-    use chrono::{Datelike, Local, NaiveDate, Timelike};
-    let now = Local::now();
+    use chrono::{DateTime, Datelike, Local, NaiveDate, Timelike, Utc};
+    let millis = now_unix_millis();
+    let now = i64::try_from(millis).ok().and_then(DateTime::<Utc>::from_timestamp_millis);
+    let now = now.unwrap_or_default().with_timezone(&Local);
     let minute = u16::try_from(now.hour() * 60 + now.minute()).unwrap_or_default();
     let epoch = NaiveDate::default();
     let day = i64::from(now.date_naive().num_days_from_ce() - epoch.num_days_from_ce());
-    crate::policy::Moment { unix: now_unix_millis() / 1000, day, minute }
+    crate::policy::Moment { unix: millis / 1000, day, minute }
 }

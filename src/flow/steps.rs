@@ -24,6 +24,14 @@ pub(crate) enum Step {
     BeforeVerdict,
     /// What became of the delivery is durable, and nobody has heard of it.
     VerdictDurable,
+    /// Of a migration: the key of a sealed instance is durable, and the instance is nowhere yet.
+    MigratedKey,
+    /// The instance is stored, or has its name in the folder, and was not read back.
+    MigratedStored,
+    /// A study was read back, and the journal does not say so.
+    MigratedReadBack,
+    /// The journal says so.
+    MigratedWritten,
 }
 
 impl Step {
@@ -38,6 +46,10 @@ impl Step {
             Self::BeforeForward => "before-forward",
             Self::BeforeVerdict => "before-verdict",
             Self::VerdictDurable => "verdict-durable",
+            Self::MigratedKey => "migrated-key",
+            Self::MigratedStored => "migrated-stored",
+            Self::MigratedReadBack => "migrated-read-back",
+            Self::MigratedWritten => "migrated-written",
         }
     }
 }

@@ -5,7 +5,9 @@
 mod config;
 mod error;
 mod file;
+mod told;
 
 pub use config::Config;
 pub use error::GrantsError;
 pub use file::GrantFile;
+pub use told::{News, Told};

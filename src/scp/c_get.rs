@@ -85,6 +85,11 @@ struct Getting<'a, S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Getting<'_, S> {
     async fn run(mut self) -> Result<(), Error> {
+        let result = self.send_all().await;
+        self.retrieving.close(result).await
+    }
+
+    async fn send_all(&mut self) -> Result<(), Error> {
         while let Some(delivery) = self.retrieving.next().await? {
             self.send(delivery).await?;
             self.retrieving.pending().await?;

@@ -96,6 +96,11 @@ struct Moving<'a, S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Moving<'_, S> {
     async fn run(mut self) -> Result<(), Error> {
+        let result = self.send_all().await;
+        self.retrieving.close(result).await
+    }
+
+    async fn send_all(&mut self) -> Result<(), Error> {
         while let Some(delivery) = self.retrieving.next().await? {
             self.send(delivery).await?;
             self.retrieving.pending().await?;
@@ -109,11 +114,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Moving<'_, S> {
         let originator = (self.visitor.calling.clone(), self.retrieving.id());
         let sending = pin!(send_to(self.gateway, &self.to, delivery, originator, self.may_transcode));
         match self.retrieving.beside(sending).await? {
-            Ok(status) if Meaning::of(status) == Meaning::Success => {
+            Some(Ok(status)) if Meaning::of(status) == Meaning::Success => {
                 self.retrieving.tally.completed(&instance);
             }
-            Ok(_) => self.retrieving.tally.warned(&instance),
-            Err(reason) => self.retrieving.failed(&instance, &reason),
+            Some(Ok(_)) => self.retrieving.tally.warned(&instance),
+            Some(Err(reason)) => self.retrieving.failed(&instance, &reason),
+            None => {
+                self.retrieving.failed(&instance, &"the caller cancelled, and the receiver took too long");
+            }
         }
         Ok(())
     }

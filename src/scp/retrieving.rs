@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -12,6 +13,9 @@ use crate::dicom::Uid;
 use crate::flow::Gateway;
 use crate::flow::audit;
 use crate::flow::release::{Arrival, Delivery, Event, Retrieval};
+
+/// How long a sub-operation may still take that was under way when the caller cancelled.
+const FINISHING_MAX: Duration = Duration::from_secs(2);
 
 /// A retrieval that a caller waits for.
 pub(super) struct Retrieving<'a, S> {
@@ -24,6 +28,8 @@ pub(super) struct Retrieving<'a, S> {
     operation: &'static str,
     /// Who receives, for the audit trail.
     receiver: Arc<str>,
+    /// Whether its end was told.
+    has_ended: bool,
 }
 
 /// What became of a wait beside which a cancel may come.
@@ -42,7 +48,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Retrieving<'a, S> {
     ) -> Self {
         let tally = Tally::new(gateway.release.config.pending_milliseconds);
         let trail = gateway.trail.clone();
-        Self { association, message, tally, retrieval, trail, operation, receiver }
+        Self { association, message, tally, retrieval, trail, operation, receiver, has_ended: false }
     }
 
     /// The Message ID of the request.
@@ -52,22 +58,18 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Retrieving<'a, S> {
 
     /// The next instance to send; none at the end, or once it is cancelled.
     pub(super) async fn next(&mut self) -> Result<Option<Delivery>, Error> {
-        loop {
+        while !self.tally.cancelled {
             let id = self.id();
             let heard = tokio::select! {
                 biased;
-                heard = self.association.cancelled(id), if !self.tally.cancelled => {
+                heard = self.association.cancelled(id) => {
                     heard?;
                     Heard::Cancel
                 }
                 event = self.retrieval.next() => Heard::Done(event),
             };
             match heard {
-                Heard::Cancel => {
-                    self.cancel();
-                    continue;
-                }
-                Heard::Done(Event::Arrived(_)) if self.tally.cancelled => {}
+                Heard::Cancel => self.cancel(),
                 Heard::Done(Event::Arrived(arrival)) => {
                     if let Some(delivery) = self.ready(arrival).await? {
                         return Ok(Some(delivery));
@@ -80,6 +82,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Retrieving<'a, S> {
             }
             self.pending().await?;
         }
+        Ok(None)
     }
 
     /// What has arrived, once it may go out.
@@ -112,30 +115,24 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Retrieving<'a, S> {
     }
 
     pub(super) fn cancel(&mut self) {
-        self.tally.cancelled = true;
+        self.tally.cancel();
         self.retrieval.cancel();
     }
 
-    /// Waits for a sub-operation on another association. A cancel that comes meanwhile lets it finish.
+    /// Waits for a sub-operation on another association; nothing where a cancel came meanwhile, and it was not done soon.
     pub(super) async fn beside<T>(
         &mut self,
         mut sending: Pin<&mut impl Future<Output = T>>,
-    ) -> Result<T, Error> {
+    ) -> Result<Option<T>, Error> {
         let id = self.id();
-        loop {
-            let heard = tokio::select! {
-                biased;
-                heard = self.association.cancelled(id), if !self.tally.cancelled => {
-                    heard?;
-                    Heard::Cancel
-                }
-                sent = &mut sending => Heard::Done(sent),
-            };
-            match heard {
-                Heard::Cancel => self.cancel(),
-                Heard::Done(sent) => return Ok(sent),
-            }
+        tokio::select! {
+            biased;
+            heard = self.association.cancelled(id) => heard?,
+            sent = &mut sending => return Ok(Some(sent)),
         }
+        self.cancel();
+        // An image that is half there is better let out than broken off, as long as nobody waits for it.
+        Ok(tokio::time::timeout(FINISHING_MAX, sending).await.ok())
     }
 
     /// An instance was ready, and has not reached its receiver.
@@ -145,11 +142,25 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Retrieving<'a, S> {
     }
 
     /// The last response.
-    pub(super) async fn end(self) -> Result<(), Error> {
+    pub(super) async fn end(&mut self) -> Result<(), Error> {
         let (peer, counts) = (self.association.peer(), self.tally.counts());
         audit::retrieval_ended(peer, &self.receiver, self.operation, counts, self.tally.status());
         // What went out is durable before they hear that it was all.
         self.trail.settle(self.retrieval.ticket).await;
+        self.has_ended = true;
         self.tally.end(self.association, self.message).await
+    }
+
+    /// Nothing more is sent. `result` is an error where the association has ended in the middle.
+    pub(super) async fn close(self, result: Result<(), Error>) -> Result<(), Error> {
+        if let (Err(error), false) = (&result, self.has_ended) {
+            let (peer, counts) = (self.association.peer(), self.tally.counts());
+            audit::retrieval_broken_off(&self.trail, peer, &self.receiver, self.operation, (counts, error));
+            self.trail.settle(self.retrieval.ticket).await;
+        }
+        if self.tally.cancelled {
+            self.retrieval.leave();
+        }
+        result
     }
 }

@@ -120,6 +120,12 @@ impl Tally {
         self.failures.insert(instance.clone(), Failed { why, times, may_come: may_come(times) });
     }
 
+    /// Nothing more goes out: no other copy of what failed comes.
+    pub(super) fn cancel(&mut self) {
+        self.cancelled = true;
+        self.failures.values_mut().for_each(|failed| failed.may_come = false);
+    }
+
     /// One PACS is done.
     pub(super) fn pacs_done(&mut self, name: &str, result: &Result<Retrieved, Failure>) {
         let is_in_full = result.as_ref().is_ok_and(Retrieved::is_in_full);

@@ -37,7 +37,7 @@ pub use geometry::{Shape, TooLarge, fit};
 pub use header::{HEADER_BYTES, Header, HeaderError, LENGTH_AT, MAGIC, VERSION};
 pub use inspect::{InspectError, Inspection, Seal, SignatureProblem, inspect};
 pub use key::{ContentKey, KeyId};
-pub use opener::{Changes, Damage, HeaderMode, OpenError, Opened, OpenedInstance, Opener};
+pub use opener::{Changes, Damage, HeaderMode, OpenError, Opened, OpenedInstance, Opener, element_digest};
 pub use peek::{Peek, Peeked};
 pub use record::{Original, RecordError, RecordReader, RecordWriter, Restored};
 pub use sealer::{Described, NewSeal, SealError, Sealed, Sealer, Sink};

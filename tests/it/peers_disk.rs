@@ -21,7 +21,7 @@ impl<'a> Mount<'a> {
         Self(at)
     }
 
-    fn remount(&self, options: &str) {
+    pub(crate) fn remount(&self, options: &str) {
         run("mount", &["-o", &format!("remount,{options}"), self.0.to_str().unwrap()]);
     }
 }

@@ -10,13 +10,16 @@ use bytes::Bytes;
 use tempfile::NamedTempFile;
 use tokio::sync::mpsc;
 
+use super::content::{Content, ContentReader};
 use super::{Direction, Migration, Target};
 use crate::cipher::Layers;
 use crate::dicom::{Encoding, TransferSyntax, Uid, is_document, never_has_pixels};
 use crate::flow::lost::is_lost;
 use crate::flow::pieces::Pieces;
+use crate::flow::steps::{Step, reached};
 use crate::keys::store::{Facts, OriginalAttributes};
 use crate::keys::{Archive, Binding as KeyBinding, KeysError};
+use crate::seal::element::is_pixel_data;
 use crate::seal::scan::part10;
 use crate::seal::scan::{Event, Limits, ScanError, Scanner};
 use crate::seal::{
@@ -36,14 +39,51 @@ pub(super) enum Piece {
 /// What became of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Sealed; the digest of the original data set.
-    Sealed([u8; 32]),
-    /// Opened; the digest of its pixels.
-    Opened([u8; 32]),
+    Sealed,
+    Opened,
     /// It was as it should be.
     Unchanged,
     /// There is nothing to seal or open in it.
     WithoutPixels,
+}
+
+/// What it has to be when it is read back.
+#[derive(Debug, Clone)]
+pub(super) enum Proof {
+    /// It opens to the original data set with this digest.
+    Original([u8; 32]),
+    /// The file has this digest.
+    File([u8; 32]),
+    /// It says this.
+    Content(Content),
+    /// Nothing: it stays where it is.
+    None,
+}
+
+/// Makes the proof while the instance is written.
+enum Proving {
+    File(Box<DataDigest>),
+    Content(Box<ContentReader>),
+    None,
+}
+
+impl Proving {
+    fn take(&mut self, bytes: &[u8]) -> Result<(), ScanError> {
+        match self {
+            Self::File(digest) => digest.update(bytes),
+            Self::Content(reader) => reader.push(bytes)?,
+            Self::None => {}
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Proof, ScanError> {
+        Ok(match self {
+            Self::File(digest) => Proof::File(digest.finish()),
+            Self::Content(reader) => Proof::Content(reader.finish()?),
+            Self::None => Proof::None,
+        })
+    }
 }
 
 /// Where it waits.
@@ -60,6 +100,7 @@ pub(super) struct Prepared {
     pub(super) instance: Uid,
     pub(super) syntax: TransferSyntax,
     pub(super) kind: Kind,
+    pub(super) proof: Proof,
     pub(super) body: Body,
     pub(super) bytes: u64,
 }
@@ -98,10 +139,12 @@ pub(super) struct Job {
     layers: Layers,
     direction: Direction,
     suite: Suite,
-    /// Where files are made: of sealed ones the scratch folder, of opened ones the target.
+    /// Where files are made: of sealed ones in the scratch folder, of opened ones beside where they go.
     folder: PathBuf,
     /// Whether opened ones are files.
     to_folder: bool,
+    /// Whether what is as it should be stays where it is.
+    is_back: bool,
     held_bytes_max: usize,
     study: Uid,
     class: Uid,
@@ -117,18 +160,15 @@ impl Job {
         syntax: TransferSyntax,
     ) -> Self {
         let plan = &migration.plan;
-        let folder = match &plan.to {
-            Target::Folder(folder) => folder.clone(),
-            Target::Archive(_) => plan.scratch.clone(),
-        };
         Self {
             archive: Arc::clone(&migration.archive),
             keys: Arc::clone(&migration.generators.key_source),
             layers: migration.generators.layers.clone(),
             direction: plan.direction,
             suite: plan.suite,
-            folder,
+            folder: migration.workplace.path().to_owned(),
             to_folder: matches!(plan.to, Target::Folder(_)),
+            is_back: migration.is_back(),
             held_bytes_max: plan.held_bytes_max,
             study: study.clone(),
             class: class.clone(),
@@ -141,7 +181,7 @@ impl Job {
     pub(super) fn run(self, mut pieces: mpsc::Receiver<Piece>) -> Result<Prepared, Unprepared> {
         let may_be_sealed = self.direction == Direction::Open && is_document(self.class.as_str());
         if never_has_pixels(self.class.as_str()) && !may_be_sealed {
-            return self.pass(&[], &mut pieces, Kind::WithoutPixels);
+            return self.pass(&[], &mut pieces, Kind::WithoutPixels, |_| Ok(()));
         }
         match self.direction {
             Direction::Seal => self.seal(&mut pieces),
@@ -181,7 +221,7 @@ impl Job {
             let undecided = sealer.described().is_none();
             match sealer.push(&piece) {
                 Ok(()) => {}
-                Err(SealError::AlreadySealed(_)) => return self.pass(&head.0, pieces, Kind::Unchanged),
+                Err(SealError::AlreadySealed(_)) => return self.pass_sealed(&head.0, pieces),
                 Err(error) => return Err(error.into()),
             }
             // To seal it once more would make noise of it for good.
@@ -199,10 +239,12 @@ impl Job {
         };
         // First the key: what is stored can be opened.
         self.archive.keep(record, KeyBinding::from(&binding), facts(&sealed))?;
+        reached(Step::MigratedKey);
         let syntax = TransferSyntax::by_uid(sealed.transfer_syntax).expect("a syntax of carriers");
-        let (kind, bytes) = (Kind::Sealed(sealed.digest), sealed.bytes);
+        let (proof, bytes) = (Proof::Original(sealed.digest), sealed.bytes);
         let Self { class, instance, .. } = self;
-        Ok(Prepared { class, instance, syntax, kind, body: Body::File(sink.0), bytes })
+        let body = Body::File(sink.0);
+        Ok(Prepared { class, instance, syntax, kind: Kind::Sealed, proof, body, bytes })
     }
 
     fn open(self, pieces: &mut mpsc::Receiver<Piece>) -> Result<Prepared, Unprepared> {
@@ -237,7 +279,7 @@ impl Job {
                 if self.is_lost(&head) == Some(true) {
                     return Err(OpenError::Damaged(Damage::Unmarked).into());
                 }
-                self.pass(&head.0, pieces, Kind::Unchanged)
+                self.pass(&head.0, pieces, Kind::Unchanged, |_| Ok(()))
             }
             (Err(OpenError::NoKey(_)), Some(error)) => Err(error.into()),
             (Err(error), _) => Err(error.into()),
@@ -247,15 +289,30 @@ impl Job {
     /// What is compressed is not sealed as it is; it may have been.
     fn pass_compressed(self, pieces: &mut mpsc::Receiver<Piece>) -> Result<Prepared, Unprepared> {
         let mut head = Head::default();
+        let mut pixels = Scanner::new(self.syntax.encoding, Limits::default(), None);
         loop {
             let Some(piece) = next(pieces)? else { return self.whole(&head.0) };
             head.keep(&piece)?;
-            match self.is_lost(&head) {
-                None => {}
-                Some(false) => return self.pass(&head.0, pieces, Kind::Unchanged),
-                Some(true) => return Err(Unprepared::Compressed),
+            if !begins_pixels(&mut pixels, &piece) {
+                continue;
             }
+            return match self.is_lost(&head) {
+                Some(true) => Err(Unprepared::Compressed),
+                _ => self.pass(&head.0, pieces, Kind::Unchanged, |_| Ok(())),
+            };
         }
+    }
+
+    /// It is sealed already, and stays so, if it opens to its end: a run that died may have been the one that stored it.
+    fn pass_sealed(self, head: &[u8], pieces: &mut mpsc::Receiver<Piece>) -> Result<Prepared, Unprepared> {
+        let transfer_syntax = Uid::parse(self.syntax.uid).expect("the table has good UIDs");
+        let archive = Arc::clone(&self.archive);
+        let finder = move |claim: &Claim| find(&archive, claim).ok();
+        let mut opener = Opener::new(&transfer_syntax, HeaderMode::Original, &self.layers, None, finder)?;
+        let look = |bytes: &[u8]| Ok(opener.push(bytes, &mut |_| Ok(()))?);
+        let prepared = self.pass(head, pieces, Kind::Unchanged, look)?;
+        opener.finish(&mut |_| Ok(()))?;
+        Ok(prepared)
     }
 
     /// Whether it is noise that says nothing of itself; nothing while that is not known.
@@ -263,24 +320,24 @@ impl Job {
         is_lost(&self.archive, &self.instance, self.syntax.encoding, &[&*head.0])
     }
 
-    /// Goes on with the bytes as they come, behind what has come.
+    /// Goes on with the bytes as they come, behind what has come; `look` sees them too.
     fn pass(
         self,
         head: &[u8],
         pieces: &mut mpsc::Receiver<Piece>,
         kind: Kind,
+        mut look: impl FnMut(&[u8]) -> Result<(), Unprepared>,
     ) -> Result<Prepared, Unprepared> {
-        let mut file = self.file()?;
-        let mut bytes = self.front(&mut file)?;
-        file.write_all(head)?;
-        bytes += head.len() as u64;
+        let mut written = self.begin()?;
+        look(head)?;
+        written.write(head)?;
         // The piece that said that it is so is in the head; one whose end has come already sends none.
         while let Some(piece) = pieces.blocking_recv() {
             match piece {
-                Piece::End => return Ok(self.unaltered(file, kind, bytes)),
+                Piece::End => return self.unaltered(written, kind),
                 Piece::Data(piece) => {
-                    file.write_all(&piece)?;
-                    bytes += piece.len() as u64;
+                    look(&piece)?;
+                    written.write(&piece)?;
                 }
             }
         }
@@ -289,34 +346,49 @@ impl Job {
 
     /// All of it came, and it has no pixels.
     fn whole(self, head: &[u8]) -> Result<Prepared, Unprepared> {
-        let mut file = self.file()?;
-        let front = self.front(&mut file)?;
-        file.write_all(head)?;
-        Ok(self.unaltered(file, Kind::WithoutPixels, front + head.len() as u64))
+        let mut written = self.begin()?;
+        written.write(head)?;
+        self.unaltered(written, Kind::WithoutPixels)
     }
 
-    fn unaltered(self, file: NamedTempFile, kind: Kind, bytes: u64) -> Prepared {
+    fn unaltered(self, written: Written, kind: Kind) -> Result<Prepared, Unprepared> {
         let Self { class, instance, syntax, .. } = self;
-        Prepared { class, instance, syntax, kind, body: Body::File(file), bytes }
+        let Written { file, proving, bytes } = written;
+        Ok(Prepared {
+            class,
+            instance,
+            syntax,
+            kind,
+            proof: proving.finish()?,
+            body: Body::File(file),
+            bytes,
+        })
     }
 
-    /// What stands before the data set in a file that stays one.
-    fn front(&self, file: &mut NamedTempFile) -> io::Result<u64> {
-        if !self.to_folder {
-            return Ok(0);
+    /// A file for what passes; one that stays a file begins with what stands before the data set in it.
+    fn begin(&self) -> Result<Written, Unprepared> {
+        let mut written = Written { file: self.file()?, proving: self.proving(self.syntax), bytes: 0 };
+        if self.to_folder {
+            written.write(&part10::write(&self.class, &self.instance, self.syntax.uid))?;
+            written.bytes = 0;
         }
-        let meta = part10::write(&self.class, &self.instance, self.syntax.uid);
-        file.write_all(&meta)?;
-        Ok(0)
+        Ok(written)
+    }
+
+    fn proving(&self, syntax: TransferSyntax) -> Proving {
+        match (self.to_folder, self.is_back) {
+            (true, _) => Proving::File(Box::default()),
+            (false, true) => Proving::None,
+            (false, false) => Proving::Content(Box::new(ContentReader::new(syntax))),
+        }
     }
 
     fn file(&self) -> io::Result<NamedTempFile> {
-        tempfile::Builder::new().prefix(".sealgate-").tempfile_in(&self.folder)
+        NamedTempFile::new_in(&self.folder)
     }
 
     fn out(&self) -> io::Result<Out> {
         let file = if self.to_folder { Some(self.file()?) } else { None };
-        let scanner = None;
         Ok(Out {
             file,
             held: VecDeque::new(),
@@ -324,8 +396,7 @@ impl Job {
             bytes: 0,
             bytes_max: self.held_bytes_max as u64,
             syntax: None,
-            scanner,
-            digest: DataDigest::default(),
+            proving: Proving::None,
         })
     }
 }
@@ -341,7 +412,24 @@ impl Head {
     }
 }
 
-/// Takes what opens: into a file, or into memory as far as that goes; and digests its pixels.
+/// A file that is being written.
+struct Written {
+    file: NamedTempFile,
+    proving: Proving,
+    /// Of the data set.
+    bytes: u64,
+}
+
+impl Written {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Unprepared> {
+        self.proving.take(bytes)?;
+        self.file.write_all(bytes)?;
+        self.bytes += bytes.len() as u64;
+        Ok(())
+    }
+}
+
+/// Takes what opens: into a file, or into memory as far as that goes.
 struct Out {
     file: Option<NamedTempFile>,
     held: VecDeque<Bytes>,
@@ -349,8 +437,7 @@ struct Out {
     bytes: u64,
     bytes_max: u64,
     syntax: Option<TransferSyntax>,
-    scanner: Option<Scanner>,
-    digest: DataDigest,
+    proving: Proving,
 }
 
 impl Out {
@@ -360,20 +447,19 @@ impl Out {
                 let syntax = TransferSyntax::by_uid(original.transfer_syntax.as_str());
                 let syntax =
                     syntax.ok_or_else(|| io::Error::other("the original's transfer syntax is not known"))?;
-                self.scanner = Some(Scanner::new(syntax.encoding, Limits::default(), None));
                 self.syntax = Some(syntax);
-                match &mut self.file {
-                    Some(file) => {
-                        file.write_all(&part10::write(&binding.sop_class, &binding.sop_instance, syntax.uid))
-                    }
-                    None => Ok(()),
-                }
+                let Some(file) = &mut self.file else {
+                    self.proving = Proving::Content(Box::new(ContentReader::new(syntax)));
+                    return Ok(());
+                };
+                self.proving = Proving::File(Box::default());
+                let meta = part10::write(&binding.sop_class, &binding.sop_instance, syntax.uid);
+                self.proving.take(&meta).map_err(io::Error::other)?;
+                file.write_all(&meta)
             }
             Opened::Header(..) | Opened::Front(_) => Ok(()),
             Opened::Data(bytes) => {
-                if let Some(scanner) = &mut self.scanner {
-                    digest_pixels(scanner, &mut self.digest, bytes).map_err(io::Error::other)?;
-                }
+                self.proving.take(bytes).map_err(io::Error::other)?;
                 self.bytes += bytes.len() as u64;
                 self.write(bytes)
             }
@@ -399,29 +485,26 @@ impl Out {
     fn prepared(mut self, job: Job) -> Result<Prepared, Unprepared> {
         let syntax = self.syntax.ok_or(Unprepared::BrokenOff)?;
         self.held.extend(self.gathered.rest());
-        let kind = Kind::Opened(self.digest.finish());
+        let (kind, proof) = (Kind::Opened, self.proving.finish()?);
         let body = match self.file {
             Some(file) => Body::File(file),
             None => Body::Memory(self.held),
         };
         let Job { class, instance, .. } = job;
-        Ok(Prepared { class, instance, syntax, kind, body, bytes: self.bytes })
+        Ok(Prepared { class, instance, syntax, kind, proof, body, bytes: self.bytes })
     }
 }
 
-/// Goes on with the digest of the pixels of a data set.
-pub(super) fn digest_pixels(
-    scanner: &mut Scanner,
-    digest: &mut DataDigest,
-    bytes: &[u8],
-) -> Result<(), ScanError> {
-    scanner.push(bytes, &mut |event| {
-        // What streams is pixels, and in the rarest of headers an element that is as large: it counts too.
-        if let Event::Bytes(bytes) = event {
-            digest.update(bytes);
+/// Whether the pixels of a data set begin in this piece of it, or what cannot be read.
+fn begins_pixels(scanner: &mut Scanner, piece: &[u8]) -> bool {
+    let mut begins = false;
+    let pushed = scanner.push(piece, &mut |event| {
+        if let Event::Begin(head) = event {
+            begins |= is_pixel_data(head.tag);
         }
         Ok::<(), ScanError>(())
-    })
+    });
+    begins || pushed.is_err()
 }
 
 fn next(pieces: &mut mpsc::Receiver<Piece>) -> Result<Option<Bytes>, Unprepared> {

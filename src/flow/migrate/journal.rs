@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::dicom::Uid;
+use crate::flow::steps::{Step, reached};
 
 /// Bytes of a line; a longer one is not ours.
 const LINE_BYTES_MAX: usize = 64 * 1024;
@@ -120,7 +121,9 @@ impl Journal {
 
     /// Writes a line; it is durable when this returns.
     pub fn write(&mut self, entry: Entry) -> Result<(), JournalError> {
+        reached(Step::MigratedReadBack);
         self.line(&serde_json::to_string(&entry).expect("numbers and texts can be written"))?;
+        reached(Step::MigratedWritten);
         self.entries.insert(entry.study.clone(), entry);
         Ok(())
     }

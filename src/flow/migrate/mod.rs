@@ -4,18 +4,21 @@
 //! arrives, stored, and read back from where it went. Then, and only then, it is written to the journal, which is what a second run goes by.
 
 mod coming;
+mod content;
 mod identify;
 mod instance;
 mod journal;
 mod landing;
 mod settle;
 mod study;
+mod workplace;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use self::workplace::Workplace;
 use crate::dicom::Uid;
 use crate::flow::Generators;
 use crate::keys::Archive;
@@ -71,6 +74,8 @@ pub struct Plan {
     pub scratch: PathBuf,
     /// Bytes of an opened instance on its way to an archive, which is held in memory.
     pub held_bytes_max: usize,
+    /// Whether an archive may change attributes of what is copied there.
+    pub accept_changes: bool,
 }
 
 /// Why a study is not done. What is there already stays; nothing is deleted anywhere.
@@ -115,6 +120,8 @@ pub struct Summary {
     pub without_pixels: u64,
     /// Bytes that went out.
     pub bytes: u64,
+    /// Copies of which the archive has changed attributes, where it may.
+    pub accepted: u64,
 }
 
 /// A migration under way.
@@ -125,14 +132,24 @@ pub struct Migration {
     pool: Pool,
     /// Where a C-MOVE leads to, if one is needed.
     landing: Option<Landing>,
+    workplace: Workplace,
     next: Instant,
 }
 
 impl Migration {
-    /// Nothing is asked yet.
-    #[must_use]
-    pub fn new(plan: Plan, archive: Arc<Archive>, generators: Generators, pool: Pool) -> Self {
-        Self { plan, archive, generators, pool, landing: None, next: Instant::now() }
+    /// Nothing is asked yet; what a run that was killed has left is cleared away.
+    pub fn new(
+        plan: Plan,
+        archive: Arc<Archive>,
+        generators: Generators,
+        pool: Pool,
+    ) -> std::io::Result<Self> {
+        let within = match &plan.to {
+            Target::Folder(folder) => folder,
+            Target::Archive(_) => &plan.scratch,
+        };
+        let workplace = Workplace::open(within)?;
+        Ok(Self { plan, archive, generators, pool, landing: None, workplace, next: Instant::now() })
     }
 
     /// The same with a door that a C-MOVE leads to.

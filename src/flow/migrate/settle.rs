@@ -1,4 +1,5 @@
-//! What was fetched is stored, and read back from where it went: opened again, or compared pixel by pixel.
+//! What was fetched is stored, and read back from where it went: opened again, or compared attribute by attribute and pixel by
+//! pixel; a file byte by byte.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
@@ -6,14 +7,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::coming::{Coming, Step};
-use super::instance::{Body, Kind, Prepared, digest_pixels, find};
+use super::content::{ContentReader, Difference};
+use super::instance::{Body, Kind, Prepared, Proof, find};
 use super::study::Fetched;
+use super::workplace::{holds, name};
 use super::{Failures, MigrateError, Migration, Place, Summary, Target};
 use crate::cipher::Layers;
 use crate::dicom::{Status, TransferSyntax, Uid};
+use crate::flow::steps::{Step as Point, reached};
 use crate::keys::Archive;
 use crate::scu::{Failure, FromPieces, FromReader, Instance};
-use crate::seal::scan::{Limits, Scanner};
 use crate::seal::{Claim, DataDigest, HeaderMode, Opened, Opener};
 
 /// What an instance has to be when it is read back.
@@ -21,6 +24,7 @@ use crate::seal::{Claim, DataDigest, HeaderMode, Opened, Opener};
 pub(super) struct Expected {
     class: Uid,
     kind: Kind,
+    proof: Proof,
     bytes: u64,
     /// Whether it went anywhere.
     is_stored: bool,
@@ -35,11 +39,17 @@ pub(super) struct Settled {
 /// Whoever reads an instance back.
 enum Reader {
     /// Opens it again; the digest of the original.
-    Sealed(Box<Opener<KeyFinder>>, DataDigest),
-    /// Digests its pixels.
-    Opened(Box<Scanner>, DataDigest),
-    /// It has come, and that is all that is asked.
-    Present,
+    Sealed(Box<Opener<KeyFinder>>, Box<DataDigest>),
+    /// Reads what it says.
+    Content(Box<ContentReader>),
+}
+
+/// What reading an instance back has shown.
+enum Shown {
+    /// It is what was stored.
+    Same,
+    /// It is, but for attributes that the archive may change.
+    Accepted,
 }
 
 type KeyFinder = Box<dyn FnMut(&Claim) -> Option<crate::seal::ContentKey> + Send>;
@@ -52,6 +62,7 @@ impl Migration {
         for one in prepared {
             let (class, kind, bytes, instance) =
                 (one.class.clone(), one.kind, one.bytes, one.instance.clone());
+            let proof = one.proof.clone();
             // What is as it should be and where it should be stays there.
             let stays = self.is_back() && matches!(kind, Kind::Unchanged | Kind::WithoutPixels);
             let is_gone = matches!(one.body, Body::Memory(_));
@@ -62,7 +73,7 @@ impl Migration {
                 failures.add(&instance, failure);
                 continue;
             }
-            expected.insert(instance, Expected { class, kind, bytes, is_stored: !stays });
+            expected.insert(instance, Expected { class, kind, proof, bytes, is_stored: !stays });
         }
         Ok(Settled { expected, failures })
     }
@@ -70,17 +81,27 @@ impl Migration {
     /// Stores one instance; what it was is given back without its bytes.
     pub(super) async fn store(&mut self, prepared: Prepared) -> Result<Prepared, String> {
         self.pace().await;
-        let Prepared { class, instance, syntax, kind, body, bytes } = prepared;
-        let done =
-            |body| Prepared { class: class.clone(), instance: instance.clone(), syntax, kind, body, bytes };
+        let Prepared { class, instance, syntax, kind, proof, body, bytes } = prepared;
+        let emptied = Prepared {
+            class: class.clone(),
+            instance: instance.clone(),
+            syntax,
+            kind,
+            proof: proof.clone(),
+            body: Body::Memory(VecDeque::new()),
+            bytes,
+        };
         let to = match &self.plan.to {
             Target::Archive(place) => &place.node,
             Target::Folder(folder) => {
-                let Body::File(file) = body else { return Err("it is in no file".to_owned()) };
+                let (Body::File(file), Proof::File(digest)) = (body, proof) else {
+                    return Err("it is in no file".to_owned());
+                };
                 let path = place(folder, &instance);
-                let named = tokio::task::spawn_blocking(move || name(file, &path)).await;
+                let named = tokio::task::spawn_blocking(move || name(file, &path, &digest)).await;
                 named.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
-                return Ok(done(Body::Memory(VecDeque::new())));
+                reached(Point::MigratedStored);
+                return Ok(emptied);
             }
         };
         let store =
@@ -94,7 +115,8 @@ impl Migration {
             }
         };
         stored.map_err(|failure: Failure| failure.to_string())?;
-        Ok(done(Body::Memory(VecDeque::new())))
+        reached(Point::MigratedStored);
+        Ok(emptied)
     }
 
     /// Reads everything back that was stored; a study of which an instance is not as it should be is not done.
@@ -105,17 +127,17 @@ impl Migration {
         settled: Settled,
     ) -> Result<Summary, MigrateError> {
         let Settled { expected, mut failures } = settled;
+        let mut summary = Summary::default();
         match self.plan.to.clone() {
             Target::Archive(to) if expected.values().any(|one| one.is_stored) => {
-                self.read_archive(study, &to, &expected, &mut failures).await?;
+                summary.accepted = self.read_archive(study, &to, &expected, &mut failures).await?;
             }
             Target::Archive(_) => {}
-            Target::Folder(folder) => read_folder(&folder, &expected, &mut failures),
+            Target::Folder(folder) => read_folder(folder, &expected, &mut failures).await,
         }
-        let mut summary = Summary::default();
         for one in expected.values() {
             match one.kind {
-                Kind::Sealed(_) | Kind::Opened(_) => summary.changed += 1,
+                Kind::Sealed | Kind::Opened => summary.changed += 1,
                 Kind::Unchanged => summary.unchanged += 1,
                 Kind::WithoutPixels => summary.without_pixels += 1,
             }
@@ -130,7 +152,8 @@ impl Migration {
         to: &Place,
         expected: &BTreeMap<Uid, Expected>,
         failures: &mut Failures,
-    ) -> Result<(), MigrateError> {
+    ) -> Result<u64, MigrateError> {
+        let mut accepted = 0;
         let classes: BTreeSet<Uid> = expected.values().map(|one| one.class.clone()).collect();
         let classes: Vec<Uid> = classes.into_iter().collect();
         let mut caller = self.call(to, &classes).await?;
@@ -142,9 +165,11 @@ impl Migration {
                 Step::Store { instance, syntax, .. } => (instance, syntax),
             };
             if let Some(wanted) = expected.get(&instance).filter(|one| one.is_stored) {
-                let read = self.read_one(&mut coming, wanted.kind, syntax).await?;
-                match read.and_then(|reader| reader.finish(wanted.kind)) {
-                    Ok(()) => {
+                let read = self.read_one(&mut coming, &wanted.proof, syntax).await?;
+                let shown = read.and_then(|reader| reader.finish(&wanted.proof, self.plan.accept_changes));
+                match shown {
+                    Ok(shown) => {
+                        accepted += u64::from(matches!(shown, Shown::Accepted) && !seen.contains(&instance));
                         seen.insert(instance);
                     }
                     Err(why) => {
@@ -163,17 +188,17 @@ impl Migration {
                 failures.add(instance, "it was stored, and cannot be read back");
             }
         }
-        Ok(())
+        Ok(accepted)
     }
 
     /// Reads an instance to its end, whatever becomes of it.
     async fn read_one(
         &self,
         coming: &mut Coming<'_>,
-        kind: Kind,
+        proof: &Proof,
         syntax: TransferSyntax,
     ) -> Result<Result<Reader, String>, MigrateError> {
-        let mut reader = Reader::new(kind, syntax, &self.archive, &self.generators.layers);
+        let mut reader = Reader::new(proof, syntax, &self.archive, &self.generators.layers);
         while let Some(piece) = coming.next_data().await? {
             reader = reader.and_then(|mut reader| reader.push(&piece).map(|()| reader));
         }
@@ -183,26 +208,20 @@ impl Migration {
 
 impl Reader {
     fn new(
-        kind: Kind,
+        proof: &Proof,
         syntax: TransferSyntax,
         archive: &Arc<Archive>,
         layers: &Layers,
     ) -> Result<Self, String> {
-        match kind {
-            Kind::Sealed(_) => {
-                let archive = Arc::clone(archive);
-                let finder: KeyFinder = Box::new(move |claim| find(&archive, claim).ok());
-                let syntax = Uid::parse(syntax.uid).expect("the table has good UIDs");
-                let opener = Opener::new(&syntax, HeaderMode::Original, layers, None, finder);
-                let opener = opener.map_err(|error| error.to_string())?;
-                Ok(Self::Sealed(Box::new(opener), DataDigest::default()))
-            }
-            Kind::Opened(_) => {
-                let scanner = Scanner::new(syntax.encoding, Limits::default(), None);
-                Ok(Self::Opened(Box::new(scanner), DataDigest::default()))
-            }
-            Kind::Unchanged | Kind::WithoutPixels => Ok(Self::Present),
+        if !matches!(proof, Proof::Original(_)) {
+            return Ok(Self::Content(Box::new(ContentReader::new(syntax))));
         }
+        let archive = Arc::clone(archive);
+        let finder: KeyFinder = Box::new(move |claim| find(&archive, claim).ok());
+        let syntax = Uid::parse(syntax.uid).expect("the table has good UIDs");
+        let opener = Opener::new(&syntax, HeaderMode::Original, layers, None, finder);
+        let opener = opener.map_err(|error| error.to_string())?;
+        Ok(Self::Sealed(Box::new(opener), Box::default()))
     }
 
     fn push(&mut self, piece: &[u8]) -> Result<(), String> {
@@ -210,23 +229,27 @@ impl Reader {
             Self::Sealed(opener, digest) => {
                 opener.push(piece, &mut |opened| take(digest, &opened)).map_err(|error| error.to_string())
             }
-            Self::Opened(scanner, digest) => {
-                digest_pixels(scanner, digest, piece).map_err(|error| error.to_string())
-            }
-            Self::Present => Ok(()),
+            Self::Content(reader) => reader.push(piece).map_err(|error| error.to_string()),
         }
     }
 
-    fn finish(self, wanted: Kind) -> Result<(), String> {
-        let found = match self {
-            Self::Sealed(opener, mut digest) => {
+    fn finish(self, wanted: &Proof, accepts_changes: bool) -> Result<Shown, String> {
+        match (self, wanted) {
+            (Self::Sealed(opener, mut digest), Proof::Original(original)) => {
                 opener.finish(&mut |opened| take(&mut digest, &opened)).map_err(|error| error.to_string())?;
-                Kind::Sealed(digest.finish())
+                let is_it = digest.finish() == *original;
+                if is_it { Ok(Shown::Same) } else { Err("other bytes come out of it".to_owned()) }
             }
-            Self::Opened(_, digest) => Kind::Opened(digest.finish()),
-            Self::Present => return Ok(()),
-        };
-        if found == wanted { Ok(()) } else { Err("other bytes come out of it".to_owned()) }
+            (Self::Content(reader), Proof::Content(content)) => {
+                let found = reader.finish().map_err(|error| error.to_string())?;
+                match content.compare(&found) {
+                    Ok(()) => Ok(Shown::Same),
+                    Err(Difference::Attributes(_)) if accepts_changes => Ok(Shown::Accepted),
+                    Err(difference) => Err(difference.to_string()),
+                }
+            }
+            _ => Err("there is nothing to compare it with".to_owned()),
+        }
     }
 }
 
@@ -238,12 +261,18 @@ fn take(digest: &mut DataDigest, opened: &Opened<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// Files are there, and as long as they were written.
-fn read_folder(folder: &Path, expected: &BTreeMap<Uid, Expected>, failures: &mut Failures) {
+/// Files are there, with the bytes that were written.
+async fn read_folder(folder: PathBuf, expected: &BTreeMap<Uid, Expected>, failures: &mut Failures) {
     for (instance, one) in expected {
-        match place(folder, instance).metadata() {
-            Ok(metadata) if metadata.len() >= one.bytes => {}
-            Ok(metadata) => failures.add(instance, format!("its file has {} bytes only", metadata.len())),
+        let Proof::File(digest) = one.proof else {
+            failures.add(instance, "it is in no file");
+            continue;
+        };
+        let path = place(&folder, instance);
+        match tokio::task::spawn_blocking(move || holds(&path, &digest)).await {
+            Ok(Ok(true)) => {}
+            Ok(Ok(false)) => failures.add(instance, "its file, read back, has other bytes than were written"),
+            Ok(Err(error)) => failures.add(instance, error),
             Err(error) => failures.add(instance, error),
         }
     }
@@ -254,12 +283,4 @@ fn place(folder: &Path, instance: &Uid) -> PathBuf {
     let digest = DataDigest::of(instance.as_str().as_bytes());
     let name = digest.iter().take(16).fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
     folder.join(name).with_extension("dcm")
-}
-
-/// Makes a file durable and gives it its name.
-fn name(file: tempfile::NamedTempFile, path: &Path) -> io::Result<()> {
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    let folder = path.parent().unwrap_or(Path::new("."));
-    std::fs::File::open(folder)?.sync_all()
 }

@@ -27,13 +27,14 @@ const LIMITS: Limits = Limits {
 
 /// Whether an instance in one syntax can be given in another without touching its pixels.
 pub(super) fn can_convert(from: TransferSyntax, to: TransferSyntax) -> bool {
-    let target = matches!(to.encoding, Encoding::ImplicitLittle | Encoding::ExplicitLittle);
+    let target =
+        matches!(to.encoding, Encoding::ImplicitLittle | Encoding::ExplicitLittle | Encoding::ExplicitBig);
     let native = from.encoding != Encoding::Encapsulated;
     from == to || (native && target)
 }
 
 /// Takes a data set in pieces, and gives it in another encoding.
-pub(super) struct Converter {
+pub(in crate::flow) struct Converter {
     scanner: Scanner,
     work: Work,
 }
@@ -47,14 +48,14 @@ struct Work {
 }
 
 impl Converter {
-    pub(super) fn new(from: Encoding, to: Encoding) -> Self {
+    pub(in crate::flow) fn new(from: Encoding, to: Encoding) -> Self {
         let conversion = Conversion { from: Layout::from(from), to: Layout::from(to), signed_pixels: false };
         let work = Work { conversion, unit: 1, carry: Vec::new(), out: ClearBytes::default() };
         Self { scanner: Scanner::new(from, LIMITS, None), work }
     }
 
     /// Takes a piece; gives what is known by now, perhaps nothing.
-    pub(super) fn push(&mut self, piece: &[u8]) -> Result<Bytes, ScanError> {
+    pub(in crate::flow) fn push(&mut self, piece: &[u8]) -> Result<Bytes, ScanError> {
         let work = &mut self.work;
         work.out.reserve(piece.len() + 64);
         self.scanner.push(piece, &mut |event| work.take(&event))?;
@@ -62,7 +63,7 @@ impl Converter {
     }
 
     /// The input is over: an error unless the data set is complete.
-    pub(super) fn finish(&mut self) -> Result<(), ScanError> {
+    pub(in crate::flow) fn finish(&mut self) -> Result<(), ScanError> {
         self.scanner.finish()
     }
 
@@ -165,6 +166,10 @@ mod tests {
             assert_eq!(implicit, IMPLICIT);
             let little = converted(Encoding::ExplicitBig, Encoding::ExplicitLittle, BIG, piece);
             assert_eq!(little, EXPLICIT);
+            for (from, bytes) in [(Encoding::ExplicitLittle, EXPLICIT), (Encoding::ImplicitLittle, IMPLICIT)]
+            {
+                assert_eq!(converted(from, Encoding::ExplicitBig, bytes, piece), BIG);
+            }
         }
     }
 

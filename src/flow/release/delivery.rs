@@ -42,6 +42,12 @@ pub enum Refused {
     /// The PACS broke off in the middle.
     #[error("the PACS broke off in the middle of it")]
     BrokenOff,
+    /// Who asked has cancelled.
+    #[error("the caller has cancelled the retrieval")]
+    Cancelled,
+    /// Who asked is gone, or who receives takes no more of it.
+    #[error("whoever was to have it went away in the middle, or took no more of it")]
+    Left,
     /// The receiver takes it in no transfer syntax that it can be given in.
     #[error("the receiver takes no transfer syntax that it can be given in, it is in {0}")]
     TransferSyntax(&'static str),
@@ -125,15 +131,15 @@ impl Delivery {
         if taken.contains(&own) {
             return vec![own];
         }
-        let passes = |target: &TransferSyntax| can_convert(own, *target);
-        if let Some(target) = taken.iter().copied().find(passes) {
-            return vec![target];
+        let passes = |target: &&TransferSyntax| can_convert(own, **target);
+        // Big endian was retired: it is given to those who take nothing else.
+        if let Some(target) = taken.iter().filter(passes).min_by_key(|target| is_big(**target)) {
+            return vec![*target];
         }
         let is_native = native().is_some_and(|native| can_convert(own, native));
         let may_decode = may_transcode && can_decompress(own);
-        let both = [TransferSyntax::EXPLICIT_LITTLE, TransferSyntax::IMPLICIT_LITTLE];
-        let mut both = both.into_iter().filter_map(TransferSyntax::by_uid);
-        if may_decode && let Some(target) = both.find(|target| taken.contains(target)) {
+        let mut natives = NATIVE.into_iter().filter_map(TransferSyntax::by_uid);
+        if may_decode && let Some(target) = natives.find(|target| taken.contains(target)) {
             return vec![target];
         }
         let mut packed = Vec::new();
@@ -271,6 +277,14 @@ pub(super) enum Left {
 /// Whether an instance is made smaller, and looked at again, to be in this transfer syntax.
 fn is_packed(target: TransferSyntax) -> bool {
     target.encoding == Encoding::Deflated || can_compress(target)
+}
+
+/// The native transfer syntaxes that an image can be given in, the best first.
+pub(super) const NATIVE: [&str; 3] =
+    [TransferSyntax::EXPLICIT_LITTLE, TransferSyntax::IMPLICIT_LITTLE, TransferSyntax::EXPLICIT_BIG];
+
+fn is_big(target: TransferSyntax) -> bool {
+    target.encoding == Encoding::ExplicitBig
 }
 
 fn native() -> Option<TransferSyntax> {

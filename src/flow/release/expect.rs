@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::backlog::Backlog;
 use super::fetch::{Arrival, Event};
@@ -61,6 +61,7 @@ pub(super) struct Expectation {
     pub(super) study: Option<Uid>,
     pub(super) access: Access,
     pub(super) parties: Parties,
+    pub(super) cancelled: watch::Receiver<bool>,
     pub(super) events: mpsc::Sender<Event>,
     pub(super) backlog: Arc<Backlog>,
     /// Stores that have come of it.
@@ -127,6 +128,7 @@ impl Expectations {
             class: offer.class.clone(),
             instance: offer.instance.clone(),
             transfer_syntax: offer.transfer_syntax,
+            cancelled: expectation.cancelled.clone(),
         };
         let (reply, outcome) = oneshot::channel();
         let load = expectation.backlog.next(expectation.gateway.release.config.held_bytes_max).await;
@@ -170,7 +172,11 @@ impl Expectations {
         let archive = Arc::clone(&candidates.first()?.gateway.archive);
         let keys: Vec<Asked<'_>> = candidates
             .iter()
-            .map(|one| Asked { own: &one.own, message_id: one.message_id, study: one.study.as_ref() })
+            .map(|one| Asked {
+                titles: [&one.own, &one.pacs],
+                message_id: one.message_id,
+                study: one.study.as_ref(),
+            })
             .collect();
         let study_of = || archive.study_of(&offer.instance).ok().flatten();
         let found = belongs(&keys, offer.originator.as_ref(), study_of)?;
@@ -185,7 +191,8 @@ impl Expectations {
 
 /// What a retrieval under way is recognised by.
 struct Asked<'a> {
-    own: &'a AeTitle,
+    /// Ours, and that of the PACS: pynetdicom names itself as the Move Originator.
+    titles: [&'a AeTitle; 2],
     message_id: u16,
     study: Option<&'a Uid>,
 }
@@ -197,7 +204,8 @@ fn belongs(
     study_of: impl FnOnce() -> Option<Uid>,
 ) -> Option<usize> {
     if let Some((title, message_id)) = originator {
-        return asked.iter().position(|one| one.own == title && one.message_id == *message_id);
+        let names = |one: &Asked<'_>| one.titles.contains(&title) && one.message_id == *message_id;
+        return asked.iter().position(names);
     }
     if asked.len() <= 1 {
         return asked.first().map(|_| 0);
@@ -252,19 +260,21 @@ mod tests {
 
     #[test]
     fn a_store_belongs_to_the_move_that_it_names() {
-        let own = title("SEALGATE");
-        let asked = [7, 8].map(|message_id| Asked { own: &own, message_id, study: None });
+        let titles = [&title("SEALGATE"), &title("PACS")];
+        let asked = [7, 8].map(|message_id| Asked { titles, message_id, study: None });
         let find = |name: &str, id| belongs(&asked, Some(&(title(name), id)), || None);
         assert_eq!(find("SEALGATE", 8), Some(1));
         assert_eq!(find("SEALGATE", 9), None, "a store of a move that is over");
         assert_eq!(find("OTHER", 8), None, "somebody else's move");
+        assert_eq!(find("PACS", 7), Some(0), "a PACS that names itself");
+        assert_eq!(find("PACS", 9), None);
     }
 
     #[test]
     fn a_store_that_names_no_move_belongs_to_the_only_one_or_to_the_only_one_of_its_study() {
-        let own = title("SEALGATE");
+        let titles = [&title("SEALGATE"), &title("PACS")];
         let (one, other) = (Uid::parse("1.2").unwrap(), Uid::parse("1.3").unwrap());
-        let asked = |message_id, study| Asked { own: &own, message_id, study };
+        let asked = |message_id, study| Asked { titles, message_id, study };
         let only = [asked(7, Some(&one))];
         assert_eq!(belongs(&only, None, || panic!("nobody has to ask")), Some(0));
         assert_eq!(belongs(&[], None, || None), None);

@@ -5,6 +5,7 @@
 //! on with the next while one goes out, as far as `release.waiting_max` and `release.held_bytes_max` let it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use dicom_core::Tag;
@@ -32,6 +33,8 @@ use crate::scu::{Caller, Failure, Getting, Got, Incoming, Moved, Retrieved, get,
 use crate::seal::scan::ScanError;
 
 const STUDY: Tag = Tag(0x0020, 0x000D);
+/// How long a PACS may go on sending what nobody wants any more, after it was asked to stop.
+const STOPPING_SECONDS_MAX: u64 = 60;
 /// Contexts for the service itself: one for each of two syntaxes.
 const SERVICE_CONTEXTS: usize = 2;
 
@@ -168,6 +171,16 @@ impl Retrieval {
     pub fn cancel(&self) {
         self.cancel.send_replace(true);
     }
+
+    /// Leaves a cancelled retrieval to itself: the caller need not wait until the PACS has stopped. One that has not
+    /// stopped by [`STOPPING_SECONDS_MAX`] is broken off.
+    pub fn leave(mut self) {
+        self.cancel();
+        tokio::spawn(async move {
+            let ended = async { while !matches!(self.next().await, Event::Ended) {} };
+            let _ = tokio::time::timeout(Duration::from_secs(STOPPING_SECONDS_MAX), ended).await;
+        });
+    }
 }
 
 impl Work {
@@ -186,6 +199,10 @@ impl Work {
             self.ledger.begin(left > 0);
             let pacs = Arc::clone(&source.name);
             let result = self.fetch(&source, cancelled.clone()).await;
+            // One that is broken off because the caller is gone is no fault of the PACS.
+            if cancelled.has_changed().is_err() {
+                return;
+            }
             if let Err(failure) = &result {
                 warn!(%pacs, %failure, "a retrieval was not answered in full");
             }
@@ -347,6 +364,7 @@ impl Work {
             class: class.clone(),
             instance: instance.clone(),
             transfer_syntax: context.transfer_syntax,
+            cancelled: cancelled.clone(),
         };
         let (reply, outcome) = oneshot::channel();
         let load = self.backlog.next(self.gateway.release.config.held_bytes_max).await;
@@ -399,6 +417,7 @@ impl Work {
             study: self.study.clone(),
             access: self.request.access.clone(),
             parties: self.parties(source),
+            cancelled: cancelled.clone(),
             events: self.events.clone(),
             came: std::sync::atomic::AtomicU16::new(0),
             backlog: Arc::clone(&self.backlog),

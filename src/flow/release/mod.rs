@@ -21,6 +21,7 @@ mod search;
 mod send;
 
 pub use config::{Config, ConfigError, Unsealed};
+pub(super) use convert::Converter;
 pub use delivery::{Delivery, Refused};
 pub use expect::{Expectations, Expected, Offer};
 pub(super) use facts::Subject;

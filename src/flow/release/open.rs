@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::backlog::Load;
 use super::compressed::Compressed;
@@ -47,6 +47,8 @@ pub(in crate::flow) struct Job {
     pub(in crate::flow) class: Uid,
     pub(in crate::flow) instance: Uid,
     pub(in crate::flow) transfer_syntax: TransferSyntax,
+    /// Whether the caller has cancelled; without a sender the caller is gone.
+    pub(in crate::flow) cancelled: watch::Receiver<bool>,
 }
 
 /// What leads to the thread: pieces are handed over several at a time, for to wake it costs about what opening one does.
@@ -102,6 +104,7 @@ pub(super) fn start(job: Job, copy: Copy, load: Arc<Load>, reply: Reply) -> Feed
             held_bytes: 0,
             limit,
             stream: None,
+            is_left: false,
             gathered: Pieces::default(),
             gate: Gate::new(&job),
         };
@@ -116,7 +119,7 @@ pub(super) fn start(job: Job, copy: Copy, load: Arc<Load>, reply: Reply) -> Feed
             }
             Err(refused) => {
                 search.count();
-                let refused = search.explain(refused);
+                let refused = if out.is_left { Refused::Left } else { search.explain(refused) };
                 audit::failed(&job.gateway.trail, &job.parties, &job.instance, &refused);
                 copy.judge(Err(&refused));
                 out.fail(refused);
@@ -177,7 +180,11 @@ fn run(
     let mut state = State::Undecided;
     let mut kept: Vec<Bytes> = Vec::new();
     loop {
-        let piece = match pieces.blocking_recv() {
+        let piece = pieces.blocking_recv();
+        if let Some(unwanted) = job.unwanted() {
+            return Err(unwanted);
+        }
+        let piece = match piece {
             None => return Err(Refused::BrokenOff),
             Some(Piece::End) => break,
             Some(Piece::Data(piece)) => piece,
@@ -235,6 +242,15 @@ fn run(
 }
 
 impl Job {
+    /// Why nobody wants it any more, if nobody does.
+    fn unwanted(&self) -> Option<Refused> {
+        match (self.cancelled.has_changed().is_err(), *self.cancelled.borrow()) {
+            (_, true) => Some(Refused::Cancelled),
+            (true, false) => Some(Refused::Left),
+            (false, false) => None,
+        }
+    }
+
     /// Whether anything may be opened for these people now.
     fn may_open(&self) -> bool {
         self.access.may_open(moment(), &self.gateway.release.grants.now())
@@ -432,6 +448,8 @@ struct Out {
     held_bytes: usize,
     limit: usize,
     stream: Option<mpsc::Sender<io::Result<Option<Bytes>>>>,
+    /// Whether nobody takes the stream any more.
+    is_left: bool,
     /// For the next piece.
     gathered: Pieces,
     gate: Gate,
@@ -550,8 +568,9 @@ impl Out {
 
     fn put(&mut self, piece: Bytes) -> io::Result<()> {
         if let Some(stream) = &self.stream {
-            let gone = |_| io::Error::new(io::ErrorKind::BrokenPipe, "nobody takes it any more");
-            return stream.blocking_send(Ok(Some(piece))).map_err(gone);
+            self.is_left = stream.blocking_send(Ok(Some(piece))).is_err();
+            let gone = || io::Error::new(io::ErrorKind::BrokenPipe, "nobody takes it any more");
+            return if self.is_left { Err(gone()) } else { Ok(()) };
         }
         self.held_bytes = self.held_bytes.saturating_add(piece.len());
         self.held.push_back(piece);

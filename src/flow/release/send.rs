@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::delivery::{Delivery, Left, Refused};
+use super::delivery::{Delivery, Left, NATIVE, Refused};
 use crate::dicom::{AeTitle, Status, TransferSyntax};
 use crate::flow::Gateway;
 use crate::scu::{Destination, Failure, Instance, Lease, Need, store};
@@ -27,9 +27,8 @@ pub async fn send_to(
     may_transcode: bool,
 ) -> Result<Status, NotSent> {
     let sending = Sending { gateway, to, originator };
-    let native = [TransferSyntax::EXPLICIT_LITTLE, TransferSyntax::IMPLICIT_LITTLE];
     let syntaxes =
-        [Some(delivery.transfer_syntax)].into_iter().chain(native.map(TransferSyntax::by_uid)).flatten();
+        [Some(delivery.transfer_syntax)].into_iter().chain(NATIVE.map(TransferSyntax::by_uid)).flatten();
     let mut refused = None;
     for syntax in syntaxes {
         if delivery.choices(&[syntax], may_transcode).is_empty() {
@@ -42,7 +41,7 @@ pub async fn send_to(
     }
     let others = TransferSyntax::all().filter(|syntax| *syntax != delivery.transfer_syntax);
     let others: Vec<TransferSyntax> =
-        others.filter(|syntax| native.iter().all(|native| syntax.uid != *native)).collect();
+        others.filter(|syntax| NATIVE.iter().all(|native| syntax.uid != *native)).collect();
     let packed = delivery.choices(&others, may_transcode);
     sending.packed(delivery, &packed, refused).await
 }

@@ -2,6 +2,7 @@
 
 use dicom_core::{Tag, VR};
 
+use crate::seal::DataDigest;
 use crate::seal::carrier::LIMITS;
 use crate::seal::element::{
     Conversion, ITEM, ITEM_DELIMITATION, Layout, Length, SEQUENCE_DELIMITATION, dictionary_vr, read_header,
@@ -30,6 +31,17 @@ pub(super) fn same(one: Encoded<'_>, other: Encoded<'_>) -> bool {
         (Ok(one), Ok(other)) => one == other || canonical(&one) == canonical(&other),
         _ => false,
     }
+}
+
+/// A digest that two encodings of an element have in common if they say the same: lengths of sequences, group lengths,
+/// padding, and what stands in private elements within sequences, do not count.
+#[must_use]
+pub fn element_digest(layout: Layout, raw: &[u8]) -> [u8; 32] {
+    let element = Encoded { raw, layout };
+    let plainest = plain(element).ok().and_then(|implicit| canonical(&implicit));
+    // Not everything that explicit VR can say can be said in implicit VR.
+    let said = plainest.or_else(|| little(element).ok());
+    DataDigest::of(said.as_deref().unwrap_or(raw))
 }
 
 /// In implicit VR, where only tags, lengths and values are left.

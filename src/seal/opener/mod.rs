@@ -10,6 +10,7 @@ mod error;
 mod merge;
 mod restore;
 
+pub use compare::element_digest;
 pub use damage::Damage;
 pub use error::OpenError;
 pub use merge::Changes;

@@ -114,6 +114,8 @@ fn release_shown(out: &mut Vec<Shown>) {
         Unsealed: NotReleased::Unsealed => "are not passed on here",
         LatePixels: NotReleased::LatePixels => PEER,
         BrokenOff: NotReleased::BrokenOff => PEER,
+        Cancelled: NotReleased::Cancelled => PEER,
+        Left: NotReleased::Left => PEER,
         TransferSyntax: NotReleased::TransferSyntax("JPEGLSLossless") => PEER,
         Transcode: TranscodeError::NoPixels.into() => SAME,
         Convert: NotReleased::Convert("it ends early".to_owned()) => SAME,

@@ -2,7 +2,7 @@
 
 mod access;
 mod admin;
-mod client;
+pub(crate) mod client;
 mod metrics;
 mod trial;
 mod unreadable;

@@ -71,6 +71,13 @@ impl Process {
         let _ = self.child.wait();
     }
 
+    /// The processes that it has started.
+    pub(crate) fn children(&self) -> Vec<String> {
+        let id = self.child.id();
+        let list = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+        list.split_whitespace().map(ToOwned::to_owned).collect()
+    }
+
     /// Sends it a signal, such as STOP, after which it is silent.
     pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();

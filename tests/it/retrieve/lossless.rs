@@ -21,7 +21,7 @@ use crate::peers_seal::{python, python_with};
 const LARGE: usize = 2 << 20;
 
 /// The data set in Explicit VR Little Endian with native pixels, if it can be had.
-fn explicit(sample: &Sample, folder: &Path) -> Option<Vec<u8>> {
+pub(super) fn explicit(sample: &Sample, folder: &Path) -> Option<Vec<u8>> {
     let syntax = sample.instance.transfer_syntax;
     if syntax.uid == TransferSyntax::EXPLICIT_LITTLE {
         return Some(sample.data_set.to_vec());

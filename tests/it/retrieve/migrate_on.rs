@@ -19,9 +19,9 @@ use crate::tls::pki::Pki;
 const WINDOW: usize = 256;
 
 /// An image and bytes of it that stand nowhere by chance.
-struct Image {
-    study: String,
-    sample: Sample,
+pub(super) struct Image {
+    pub(super) study: String,
+    pub(super) sample: Sample,
     telling: Vec<u8>,
 }
 
@@ -39,18 +39,18 @@ impl Image {
         Some(Self { study: study.to_owned(), sample, telling })
     }
 
-    fn uid(&self) -> &str {
+    pub(super) fn uid(&self) -> &str {
         self.sample.instance.instance.as_str()
     }
 
     /// Whether a file shows what it is of.
-    fn is_clear_in(&self, file: &[u8]) -> bool {
+    pub(super) fn is_clear_in(&self, file: &[u8]) -> bool {
         file.windows(WINDOW).any(|window| window == self.telling)
     }
 }
 
 /// Images of so many studies, the larger studies first, up to four of each.
-fn images(count: usize) -> Vec<Image> {
+pub(super) fn images(count: usize) -> Vec<Image> {
     let few = |(study, samples): (String, Vec<Sample>)| -> Vec<Image> {
         samples.into_iter().filter_map(|one| Image::of(&study, one)).take(4).collect()
     };
@@ -61,7 +61,7 @@ fn images(count: usize) -> Vec<Image> {
     images
 }
 
-fn fill(archive: &Orthanc, images: &[Image]) {
+pub(super) fn fill(archive: &Orthanc, images: &[Image]) {
     for image in images {
         archive.post("/instances", &fs::read(&image.sample.path).unwrap());
     }
@@ -69,7 +69,7 @@ fn fill(archive: &Orthanc, images: &[Image]) {
 }
 
 /// A site with two archives: where they listen, and how they are asked.
-fn site(port: u16, archives: [(&str, u16); 2], retrieve: &str, pki: Option<&Pki>) -> Site {
+pub(super) fn site(port: u16, archives: [(&str, u16); 2], retrieve: &str, pki: Option<&Pki>) -> Site {
     let site = Site::new();
     assert!(site.sealgate(&["keys", "init", "--algorithm", "ecdh-p256"]).status.success());
     let mut config = fs::read_to_string(site.path("gateway.toml")).unwrap();
@@ -93,7 +93,7 @@ fn site(port: u16, archives: [(&str, u16); 2], retrieve: &str, pki: Option<&Pki>
     site
 }
 
-fn said(output: &Output) -> String {
+pub(super) fn said(output: &Output) -> String {
     String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned()
 }
 
@@ -129,7 +129,7 @@ fn behind_mutual_tls_an_archive_is_sealed_by_move_and_opened_into_another_one() 
 }
 
 /// What a journal says, line by line behind its title.
-fn lines(journal: &Path) -> Vec<(String, bool)> {
+pub(super) fn lines(journal: &Path) -> Vec<(String, bool)> {
     let text = fs::read_to_string(journal).unwrap_or_default();
     // The last line may be on its way.
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
@@ -170,7 +170,7 @@ fn gone_on_with(site: &Site, arguments: &[&str], journal: &Path, images: &[Image
 }
 
 /// What an archive has of them.
-fn files(archive: &Orthanc, images: &[Image]) -> BTreeMap<String, Vec<u8>> {
+pub(super) fn files(archive: &Orthanc, images: &[Image]) -> BTreeMap<String, Vec<u8>> {
     images.iter().filter_map(|one| Some((one.uid().to_owned(), archive.file(one.uid())?))).collect()
 }
 

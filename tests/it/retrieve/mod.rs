@@ -1,17 +1,22 @@
 //! The way back with other people's archives behind the gateway and viewers before it.
 
+mod big_endian;
+mod cancel;
 mod corpus;
 mod damaged;
 mod death;
 mod documents;
 pub(crate) mod faults;
 mod history;
+mod hours;
 mod keyless;
 mod keystream;
 mod large;
 mod lossless;
 mod migrate;
+mod migrate_killed;
 mod migrate_on;
+mod migrate_out;
 mod movers;
 mod receivers;
 mod rights;

@@ -19,16 +19,21 @@ struct Scene {
     samples: Vec<Sample>,
 }
 
+/// Starts `tests/peers/mover.py` with these options, which moves to this port; and what it keeps is in a folder.
+pub(super) fn mover(back: u16, options: &[&str]) -> (Process, tempfile::TempDir, AeAddress) {
+    let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
+    let script = format!("{}/tests/peers/mover.py", env!("CARGO_MANIFEST_DIR"));
+    let mut command = Command::new(python());
+    command.args(["-B", &script, &format!("--port={port}"), &format!("--back={back}")]);
+    command.arg(format!("--folder={}", folder.path().display())).args(options);
+    let archive = Process::start(&mut command, folder.path().join("log"), port);
+    (archive, folder, AeAddress::parse(&format!("PYNETDICOM@127.0.0.1:{port}")).unwrap())
+}
+
 impl Scene {
     async fn new(options: &[&str]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let (port, back, viewer) = (free_port(), free_port(), Taker::start().await);
-        let script = format!("{}/tests/peers/mover.py", env!("CARGO_MANIFEST_DIR"));
-        let mut command = Command::new(python());
-        command.args(["-B", &script, &format!("--port={port}"), &format!("--back={back}")]);
-        command.arg(format!("--folder={}", folder.path().display())).args(options);
-        let archive = Process::start(&mut command, folder.path().join("log"), port);
-        let address = AeAddress::parse(&format!("PYNETDICOM@127.0.0.1:{port}")).unwrap();
+        let (back, viewer) = (free_port(), Taker::start().await);
+        let (archive, folder, address) = mover(back, options);
         let front = Front::start(back, &[("pacs", &address, "move")], viewer.address.port());
         let (study, samples) = one_study();
         front.store(&samples).await;
@@ -60,6 +65,17 @@ async fn stores_that_name_no_move_reach_the_one_who_asked_and_two_at_once_get_th
     assert!(ended.is_complete() && scene.viewer.taken().len() == samples.len(), "{ended:?}");
     assert_eq!(scene.archive.log().matches("move 8").count(), 6);
     assert_eq!(front.site.in_spool(), 0, "none of it was taken for a new instance");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stores_that_name_the_archive_itself_as_the_originator_reach_the_one_who_asked() {
+    let scene = Scene::new(&[]).await;
+    let Scene { front, study, samples, .. } = &scene;
+    let taken_in = || front.gateway.log().matches("instance taken in").count();
+    let before = taken_in();
+    let (came, ended) = front.get("VIEWER", study, &needs_of(samples)).await;
+    assert!(ended.is_complete() && differing(samples, &came).is_empty(), "{ended:?}");
+    assert_eq!(taken_in(), before, "none of it was taken for a new instance");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -120,9 +120,27 @@ async fn an_emergency_access_that_ends_in_the_middle_opens_no_further_image() {
     front.store(&samples).await;
     assert!(front.site.sealgate(&["grant", "NOSY", "--for", "5m", "--reason", "trauma"]).status.success());
     front.gateway.wait_for_log("emergency access opened");
-    let mut caller = front.call("NOSY", &for_getting(&uid(GET), &needs_of(&samples))).await;
+    let failed = get_until(&front, "NOSY", (&study, &samples), || {
+        assert!(front.site.sealgate(&["grant", "end", "NOSY"]).status.success());
+        front.gateway.wait_for_log("emergency access over");
+    });
+    let (failed, log) = (failed.await, front.gateway.log());
+    let over = log.lines().position(|line| line.contains("emergency access over")).unwrap();
+    let refused = log.lines().skip(over).filter(|line| line.contains("instance not released")).count();
+    assert_eq!(refused, failed, "{log}");
+}
+
+/// Gets a study whose access `end` ends when two of its images have come. What was on its way then was let out; the rest
+/// is refused, and named; says how many that are.
+pub(super) async fn get_until(
+    front: &Front,
+    caller: &str,
+    (study, samples): (&str, &[Sample]),
+    end: impl Fn(),
+) -> usize {
+    let mut caller = front.call(caller, &for_getting(&uid(GET), &needs_of(samples))).await;
     let context = caller.context_of(&uid(GET)).unwrap();
-    let asked = identifier("STUDY", &[(STUDY, &study)], context.transfer_syntax.encoding);
+    let asked = identifier("STUDY", &[(STUDY, study)], context.transfer_syntax.encoding);
     let mut getting = get(&mut caller, &context, &asked).await.unwrap();
     let mut came = Came::new();
     let ended = loop {
@@ -136,14 +154,12 @@ async fn an_emergency_access_that_ends_in_the_middle_opens_no_further_image() {
                 }
                 came.insert(incoming.instance.to_string(), (incoming.context.transfer_syntax, data));
                 if came.len() == 2 {
-                    assert!(front.site.sealgate(&["grant", "end", "NOSY"]).status.success());
-                    front.gateway.wait_for_log("emergency access over");
+                    end();
                 }
                 getting.answer(Status::SUCCESS).await.unwrap();
             }
         }
     };
-    // What was on its way when it ended was let out; the rest is refused, and named.
     let log = front.gateway.log();
     assert_eq!(ended.answer.status, Status::INCOMPLETE, "{ended:?}\n{log}");
     assert!((2..samples.len()).contains(&came.len()), "{} came", came.len());
@@ -152,9 +168,7 @@ async fn an_emergency_access_that_ends_in_the_middle_opens_no_further_image() {
     let here = |sample: &&Sample| came.contains_key(sample.instance.instance.as_str());
     let whole: Vec<Sample> = samples.iter().filter(here).cloned().collect();
     assert!(differing(&whole, &came).is_empty());
-    let over = log.lines().position(|line| line.contains("emergency access over")).unwrap();
-    let refused = log.lines().skip(over).filter(|line| line.contains("instance not released")).count();
-    assert_eq!(refused, ended.failed.len(), "{log}");
+    ended.failed.len()
 }
 
 /// What a request with this identifier is answered with, by each service.

@@ -10,7 +10,7 @@ use super::site::{Front, needs_of, one_study};
 use crate::peers::{Dcmqrscp, Sample, free_port};
 
 /// A command as another person runs it.
-fn run_as(front: &Front, uid: &str, arguments: &[&str]) -> (bool, Value, String) {
+pub(super) fn run_as(front: &Front, uid: &str, arguments: &[&str]) -> (bool, Value, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_sealgate"))
         .args(arguments)
         .arg("--config")

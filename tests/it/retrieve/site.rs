@@ -127,11 +127,22 @@ impl Front {
         viewer: u16,
         edit: impl FnOnce(String) -> String,
     ) -> Self {
+        Self::begin_in(&[], port, archives, viewer, edit)
+    }
+
+    /// The same with variables in its environment.
+    pub(crate) fn begin_in(
+        environment: &[(&str, &str)],
+        port: u16,
+        archives: &[Archive<'_>],
+        viewer: u16,
+        edit: impl FnOnce(String) -> String,
+    ) -> Self {
         let site = Site::new();
         assert!(site.sealgate(&["keys", "init"]).status.success());
         let config = edit(config(&site, port, archives, viewer));
         fs::write(site.path("gateway.toml"), &config).expect("for commands beside it");
-        let gateway = Gateway::start(&config);
+        let gateway = Gateway::start_with(&config, environment);
         Self { gateway, site }
     }
 
@@ -155,8 +166,13 @@ impl Front {
 
     /// Starts it again where it was, with the same configuration.
     pub(crate) fn restart(&mut self) {
+        self.restart_in(&[]);
+    }
+
+    /// The same with variables in its environment.
+    pub(crate) fn restart_in(&mut self, environment: &[(&str, &str)]) {
         let config = fs::read_to_string(self.site.path("gateway.toml")).expect("its configuration");
-        self.gateway = Gateway::start(&config);
+        self.gateway = Gateway::start_with(&config, environment);
     }
 
     fn to(&self, calling: &str) -> Destination {
