@@ -10,5 +10,7 @@ mod many;
 mod outage;
 mod pacs;
 mod repeated;
+mod stores;
 pub(crate) mod strays;
+mod strike;
 mod upgrade;
