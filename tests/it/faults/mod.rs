@@ -7,6 +7,8 @@ mod hospital;
 mod image;
 mod kill;
 mod many;
+#[cfg(feature = "peers")]
+mod middle;
 mod outage;
 mod pacs;
 mod repeated;
@@ -14,3 +16,5 @@ mod stores;
 pub(crate) mod strays;
 mod strike;
 mod upgrade;
+#[cfg(feature = "peers")]
+mod vanish;
