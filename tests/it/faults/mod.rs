@@ -3,6 +3,8 @@
 mod clock;
 mod destinations;
 mod disk;
+mod drain;
+mod forwarded;
 mod hospital;
 mod image;
 mod kill;
