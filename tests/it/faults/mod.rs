@@ -1,9 +1,12 @@
 //! The whole path under faults: the gateway killed at every step, a PACS that misbehaves, a disk that fails.
 
+#[cfg(feature = "peers")]
+mod answers;
 mod clock;
 mod destinations;
 mod disk;
 mod drain;
+mod fallback;
 mod forwarded;
 mod hospital;
 mod image;
@@ -20,3 +23,5 @@ mod strike;
 mod upgrade;
 #[cfg(feature = "peers")]
 mod vanish;
+#[cfg(feature = "peers")]
+mod way_tls;
