@@ -27,6 +27,7 @@ impl Mount {
         None
     }
 
+    #[cfg(feature = "peers")]
     pub(crate) fn remount(&self, options: &str) {
         let options = format!("remount,{options}");
         assert!(run("mount", &["-o", &options, self.0.to_str().unwrap()]), "{options}");
