@@ -6,6 +6,7 @@ use tracing::{error, info, warn};
 
 use super::live::Live;
 use super::serve::ServeError;
+use crate::association;
 use crate::audit::{Clients, Trail};
 use crate::cipher::Layers;
 use crate::dicom::AeAddress;
@@ -121,12 +122,12 @@ pub(super) fn repositories(live: &Live) -> Clients {
 struct Dials(Live);
 
 impl Dialer for Dials {
-    fn dial<'a>(&'a self, target: &'a AeAddress, seconds: u64) -> Dialing<'a> {
+    fn dial<'a>(&'a self, target: &'a AeAddress, limits: &'a association::Config) -> Dialing<'a> {
         Box::pin(async move {
             let way = self.0.now().ways.get(target).cloned();
             let way =
                 way.ok_or_else(|| Failure::Tls(format!("no destination has the address {target} any more")))?;
-            way.dial(target, seconds).await
+            way.dial(target, limits).await
         })
     }
 }

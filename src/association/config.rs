@@ -12,7 +12,7 @@ pub struct Config {
     pub idle_seconds: u64,
     /// Seconds from the first byte of a PDU to its last.
     pub pdu_seconds: u64,
-    /// Seconds a peer may take to accept what is sent to it.
+    /// Seconds a peer may take to accept what is sent to it, and its machine to acknowledge it.
     pub send_seconds: u64,
     /// Seconds to reach another node and hear whether it associates.
     pub connect_seconds: u64,

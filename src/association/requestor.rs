@@ -8,6 +8,7 @@ use dicom_ul::pdu::{
     AssociationAC, AssociationRQ, Pdu, PresentationContextProposed, PresentationContextResultReason,
     RequestorRoles, UserVariableItem, write_pdu,
 };
+use rustix::net::sockopt::set_tcp_user_timeout;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
@@ -68,16 +69,21 @@ pub enum Transport {
     Tls(Client),
 }
 
-/// Reaches `target`, in so many seconds for the connection and as many for TLS. Nothing is said over it yet.
+/// Reaches `target`, in `connect_seconds` for the connection and as many for TLS. Nothing is said over it yet.
 pub async fn reach(
     transport: &Transport,
     target: &AeAddress,
-    seconds: u64,
+    config: &Config,
 ) -> Result<Connection<TcpStream>, Error> {
+    let seconds = config.connect_seconds;
     let limit = Limit::from_now(seconds, "to be reached");
     let stream = limit.bound(TcpStream::connect((target.host.as_str(), target.port))).await??;
     // Or every message waits 40 ms for a delayed acknowledgement.
     stream.set_nodelay(true)?;
+    // A machine that has gone without a word acknowledges nothing any more, also where little enough is on its way to fit
+    // into the system's buffers; one that is only slow does.
+    let millis = u32::try_from(config.send_seconds.saturating_mul(1000)).unwrap_or(u32::MAX);
+    set_tcp_user_timeout(&stream, millis).map_err(io::Error::from)?;
     match transport {
         Transport::Plain => Ok(Connection::Plain(stream)),
         Transport::Tls(client) => {
@@ -108,7 +114,7 @@ pub async fn request_via(
     config: &Arc<Config>,
     ending: Ending,
 ) -> Result<Association<Connection<TcpStream>>, Error> {
-    let connection = reach(transport, target, config.connect_seconds).await?;
+    let connection = reach(transport, target, config).await?;
     request_over(connection, target, calling, proposals, config, ending).await
 }
 

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::custody::{self, Office};
 use super::{ConfigArgs, Exit, complain, open_archive, own_door};
-use crate::association::Transport;
+use crate::association::{self, Transport};
 use crate::custody::Role;
 use crate::dicom::{AeAddress, AeTitle, Uid};
 use crate::flow::Generators;
@@ -361,11 +361,11 @@ pub(super) fn pool(settings: &Settings) -> Result<Pool, String> {
 struct Ways(HashMap<AeAddress, Transport>);
 
 impl Dialer for Ways {
-    fn dial<'a>(&'a self, target: &'a AeAddress, seconds: u64) -> Dialing<'a> {
+    fn dial<'a>(&'a self, target: &'a AeAddress, limits: &'a association::Config) -> Dialing<'a> {
         Box::pin(async move {
             let way = self.0.get(target);
             let way = way.ok_or_else(|| Failure::Tls(format!("no destination has the address {target}")))?;
-            way.dial(target, seconds).await
+            way.dial(target, limits).await
         })
     }
 }

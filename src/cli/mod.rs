@@ -27,6 +27,7 @@ mod probe;
 mod seal;
 mod serve;
 mod spool;
+mod spool_drain;
 mod status;
 mod time;
 mod tls;

@@ -1,14 +1,12 @@
 //! `sealgate spool`: what waits for the PACS, why, and what an operator decides about it.
 
-use std::io::{self, IsTerminal};
-use std::thread;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
 use super::custody::{self, Office};
+use super::spool_drain::drain;
 use super::time::now_unix_millis;
 use super::{ConfigArgs, Exit, complain};
 use crate::audit::AuditError;
@@ -411,44 +409,8 @@ impl Drop {
 
 impl Drain {
     fn run(&self, config: &Config) -> Answer {
-        let bar = if io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
-        bar.set_draw_target(ProgressDrawTarget::stderr());
-        let style = ProgressStyle::with_template("waiting for the PACS [{wide_bar}] {pos}/{len} {eta}");
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        let end = self.timeout.map(|seconds| now().saturating_add(seconds.saturating_mul(1000)));
-        let mut most = 0;
-        loop {
-            let open = look(&config.folder)?.entries.iter().filter(|entry| entry.is_open()).count() as u64;
-            most = most.max(open);
-            bar.set_length(most);
-            bar.set_position(most - open);
-            if open == 0 {
-                bar.finish_and_clear();
-                let entries = look(&config.folder)?.entries;
-                let is_aside = |entry: &&Summary| {
-                    entry.deliveries.iter().any(|delivery| delivery.delivery.state == State::Aside)
-                };
-                let left = entries.iter().filter(is_aside).count();
-                let held = entries.len() - left;
-                let text = match left {
-                    0 => "Nothing waits.".to_owned(),
-                    _ => format!(
-                        "Nothing is on its way; {left} instances were set aside: see `sealgate spool list --aside`."
-                    ),
-                };
-                let kept = match held {
-                    0 => String::new(),
-                    _ => format!(" {held} are delivered, and kept until the PACS is known to have them."),
-                };
-                let text = format!("{text}{kept}");
-                return Ok((json!({ "waiting": 0, "aside": left, "held": held }), text, Exit::Done));
-            }
-            if end.is_some_and(|end| now() >= end) {
-                bar.finish_and_clear();
-                let text = format!("{open} instances still wait.");
-                return Ok((json!({ "waiting": open }), text, Exit::Unfinished));
-            }
-            thread::sleep(Duration::from_millis(500));
-        }
+        let left = drain(&config.folder, self.timeout)?;
+        let exit = if left.waiting == 0 { Exit::Done } else { Exit::Unfinished };
+        Ok((left.as_json(), left.in_words(), exit))
     }
 }

@@ -1,6 +1,9 @@
 //! The commit: an instance that is all there goes into the spool, once, and its sender hears when it cannot be lost.
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
@@ -227,19 +230,27 @@ impl Drop for Forget<'_> {
     }
 }
 
-/// Waits until every destination has it, or one does not take it; a warning of one of them is passed on.
-async fn forwarded(waits: Waits) -> Result<Status, Refused> {
+/// Waits until every destination has it, or until one does not take it, whatever the others do; a warning is passed on.
+async fn forwarded(mut waits: Waits) -> Result<Status, Refused> {
     let mut said = Status::SUCCESS;
-    for (destination, settled) in waits {
-        match settled.await {
-            Ok(Settled::Taken(status)) => {
-                if said == Status::SUCCESS {
-                    said = status;
+    poll_fn(|context| {
+        let mut index = 0;
+        while let Some((_, settled)) = waits.get_mut(index) {
+            let Poll::Ready(settled) = Pin::new(settled).poll(context) else {
+                index += 1;
+                continue;
+            };
+            let (destination, _) = waits.swap_remove(index);
+            match settled {
+                Ok(Settled::Taken(status)) if said == Status::SUCCESS => said = status,
+                Ok(Settled::Taken(_)) => {}
+                Ok(Settled::Answered(status)) => {
+                    return Poll::Ready(Err(Refused::Destination { destination, status }));
                 }
+                Ok(Settled::Failed) | Err(_) => return Poll::Ready(Err(Refused::NotInTime(destination))),
             }
-            Ok(Settled::Answered(status)) => return Err(Refused::Destination { destination, status }),
-            Ok(Settled::Failed) | Err(_) => return Err(Refused::NotInTime(destination)),
         }
-    }
-    Ok(said)
+        if waits.is_empty() { Poll::Ready(Ok(said)) } else { Poll::Pending }
+    })
+    .await
 }

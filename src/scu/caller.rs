@@ -89,7 +89,7 @@ impl Caller {
         config: &Arc<Config>,
     ) -> Result<Self, Failure> {
         let limits = Arc::new(config.limits(door));
-        let wire = dialer.dial(&to.address, limits.connect_seconds).await?;
+        let wire = dialer.dial(&to.address, &limits).await?;
         let Destination { address, calling } = to;
         let association = request_over(wire, address, calling, proposals, &limits, Ending::never()).await?;
         Ok(Self::over(association, Arc::clone(config)))

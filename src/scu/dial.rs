@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::failure::Failure;
-use crate::association::{Transport, reach};
+use crate::association::{Config, Transport, reach};
 use crate::dicom::AeAddress;
 
 /// A connection of any kind.
@@ -23,13 +23,13 @@ pub type Dialing<'a> = Pin<Box<dyn Future<Output = Result<Wire, Failure>> + Send
 
 /// Reaches other nodes. What secures a connection implements it, and says [`Failure::Tls`] where that fails.
 pub trait Dialer: Send + Sync {
-    /// Connects to `target`; it has so many seconds for everything before the association.
-    fn dial<'a>(&'a self, target: &'a AeAddress, seconds: u64) -> Dialing<'a>;
+    /// Connects to `target`, within these limits for everything before the association.
+    fn dial<'a>(&'a self, target: &'a AeAddress, limits: &'a Config) -> Dialing<'a>;
 }
 
 impl Dialer for Transport {
-    fn dial<'a>(&'a self, target: &'a AeAddress, seconds: u64) -> Dialing<'a> {
-        Box::pin(async move { Ok(Box::new(reach(self, target, seconds).await?) as Wire) })
+    fn dial<'a>(&'a self, target: &'a AeAddress, limits: &'a Config) -> Dialing<'a> {
+        Box::pin(async move { Ok(Box::new(reach(self, target, limits).await?) as Wire) })
     }
 }
 
@@ -38,8 +38,8 @@ impl Dialer for Transport {
 pub struct Tcp;
 
 impl Dialer for Tcp {
-    fn dial<'a>(&'a self, target: &'a AeAddress, seconds: u64) -> Dialing<'a> {
-        Transport::Plain.dial(target, seconds)
+    fn dial<'a>(&'a self, target: &'a AeAddress, limits: &'a Config) -> Dialing<'a> {
+        Transport::Plain.dial(target, limits)
     }
 }
 
@@ -56,14 +56,14 @@ impl Switchboard {
 }
 
 impl Dialer for Switchboard {
-    fn dial<'a>(&'a self, target: &'a AeAddress, seconds: u64) -> Dialing<'a> {
+    fn dial<'a>(&'a self, target: &'a AeAddress, limits: &'a Config) -> Dialing<'a> {
         let ways = Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner));
         Box::pin(async move {
             // Never in clear because nobody has said how: that would be a downgrade by a misspelling.
             let way = ways.get(target).ok_or_else(|| {
                 Failure::Tls(format!("nothing says whether {target} is called in clear or through TLS"))
             })?;
-            way.dial(target, seconds).await
+            way.dial(target, limits).await
         })
     }
 }

@@ -102,6 +102,12 @@ impl Failure {
         }
     }
 
+    /// Whether it may be the association alone that failed, which was good once.
+    #[must_use]
+    pub fn may_be_of_the_association(&self) -> bool {
+        matches!(self, Self::Aborted { .. } | Self::Connection(_) | Self::TimedOut { .. })
+    }
+
     /// What an administrator can do.
     #[must_use]
     pub fn advice(&self) -> &'static str {

@@ -34,6 +34,7 @@ mod http;
 mod identity;
 mod inspect;
 mod keys;
+mod mount;
 mod process;
 mod scan;
 mod scu;

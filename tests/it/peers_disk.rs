@@ -1,51 +1,17 @@
-//! A disk that is full, and one that is read-only: small file systems in memory, mounted by root.
+//! The key store on a disk that is full, and on one that is read-only.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail the test too")]
-
-use std::path::Path;
-use std::process::Command;
 
 use sealgate::keys::store::Write;
 use sealgate::keys::{KeyStore, KeysError, SqliteStore, StoreConfig};
 
 use crate::keys::{folder, key_id, new_key, site_keyring};
-
-/// A mounted file system that goes away with the value.
-pub(crate) struct Mount<'a>(&'a Path);
-
-impl<'a> Mount<'a> {
-    pub(crate) fn new(at: &'a Path, size: &str) -> Self {
-        run(
-            "mount",
-            &["-t", "tmpfs", "-o", &format!("size={size},mode=0700"), "tmpfs", at.to_str().unwrap()],
-        );
-        Self(at)
-    }
-
-    pub(crate) fn remount(&self, options: &str) {
-        run("mount", &["-o", &format!("remount,{options}"), self.0.to_str().unwrap()]);
-    }
-}
-
-impl Drop for Mount<'_> {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.0).status();
-    }
-}
-
-fn run(program: &str, arguments: &[&str]) {
-    let root = Command::new("id").arg("-u").output().unwrap().stdout.starts_with(b"0\n");
-    let mut command = if root { Command::new(program) } else { Command::new("sudo") };
-    if !root {
-        command.arg(program);
-    }
-    assert!(command.args(arguments).status().unwrap().success(), "{program} {arguments:?}");
-}
+use crate::mount::Mount;
 
 #[test]
 fn a_full_disk_refuses_clearly_and_goes_on_when_there_is_room() {
     let (keys, disk) = (folder(), folder());
     let keyring = site_keyring(keys.path());
-    let mount = Mount::new(disk.path(), "1m");
+    let mount = Mount::new(disk.path(), "1m").expect("mounted");
     let store = SqliteStore::open(&disk.path().join("store.sqlite"), &StoreConfig::default()).unwrap();
     let mut stored = 0;
     let error = loop {
@@ -70,7 +36,7 @@ fn a_full_disk_refuses_clearly_and_goes_on_when_there_is_room() {
 fn a_read_only_disk_refuses_clearly() {
     let (keys, disk) = (folder(), folder());
     let keyring = site_keyring(keys.path());
-    let mount = Mount::new(disk.path(), "4m");
+    let mount = Mount::new(disk.path(), "4m").expect("mounted");
     let path = disk.path().join("store.sqlite");
     drop(SqliteStore::open(&path, &StoreConfig::default()).unwrap());
     mount.remount("ro");

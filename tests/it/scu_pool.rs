@@ -252,7 +252,7 @@ async fn a_port_where_nobody_listens_is_a_failed_connection() {
 async fn what_secures_a_connection_says_so_when_it_fails() {
     struct Distrustful;
     impl Dialer for Distrustful {
-        fn dial<'a>(&'a self, _: &'a sealgate::dicom::AeAddress, _: u64) -> Dialing<'a> {
+        fn dial<'a>(&'a self, _: &'a sealgate::dicom::AeAddress, _: &'a association::Config) -> Dialing<'a> {
             Box::pin(async { Err(Failure::Tls("the certificate has expired".to_owned())) })
         }
     }

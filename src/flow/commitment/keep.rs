@@ -112,11 +112,21 @@ struct Care {
     batches: HashMap<String, Batch>,
     asking: JoinSet<Asked>,
     lost: HashMap<EntryId, u32>,
+    unnoted: Unnoted,
+}
+
+/// Delivered entries whose history the disk did not take, and when it is tried again.
+struct Unnoted {
+    entries: BTreeSet<EntryId>,
+    due: Instant,
+    failures: u32,
 }
 
 /// Takes care of what is held, for as long as entries come.
 pub(super) async fn care(gateway: Arc<Gateway>, mut held: mpsc::UnboundedReceiver<EntryId>) {
-    let mut care = Care { gateway, batches: HashMap::new(), asking: JoinSet::new(), lost: HashMap::new() };
+    let unnoted = Unnoted { entries: BTreeSet::new(), due: Instant::now(), failures: 0 };
+    let (batches, lost) = (HashMap::new(), HashMap::new());
+    let mut care = Care { gateway, batches, asking: JoinSet::new(), lost, unnoted };
     let mut clock = interval(Duration::from_millis(500));
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -133,7 +143,10 @@ pub(super) async fn care(gateway: Arc<Gateway>, mut held: mpsc::UnboundedReceive
                 Ok(asked) => care.asked(&asked),
                 Err(problem) => error!(error = %problem, "a task that takes care of the spool died"),
             },
-            _ = clock.tick() => care.ask(),
+            _ = clock.tick() => {
+                care.note_again().await;
+                care.ask();
+            }
         }
     }
 }
@@ -166,17 +179,39 @@ impl Care {
                 cleared.push((summary.id, over));
             }
         }
+        let touched: Vec<EntryId> =
+            notes.iter().map(|one| one.id).chain(cleared.iter().map(|one| one.0)).collect();
         let gateway = Arc::clone(&self.gateway);
         let noted = spawn_blocking(move || {
             gateway.spool.release_all(&cleared)?;
             note(&gateway, &mut notes)
         });
         match noted.await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                error!(%error, "entries that are delivered stay in the spool, their history cannot be written");
-            }
+            Ok(Ok(())) => self.unnoted.failures = 0,
+            Ok(Err(error)) => self.not_noted(touched, &error),
             Err(error) => error!(%error, "a task that takes care of the spool died"),
+        }
+    }
+
+    /// A disk that is full has room again some day. After a failed fsync only a restart finds out what it holds.
+    fn not_noted(&mut self, entries: Vec<EntryId>, error: &SpoolError) {
+        error!(%error, "entries that are delivered stay in the spool, their history cannot be written");
+        if matches!(error, SpoolError::Failed(_)) {
+            return;
+        }
+        let Unnoted { entries: waiting, due, failures } = &mut self.unnoted;
+        waiting.extend(entries);
+        *failures = failures.saturating_add(1);
+        *due =
+            Instant::now() + Duration::from_millis(self.gateway.commitments.config.pause_millis(*failures));
+    }
+
+    /// Tries what could not be written once more, when it is time to.
+    async fn note_again(&mut self) {
+        while self.unnoted.due <= Instant::now() && !self.unnoted.entries.is_empty() {
+            let waiting = &mut self.unnoted.entries;
+            let ids: Vec<EntryId> = std::iter::from_fn(|| waiting.pop_first()).take(NOTES_MAX).collect();
+            self.take(&ids).await;
         }
     }
 

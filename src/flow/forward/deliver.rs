@@ -13,7 +13,7 @@ use super::backoff;
 use super::places::Place;
 use super::way::Way;
 use crate::audit::{self, Alert, Kind, Party, Transfer, What};
-use crate::dicom::{Status, TransferSyntax};
+use crate::dicom::{Encoding, Status, TransferSyntax};
 use crate::flow::commitment;
 use crate::flow::gateway::Gateway;
 use crate::flow::now_unix_millis;
@@ -21,7 +21,7 @@ use crate::flow::steps::{Step, reached};
 use crate::flow::ticket::{Protection, Ticket};
 use crate::flow::waiting::Settled;
 use crate::policy::Destination;
-use crate::scu::{Answer, Failure, Instance, Meaning, Source};
+use crate::scu::{Answer, Destination as Target, Failure, Instance, Meaning, Source, store};
 use crate::seal::{Peek, random};
 use crate::spool::{Content, EntryId, Job, SpoolError};
 use crate::telemetry::metrics::{ByDestination, DestinationOutcome, metrics};
@@ -269,10 +269,9 @@ async fn send(
         .ok_or_else(|| damaged("the gateway has no AE title of its own".into()))?;
     let mut instance = Instance::new(ticket.sop_class.clone(), ticket.sop_instance.clone(), syntax);
     instance.length = Some(content.len());
-    let peek = gateway.trail.is_on().then(|| Peek::up_to_study(syntax.encoding));
-    let mut source = FromSpool { content, peek, looks_on: true };
-    let stored = gateway.pool.store(&target, &instance, &mut source).await;
-    match stored {
+    let looks_on = gateway.trail.is_on().then_some(syntax.encoding);
+    let mut source = FromSpool::new(content, looks_on);
+    match store_on_pool(gateway, &target, &instance, job, &mut source).await {
         Ok(answer) => Ok((answer, ticket, source.patient())),
         Err(Failure::Status(answer)) if answer.status == Status::DUPLICATE_SOP_INSTANCE => {
             if may_keep_earlier(gateway, destination, job, &ticket).await {
@@ -281,6 +280,31 @@ async fn send(
             Ok((*answer, ticket, source.patient()))
         }
         Err(failure) => Err(Undelivered::of(failure)),
+    }
+}
+
+/// Sends it on an association of the pool. One that was idle may be dead, and nobody has told us: that is no failure of the
+/// way, and the instance goes out at once on a new one.
+async fn store_on_pool(
+    gateway: &Gateway,
+    target: &Target,
+    instance: &Instance,
+    job: &Job,
+    source: &mut FromSpool,
+) -> Result<Answer, Failure> {
+    let mut lease = gateway.pool.lease(target, &instance.need()).await?;
+    let stored = store(&mut lease, instance, source).await;
+    match stored {
+        Err(failure) if lease.was_idle() && failure.may_be_of_the_association() => {
+            drop(lease);
+            let (entry, peer) = (job.id(), &target.address);
+            info!(%entry, %peer, error = %failure, "an association that was idle is dead, sending on a new one");
+            gateway.pool.distrust(target);
+            let again = job.open().map_err(|problem| Failure::Source(io::Error::other(problem)))?;
+            *source = FromSpool::new(again, source.encoding);
+            gateway.pool.store(target, instance, source).await
+        }
+        stored => stored,
     }
 }
 
@@ -320,10 +344,16 @@ struct FromSpool {
     content: Content,
     /// For the audit trail, where there is one.
     peek: Option<Peek>,
+    encoding: Option<Encoding>,
     looks_on: bool,
 }
 
 impl FromSpool {
+    /// Looked at where its encoding is told.
+    fn new(content: Content, encoding: Option<Encoding>) -> Self {
+        Self { content, peek: encoding.map(Peek::up_to_study), encoding, looks_on: true }
+    }
+
     fn patient(self) -> Option<String> {
         self.peek?.found.patient
     }

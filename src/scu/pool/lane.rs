@@ -106,6 +106,11 @@ impl Lane {
         }
     }
 
+    /// Takes everything away that is idle.
+    pub(super) fn take_idle(&self) -> Vec<Idle> {
+        std::mem::take(&mut self.state().idle)
+    }
+
     pub(super) fn next_for(&self, need: &Need) -> Next {
         let mut state = self.state();
         state.remember(need);

@@ -42,6 +42,7 @@ pub struct Lease {
     /// There until the lease is dropped.
     idle: Option<Idle>,
     lane: Arc<Lane>,
+    was_idle: bool,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -78,7 +79,7 @@ impl Pool {
             match lane.next_for(need) {
                 Next::Use(mut idle) => {
                     if idle.caller.is_still_there().await {
-                        return Ok(Lease { idle: Some(idle), lane, _permit: permit });
+                        return Ok(Lease { idle: Some(idle), lane, was_idle: true, _permit: permit });
                     }
                     debug!(peer = %to.address, "an idle association was ended by the peer");
                     lane::end_later(idle.caller);
@@ -88,12 +89,18 @@ impl Pool {
                     if let Some(surplus) = surplus {
                         surplus.caller.release().await;
                     }
-                    let lease = Lease { idle: Some(self.open(to, needs).await?), lane, _permit: permit };
+                    let idle = Some(self.open(to, needs).await?);
+                    let lease = Lease { idle, lane, was_idle: false, _permit: permit };
                     // Dropped otherwise, and so kept for what it was accepted for.
                     return lease.context(&need.class, need.transfer_syntax).map(|_| lease);
                 }
             }
         }
+    }
+
+    /// Forgets what is idle, where one of them has turned out to be dead: the others are as old.
+    pub fn distrust(&self, to: &Destination) {
+        self.lane(to).take_idle().into_iter().for_each(|idle| lane::end_later(idle.caller));
     }
 
     async fn open(&self, to: &Destination, needs: Vec<Need>) -> Result<Idle, Failure> {
@@ -157,6 +164,14 @@ impl Drop for Pool {
 
 fn no_context(need: &Need) -> Failure {
     Failure::NoContext { class: need.class.clone(), how: format!("in {}", need.transfer_syntax.keyword) }
+}
+
+impl Lease {
+    /// Whether its association was there before, and so may have died since without a word.
+    #[must_use]
+    pub fn was_idle(&self) -> bool {
+        self.was_idle
+    }
 }
 
 impl Deref for Lease {

@@ -147,7 +147,7 @@ async fn a_refusal_is_no_reason_for_another_to_take_over() {
 }
 
 /// The numbers of each study's images, in the order of arrival, each where it came first.
-fn arrivals(pacs: &Pacs) -> BTreeMap<String, Vec<u32>> {
+pub(super) fn arrivals(pacs: &Pacs) -> BTreeMap<String, Vec<u32>> {
     let mut found: BTreeMap<String, Vec<u32>> = BTreeMap::new();
     for uid in pacs.instances() {
         let mut parts = uid.rsplit('.');

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::TcpStream;
-use std::process::{Child, Command};
+use std::process::Child;
 use std::time::Duration;
 
 use sealgate::dicom::Status;
@@ -13,6 +13,7 @@ use super::image::Image;
 use super::kill::spawn;
 use super::pacs::{Kept, Pacs};
 use crate::gateway::SOON;
+use crate::mount::Mount;
 
 const ROUTE: &str = "[[routes]]\nname = \"all\"\ndestinations = [\"pacs\"]\n";
 
@@ -150,34 +151,13 @@ async fn a_disk_that_is_full_refuses_stores_and_delivers_what_it_has() {
     assert!(pacs.keeps(taken, SOON).await, "{}", gateway.log());
 }
 
-/// A small file system in memory; none where nobody may mount one.
-struct Mount(std::path::PathBuf);
-
-impl Mount {
-    fn new(at: std::path::PathBuf, size: &str) -> Option<Self> {
-        let options = format!("size={size},mode=0700");
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(&at);
-        mount.output().is_ok_and(|output| output.status.success()).then_some(Self(at))
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_small_disk_fills_up_refuses_and_recovers_once_the_pacs_is_back() {
     let mut pacs = Pacs::start().await;
     pacs.leave();
     let mut hospital = Hospital::new(&config(&pacs));
     fs::create_dir(hospital.path("spool")).unwrap();
-    let Some(_mount) = Mount::new(hospital.path("spool"), "24m") else {
-        println!("skipped: mounting takes root");
-        return;
-    };
+    let Some(_mount) = Mount::new(hospital.path("spool"), "24m") else { return };
     hospital
         .configure("refuse_associations_free_bytes = 1048576", "refuse_associations_free_bytes = 6291456");
     let gateway = hospital.start("");

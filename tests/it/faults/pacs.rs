@@ -1,5 +1,6 @@
 //! A PACS in the test's own process: it outlives every gateway, keeps what it gets, and misbehaves when told to.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -63,8 +64,8 @@ struct State {
     knocks: Vec<Instant>,
     /// Connections that are there.
     connected: usize,
-    /// Instances that it keeps and that it closed the connection over.
-    unanswered: usize,
+    /// The places of copies in what it keeps that it closed the connection over.
+    unanswered: BTreeSet<usize>,
 }
 
 /// A listening PACS.
@@ -103,7 +104,7 @@ impl Pacs {
             archive: None,
             knocks: Vec::new(),
             connected: 0,
-            unanswered: 0,
+            unanswered: BTreeSet::new(),
         };
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut pacs = Self { address, state: Arc::new(Mutex::new(state)), listening: None };
@@ -157,9 +158,9 @@ impl Pacs {
         }
     }
 
-    /// How many instances it keeps and has not answered.
-    pub(crate) fn unanswered(&self) -> usize {
-        lock(&self.state).unanswered
+    /// The places, in what it keeps, of copies that it has not answered.
+    pub(crate) fn unanswered(&self) -> BTreeSet<usize> {
+        lock(&self.state).unanswered.clone()
     }
 
     /// Loses all that it keeps.
@@ -270,10 +271,14 @@ async fn take(
             let instance =
                 message.command.uid(element::AFFECTED_SOP_INSTANCE).expect("a UID").expect("a UID");
             let (instance, transfer_syntax) = (instance.to_string(), message.context.transfer_syntax);
-            lock(state).kept.push(Kept { instance, transfer_syntax, data_set: data_set.into() });
+            let mut state = lock(state);
+            if behaviour == Behaviour::CloseAnswering {
+                let place = state.kept.len();
+                state.unanswered.insert(place);
+            }
+            state.kept.push(Kept { instance, transfer_syntax, data_set: data_set.into() });
         }
         if behaviour == Behaviour::CloseAnswering {
-            lock(state).unanswered += 1;
             return Err(Stop::Close);
         }
         association.send(message.context.id, &Command::response_to(&message.command, status)).await?;

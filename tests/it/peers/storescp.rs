@@ -32,7 +32,8 @@ impl StoreScp {
         Self::start_at(free_port(), options)
     }
 
-    fn start_at(port: u16, options: &[&str]) -> Self {
+    /// The same on a port that somebody knows already.
+    pub(crate) fn start_at(port: u16, options: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let store = folder.path().join("store");
         fs::create_dir(&store).expect("a folder for instances");

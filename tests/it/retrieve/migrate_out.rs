@@ -14,9 +14,9 @@ use super::has_pixels;
 use super::migrate_on::said;
 use super::movers::mover;
 use super::site::{Front, needs_of, one_study, studies};
+use crate::mount::Mount;
 use crate::peers::archive::call;
 use crate::peers::{Dcmqrscp, free_port};
-use crate::peers_disk::Mount;
 
 /// An archive with a sealed study in it.
 async fn sealed() -> (Dcmqrscp, Front) {
@@ -115,7 +115,7 @@ async fn a_full_disk_leaves_no_half_file_and_is_gone_on_with_when_there_is_room(
     let (_archive, front) = sealed().await;
     let out = front.site.path("out");
     fs::create_dir(&out).unwrap();
-    let mount = Mount::new(&out, "100k");
+    let mount = Mount::new(&out, "100k").expect("mounted");
     let full = open(&front, &out, "j1", &[]);
     let words = said(&full);
     assert!(full.status.code() == Some(5) && words.contains("No space left"), "{words}");
