@@ -16,7 +16,7 @@ use tracing::warn;
 use super::backlog::{Backlog, Load};
 use super::delivery::{Delivery, Refused};
 use super::expect::{Expectation, Expectations};
-use super::ledger::{Copy, Ledger};
+use super::ledger::{Candidate, Ledger};
 use super::missing::{self, Missing, missing};
 use super::open::{self, Job};
 use super::{Source, identifier, sources, until};
@@ -353,7 +353,7 @@ impl Work {
         &self,
         source: &Source,
         getting: &mut Getting<'_>,
-        (incoming, copy): (Incoming, Copy),
+        (incoming, copy): (Incoming, Candidate),
         cancelled: &mut watch::Receiver<bool>,
     ) -> Result<bool, Failure> {
         let Incoming { class, instance, context } = incoming;

@@ -57,7 +57,7 @@ struct Books {
 
 /// A copy that is being opened. Dropped without a word, it was no good.
 #[derive(Debug)]
-pub(super) struct Copy {
+pub(super) struct Candidate {
     ledger: Arc<Ledger>,
     instance: Uid,
     state: State,
@@ -79,7 +79,7 @@ impl Ledger {
 
     /// A store of the PACS that is asked now: to be opened, if it is of an instance that no good copy has come of. Waits
     /// until that is known of a copy that came before. May be dropped.
-    pub(super) async fn take(self: &Arc<Self>, instance: &Uid) -> Option<Copy> {
+    pub(super) async fn take(self: &Arc<Self>, instance: &Uid) -> Option<Candidate> {
         {
             let mut books = self.books();
             books.stores = books.stores.saturating_add(1);
@@ -90,7 +90,7 @@ impl Ledger {
             match self.books().claim(instance) {
                 State::Damaged => {
                     let (ledger, instance) = (Arc::clone(self), instance.clone());
-                    return Some(Copy { ledger, instance, state: State::Damaged });
+                    return Some(Candidate { ledger, instance, state: State::Damaged });
                 }
                 State::Settled => {
                     debug!(%instance, "an instance came a second time, and goes out once");
@@ -177,7 +177,7 @@ impl Books {
     }
 }
 
-impl Copy {
+impl Candidate {
     /// What came of it. To be told before the caller hears of it.
     pub(super) fn judge(mut self, outcome: Result<(), &Refused>) {
         let is_settled = outcome.is_ok() || outcome.is_err_and(|refused| !refused.may_differ_elsewhere());
@@ -185,7 +185,7 @@ impl Copy {
     }
 }
 
-impl Drop for Copy {
+impl Drop for Candidate {
     fn drop(&mut self) {
         if let Some(entry) = self.ledger.books().entries.get_mut(&self.instance) {
             entry.state = self.state;

@@ -16,7 +16,7 @@ use super::compressed::Compressed;
 use super::config::Unsealed;
 use super::delivery::{Data, Delivery, Refused};
 use super::facts::{self, Subject};
-use super::ledger::Copy;
+use super::ledger::Candidate;
 use crate::dicom::{Encoding, TransferSyntax, Uid};
 use crate::flow::audit::{self, Begin, Parties};
 use crate::flow::lost::is_lost;
@@ -90,7 +90,7 @@ impl Feed {
 type Reply = oneshot::Sender<Result<Delivery, Refused>>;
 
 /// Starts the thread: pieces go in through what is given back, what comes of them is told to `copy` and through `reply`.
-pub(super) fn start(job: Job, copy: Copy, load: Arc<Load>, reply: Reply) -> Feed {
+pub(super) fn start(job: Job, copy: Candidate, load: Arc<Load>, reply: Reply) -> Feed {
     let (sender, pieces) = mpsc::channel(PIECES_MAX);
     tokio::task::spawn_blocking(move || {
         let begun = Instant::now();
