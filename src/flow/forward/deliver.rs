@@ -63,8 +63,10 @@ enum Undelivered {
     Refused(Failure),
     /// The destination has an earlier version of it, and keeps that.
     KeepsEarlier(Failure),
-    /// Nothing goes there at the moment.
+    /// Nothing goes there at the moment, or this instance does not.
     Down(Failure),
+    /// There was no association to send it on: that has nothing to do with the instance.
+    Unreached(Failure),
     /// We are ending.
     Ending,
 }
@@ -219,18 +221,26 @@ fn put_off(
             return ("aside", Verdict::Refused(failure.to_string(), failure.advice()));
         }
         Undelivered::Refused(failure) => (failure.to_string(), failure.advice(), own),
+        // Others go first when the rest is over: one that is answered so for ever must not be what tries the way each time.
+        // Its own wait grows with its own failures.
         Undelivered::Down(failure) => {
-            let at = Instant::now();
-            gateway.ways.change(name, |way| way.failed(&gateway.config, random, at));
-            let rest = gateway.ways.of(name).rest(at).unwrap_or_default();
-            // Others go first when the rest is over: one that is answered so for ever must not be what tries the way each
-            // time. Its own wait grows with its own failures.
-            let rest = u64::try_from(rest.as_millis()).unwrap_or(u64::MAX);
-            (failure.to_string(), failure.advice(), rest.saturating_add(own))
+            (failure.to_string(), failure.advice(), rest_of(gateway, name, random).saturating_add(own))
+        }
+        // It goes as soon as there is a way, however long there was none.
+        Undelivered::Unreached(failure) => {
+            (failure.to_string(), failure.advice(), rest_of(gateway, name, random))
         }
     };
     info!(%entry, destination = name, error = why, advice, seconds = wait / 1000, "not forwarded, trying again");
     ("later", Verdict::Later { at_unix_millis: now.saturating_add(wait), why })
+}
+
+/// A delivery has failed, not for the instance's sake: for how many milliseconds the way is left alone.
+fn rest_of(gateway: &Gateway, name: &str, random: u16) -> u64 {
+    let at = Instant::now();
+    gateway.ways.change(name, |way| way.failed(&gateway.config, random, at));
+    let rest = gateway.ways.of(name).rest(at).unwrap_or_default();
+    u64::try_from(rest.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// An instance waits for somebody to decide, and that is on the disk.
@@ -271,7 +281,8 @@ async fn send(
     instance.length = Some(content.len());
     let looks_on = gateway.trail.is_on().then_some(syntax.encoding);
     let mut source = FromSpool::new(content, looks_on);
-    match store_on_pool(gateway, &target, &instance, job, &mut source).await {
+    let stored = store_on_pool(gateway, &target, &instance, job, &mut source).await;
+    match stored.map_err(Undelivered::without_association)? {
         Ok(answer) => Ok((answer, ticket, source.patient())),
         Err(Failure::Status(answer)) if answer.status == Status::DUPLICATE_SOP_INSTANCE => {
             if may_keep_earlier(gateway, destination, job, &ticket).await {
@@ -283,15 +294,15 @@ async fn send(
     }
 }
 
-/// Sends it on an association of the pool. One that was idle may be dead, and nobody has told us: that is no failure of the
-/// way, and the instance goes out at once on a new one.
+/// Sends it on an association of the pool; an error where there is none. One that was idle may be dead, and nobody has told
+/// us: that is no failure of the way, and the instance goes out at once on a new one.
 async fn store_on_pool(
     gateway: &Gateway,
     target: &Target,
     instance: &Instance,
     job: &Job,
     source: &mut FromSpool,
-) -> Result<Answer, Failure> {
+) -> Result<Result<Answer, Failure>, Failure> {
     let mut lease = gateway.pool.lease(target, &instance.need()).await?;
     let stored = store(&mut lease, instance, source).await;
     match stored {
@@ -302,9 +313,10 @@ async fn store_on_pool(
             gateway.pool.distrust(target);
             let again = job.open().map_err(|problem| Failure::Source(io::Error::other(problem)))?;
             *source = FromSpool::new(again, source.encoding);
-            gateway.pool.store(target, instance, source).await
+            let mut lease = gateway.pool.lease(target, &instance.need()).await?;
+            Ok(store(&mut lease, instance, source).await)
         }
-        stored => stored,
+        stored => Ok(stored),
     }
 }
 
@@ -335,6 +347,14 @@ impl Undelivered {
                 _ => Self::Refused(failure),
             },
             failure => Self::Down(failure),
+        }
+    }
+
+    /// The same where no association came about.
+    fn without_association(failure: Failure) -> Self {
+        match Self::of(failure) {
+            Self::Down(failure) => Self::Unreached(failure),
+            other => other,
         }
     }
 }

@@ -37,7 +37,7 @@ impl Default for Config {
         Self {
             held_bytes_max: 32 * 1024 * 1024,
             transcoded_bytes_max: 256 * 1024 * 1024,
-            waiting_max: 32,
+            waiting_max: 8,
             identifier_bytes_max: 256 * 1024,
             pending_milliseconds: 250,
             unsealed: Unsealed::Pass,

@@ -6,7 +6,7 @@ use sealgate::association::Rejection;
 use sealgate::dicom::Status;
 use sealgate::spool::{DeliverySummary, State};
 
-use super::hospital::{Hospital, opened};
+use super::hospital::{Hospital, opened, send};
 use super::image::{Image, shows_pixels};
 use super::pacs::{Behaviour, Pacs};
 use crate::gateway::{Gateway, SOON};
@@ -47,6 +47,28 @@ fn retry(hospital: &Hospital) -> usize {
     assert!(output.status.success(), "{output:?}");
     let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     usize::try_from(said["retried"].as_u64().unwrap()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_tried_while_nobody_was_there_goes_as_soon_as_somebody_is() {
+    let mut pacs = Pacs::start().await;
+    pacs.leave();
+    let settings = config(&pacs).replace("retry_seconds_max = 1", "retry_seconds_max = 4");
+    let hospital = Hospital::new(&settings);
+    let gateway = hospital.start("");
+    let mut caller = hospital.call().await.unwrap();
+    assert_eq!(send(&mut caller, &Image::new(1, 1, 16)).await, SUCCESS);
+    caller.release().await;
+    let tries = gateway.wait_for_logs("not forwarded, trying again", 3);
+    let seconds: Vec<u64> = tries
+        .iter()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["seconds"].as_u64().unwrap())
+        .collect();
+    // As long as the way is left alone, and not as much again for its own failures.
+    assert!(seconds.iter().zip([1, 2, 4]).all(|(waits, rests)| *waits <= rests), "{seconds:?}");
+    pacs.listen().await;
+    pacs.behave(Behaviour::Good);
+    assert!(pacs.keeps(1, SOON).await, "{}", gateway.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]
