@@ -173,7 +173,7 @@ impl Retrieval {
     }
 
     /// Leaves a cancelled retrieval to itself: the caller need not wait until the PACS has stopped. One that has not
-    /// stopped by [`STOPPING_SECONDS_MAX`] is broken off.
+    /// stopped by `STOPPING_SECONDS_MAX` is broken off.
     pub fn leave(mut self) {
         self.cancel();
         tokio::spawn(async move {
