@@ -121,8 +121,10 @@ async fn a_receiver_that_is_stuck_does_not_hold_up_a_cancel() {
     let said = canceller(&front, &study, 2, &["--to=VIEWER-IN"]);
     let ended = Ended::read(&said);
     assert!(ended.status == "FE00" && ended.milliseconds < 8000, "{said}\n{}", front.gateway.log());
-    let counts = (ended.completed, ended.failed, ended.named, ended.remaining);
-    assert_eq!(counts, (2, 1, 1, 9), "{said}\n{}", front.gateway.log());
+    // The third has failed, unless the cancel was heard before it began.
+    let all = ended.completed + ended.failed + ended.remaining;
+    assert_eq!((ended.completed, all), (2, 12), "{said}\n{}", front.gateway.log());
+    assert!(ended.failed <= 1 && ended.named == ended.failed, "{said}\n{}", front.gateway.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]
