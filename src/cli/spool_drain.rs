@@ -53,12 +53,13 @@ impl Left {
         let is_aside = |entry: &&Summary| {
             entry.deliveries.iter().any(|delivery| delivery.delivery.state == State::Aside)
         };
-        let (open, closed): (Vec<&Summary>, Vec<&Summary>) =
-            listing.entries.iter().partition(|entry| entry.is_open());
+        let waiting = listing.entries.iter().filter(|entry| entry.is_open()).count();
         let aside = listing.entries.iter().filter(is_aside).count();
-        let held = closed.into_iter().filter(|entry| !is_aside(entry)).count();
+        // What nothing holds is just being removed.
+        let is_held = |entry: &&Summary| !entry.is_open() && !is_aside(entry) && entry.holds != 0;
+        let held = listing.entries.iter().filter(is_held).count();
         Self {
-            waiting: open.len() as u64,
+            waiting: waiting as u64,
             aside: aside as u64,
             held: held as u64,
             damaged: (listing.damaged.len() + listing.unreadable.len()) as u64,
@@ -85,5 +86,44 @@ impl Left {
             let _ = write!(text, " {count} {words}");
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spool::{Delivery, DeliverySummary, EntryId};
+
+    fn entry(state: State, holds: u32) -> Summary {
+        let delivery = Delivery {
+            state,
+            attempts: 0,
+            not_before_unix_millis: 0,
+            changed_unix_millis: 1,
+            reason: Box::default(),
+        };
+        Summary {
+            id: EntryId::from_bytes([1; 16]),
+            sequence: 1,
+            committed_unix_millis: 1,
+            content_bytes: 1,
+            key: Vec::new(),
+            group: Vec::new(),
+            holds,
+            deliveries: vec![DeliverySummary { destination: "pacs".to_owned(), delivery }],
+        }
+    }
+
+    #[test]
+    fn what_is_delivered_counts_only_while_something_holds_it() {
+        let of = |state, holds| {
+            let listing =
+                Listing { entries: vec![entry(state, holds)], damaged: Vec::new(), unreadable: Vec::new() };
+            Left::of(&listing).in_words()
+        };
+        assert_eq!(of(State::Waiting, 0), "1 instances still wait.");
+        assert_eq!(of(State::Done, 0), "Nothing waits.");
+        let kept = "Nothing waits. 1 are delivered, and kept until the PACS is known to have them.";
+        assert_eq!(of(State::Done, 1), kept);
     }
 }

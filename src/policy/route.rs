@@ -1,6 +1,7 @@
 //! Where an instance goes: destinations and the routes that choose among them.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
 
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +43,9 @@ pub struct Destination {
     /// Whether the instances of a study reach it in the order in which they came in.
     #[serde(default)]
     pub ordered: bool,
+    /// Instances that are sent to it at once, where that is fewer than for others.
+    #[serde(default)]
+    pub sends_max: Option<NonZeroUsize>,
     /// The destination that takes over what waits for this one while it is down.
     #[serde(default)]
     pub fallback: Option<String>,
@@ -194,6 +198,7 @@ impl Destination {
             unprobed: Unprobed::default(),
             allow_failed_probe: false,
             ordered: false,
+            sends_max: None,
             fallback: None,
             fallback_after_seconds: default_fallback_seconds(),
         }

@@ -51,7 +51,7 @@ impl Lane {
                 (self.gateway.rules)().destinations().iter().find(|one| one.name == self.name).cloned();
             let jobs = destination.as_ref().map(|destination| self.due(destination)).unwrap_or_default();
             let none = jobs.is_empty();
-            for (job, destination) in jobs.into_iter().zip(std::iter::repeat(destination).flatten()) {
+            for (job, destination) in jobs.into_iter().zip(std::iter::repeat(destination.clone()).flatten()) {
                 let place = self.places.take().await;
                 let (gateway, refusals, wake) =
                     (Arc::clone(&self.gateway), Arc::clone(&self.refusals), Arc::clone(&self.wake));
@@ -63,7 +63,7 @@ impl Lane {
             }
             while deliveries.try_join_next().is_some() {}
             if none || self.places.free() == 0 {
-                self.pause().await;
+                self.pause(destination.as_ref()).await;
             }
         }
         while deliveries.join_next().await.is_some() {}
@@ -78,13 +78,12 @@ impl Lane {
             self.hand_over(destination, way.down_for(Instant::now()));
             return Vec::new();
         }
-        let free = self.places.free();
-        let limit = if self.is_busy() {
+        let limit = if self.is_busy(destination) {
             0
         } else if way.is_down() {
             1
         } else {
-            free
+            self.sends_max(destination).saturating_sub(self.in_hand())
         };
         self.take(destination, limit).unwrap_or_else(|problem| {
             error!(destination = self.name, error = %problem, "the spool gives nothing to forward");
@@ -93,10 +92,19 @@ impl Lane {
     }
 
     /// Whether nothing more can be begun until a delivery ends.
-    fn is_busy(&self) -> bool {
-        let free = self.places.free();
+    fn is_busy(&self, destination: &Destination) -> bool {
         let is_down = self.gateway.ways.of(&self.name).is_down();
-        free == 0 || (is_down && free < self.gateway.pool.associations_max())
+        self.in_hand() >= if is_down { 1 } else { self.sends_max(destination) }
+    }
+
+    fn in_hand(&self) -> usize {
+        self.gateway.pool.associations_max().saturating_sub(self.places.free())
+    }
+
+    /// How many it may be sent at once.
+    fn sends_max(&self, destination: &Destination) -> usize {
+        let most = self.gateway.pool.associations_max();
+        destination.sends_max.map_or(most, |sends_max| sends_max.get().min(most))
     }
 
     fn take(&self, destination: &Destination, limit: usize) -> Result<Vec<Job>, SpoolError> {
@@ -149,9 +157,10 @@ impl Lane {
     }
 
     /// Until something happens, or the next delivery is due.
-    async fn pause(&mut self) {
+    async fn pause(&mut self, destination: Option<&Destination>) {
         let now = now_unix_millis();
-        let due = if self.is_busy() { None } else { self.gateway.spool.next_due_unix_millis(&self.name) };
+        let is_busy = destination.is_some_and(|destination| self.is_busy(destination));
+        let due = if is_busy { None } else { self.gateway.spool.next_due_unix_millis(&self.name) };
         let due = due.map(|due| Duration::from_millis(due.saturating_sub(now)));
         let way = self.gateway.ways.of(&self.name);
         let look = Duration::from_secs(LOOK_SECONDS);

@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use crate::gateway::Gateway;
 use crate::keys::command::Site;
 use crate::peers::archive::uid;
-use crate::peers::{Sample, free_port, samples};
+use crate::peers::{Dcmqrscp, Sample, free_port, samples};
 use crate::peers_commit::reported;
 
 /// How long something may take that takes several steps.
@@ -72,8 +72,10 @@ impl Front {
             let _ = write!(
                 config,
                 "[[peers]]\nname = \"{name}\"\ntitle = \"{title}\"\naddresses = [\"127.0.0.1\"]\nmay = [\"report\"]\n\
-                 [[destinations]]\nname = \"{name}\"\naddress = \"{title}@{}:{}\"\n{more}\n",
-                address.host, address.port
+                 [[destinations]]\nname = \"{name}\"\naddress = \"{title}@{}:{}\"\n{}{more}\n",
+                address.host,
+                address.port,
+                Dcmqrscp::takes(address),
             );
         }
         let names: Vec<String> = pacs.iter().map(|(name, ..)| format!("{name:?}")).collect();

@@ -55,6 +55,22 @@ async fn a_destination_that_never_answers_holds_up_neither_senders_nor_another_d
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_destination_is_sent_no_more_at_once_than_it_may_be() {
+    let (one, two) = (Pacs::start().await, Pacs::start().await);
+    one.behave(Behaviour::Slow(50));
+    two.behave(Behaviour::Slow(50));
+    let route = "destinations = [\"one\", \"two\"]";
+    let hospital = Hospital::new(&config(&one, &two, "sends_max = 2", route));
+    let gateway = hospital.start("");
+    let images: Vec<Image> = (0..16).map(|number| Image::new(1, number, 4)).collect();
+    assert!(hospital.store(&images).await.iter().all(|answer| *answer == SUCCESS));
+    for pacs in [&one, &two] {
+        assert!(pacs.keeps(16, SOON).await, "{}", gateway.log());
+    }
+    assert_eq!((one.at_once_max(), two.at_once_max()), (2, 4));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn another_destination_takes_over_and_gives_back() {
     let (mut one, two) = (Pacs::start().await, Pacs::start().await);
     one.leave();

@@ -64,6 +64,9 @@ struct State {
     knocks: Vec<Instant>,
     /// Connections that are there.
     connected: usize,
+    /// Instances in hand, and the most there were.
+    in_hand: usize,
+    at_once_max: usize,
     /// The places of copies in what it keeps that it closed the connection over.
     unanswered: BTreeSet<usize>,
 }
@@ -104,6 +107,8 @@ impl Pacs {
             archive: None,
             knocks: Vec::new(),
             connected: 0,
+            in_hand: 0,
+            at_once_max: 0,
             unanswered: BTreeSet::new(),
         };
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -188,6 +193,11 @@ impl Pacs {
         lock(&self.state).knocks.clone()
     }
 
+    /// The most instances that it had in hand at once.
+    pub(crate) fn at_once_max(&self) -> usize {
+        lock(&self.state).at_once_max
+    }
+
     /// Waits until it keeps so many instances.
     pub(crate) async fn keeps(&self, count: usize, within: Duration) -> bool {
         let end = Instant::now() + within;
@@ -225,6 +235,25 @@ async fn host(acceptor: Acceptor, stream: TcpStream, from: SocketAddr, state: Ar
     }
 }
 
+/// An instance on its way in, until it is answered.
+struct InHand<'a>(&'a Mutex<State>);
+
+impl<'a> InHand<'a> {
+    fn of(state: &'a Mutex<State>) -> Self {
+        let mut now = lock(state);
+        now.in_hand += 1;
+        now.at_once_max = now.at_once_max.max(now.in_hand);
+        drop(now);
+        Self(state)
+    }
+}
+
+impl Drop for InHand<'_> {
+    fn drop(&mut self) {
+        lock(self.0).in_hand -= 1;
+    }
+}
+
 enum Stop {
     Abort,
     Close,
@@ -243,6 +272,7 @@ async fn take(
 ) -> Result<(), Stop> {
     while let Some(message) = association.receive().await? {
         let behaviour = lock(state).behaviour;
+        let _in_hand = InHand::of(state);
         let mut data_set = Vec::new();
         if behaviour == Behaviour::Digest {
             data_set = digest(association, message.context.transfer_syntax, state).await?;

@@ -40,6 +40,11 @@ impl Dcmqrscp {
         Self { process, folder, port }
     }
 
+    /// What the table of a destination has to say where it may be one: it loses what comes at the same time.
+    pub(crate) fn takes(address: &AeAddress) -> &'static str {
+        if address.title.as_str() == "QRSCP" { "sends_max = 1\n" } else { "" }
+    }
+
     /// A copy of all that it keeps, as a backup has it.
     pub(crate) fn backup(&mut self) -> TempDir {
         let backup = tempfile::tempdir().expect("a temporary folder");

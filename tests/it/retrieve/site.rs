@@ -20,7 +20,7 @@ use std::sync::Arc;
 use crate::gateway::Gateway;
 use crate::keys::command::Site;
 use crate::peers::archive::{STUDY, identifier, text, uid};
-use crate::peers::{Sample, free_port, samples};
+use crate::peers::{Dcmqrscp, Sample, free_port, samples};
 
 pub(crate) const GET: &str = uids::STUDY_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_GET;
 pub(crate) const MOVE: &str = uids::STUDY_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_MOVE;
@@ -97,8 +97,10 @@ fn config(site: &Site, port: u16, archives: &[Archive<'_>], viewer: u16) -> Stri
         }
         let _ = write!(
             config,
-            "[[destinations]]\nname = \"{name}\"\naddress = \"{title}@{}:{}\"\nretrieve = \"{retrieve}\"\n",
-            address.host, address.port
+            "[[destinations]]\nname = \"{name}\"\naddress = \"{title}@{}:{}\"\nretrieve = \"{retrieve}\"\n{}",
+            address.host,
+            address.port,
+            Dcmqrscp::takes(address),
         );
     }
     let names: Vec<String> = archives.iter().map(|(name, ..)| format!("{name:?}")).collect();
