@@ -12,6 +12,8 @@ pub struct Config {
     pub report_seconds_max: u64,
     /// Seconds after which a modality is told, whatever has not been forwarded or committed by then counting as failed.
     pub answer_seconds_max: u64,
+    /// Seconds for which a PACS may not find or bring an instance yet that it took, before a modality is told so.
+    pub settle_seconds: u64,
     /// Seconds for which it is tried to tell a modality.
     pub tell_seconds_max: u64,
     /// Seconds before something that failed is tried again; doubled with each failure.
@@ -34,6 +36,7 @@ impl Default for Config {
             linger_seconds: 10,
             report_seconds_max: 600,
             answer_seconds_max: 86_400,
+            settle_seconds: 30,
             tell_seconds_max: 604_800,
             retry_seconds_min: 5,
             retry_seconds_max: 900,
@@ -64,6 +67,7 @@ impl Config {
             ("linger_seconds", self.linger_seconds, 0, 3600),
             ("report_seconds_max", self.report_seconds_max, 1, month),
             ("answer_seconds_max", self.answer_seconds_max, 1, month),
+            ("settle_seconds", self.settle_seconds, 0, 3600),
             ("tell_seconds_max", self.tell_seconds_max, 1, month),
             ("retry_seconds_min", self.retry_seconds_min, 1, day),
             ("retry_seconds_max", self.retry_seconds_max, self.retry_seconds_min, day),

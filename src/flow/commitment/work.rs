@@ -162,6 +162,7 @@ async fn ask(gateway: &Arc<Gateway>, live: &Arc<Live>, index: usize, end: Instan
     let transaction = live.now();
     expect(gateway, live, index);
     let (mut failures, mut again) = (0_u32, HashSet::new());
+    let mut since = Instant::now();
     loop {
         let Some(asked) = live.ask(index) else { return Ok(()) };
         if let Some(reasons) = &asked.reasons {
@@ -169,6 +170,7 @@ async fn ask(gateway: &Arc<Gateway>, live: &Arc<Live>, index: usize, end: Instan
                 return Ok(());
             }
             keep_ask(gateway, live, index, |ask| (ask.reasons, ask.asked_unix_millis) = (None, 0)).await?;
+            since = Instant::now();
             continue;
         }
         let now = Instant::now();
@@ -180,12 +182,17 @@ async fn ask(gateway: &Arc<Gateway>, live: &Arc<Live>, index: usize, end: Instan
             keep_ask(gateway, live, index, |ask| ask.reasons = Some(ask.all_failed())).await?;
             return Ok(());
         };
-        let problem = match try_once(gateway, live, index, &destination, &asked).await? {
+        let settle = Duration::from_secs(gateway.commitments.config.settle_seconds);
+        let settles = settle.saturating_sub(since.elapsed());
+        let problem = match try_once(gateway, live, index, (&destination, &asked), !settles.is_zero()).await?
+        {
             Ok(()) => continue,
             Err(problem) => problem,
         };
         failures = failures.saturating_add(1);
         let left = end.saturating_duration_since(now).max(Duration::from_millis(1));
+        // A PACS that only needs a moment has its last chance when that is over.
+        let left = if settles.is_zero() { left } else { left.min(settles) };
         let wait = Duration::from_millis(gateway.commitments.config.pause_millis(failures)).min(left);
         info!(
             transaction = %transaction.transaction, destination = destination.name, problem, seconds = wait.as_secs(),
@@ -225,13 +232,13 @@ fn expect_one(gateway: &Arc<Gateway>, live: &Arc<Live>, index: usize, destinatio
     gateway.commitments.reports.expect(transaction.clone(), from.address.title.clone(), on_report);
 }
 
-/// One try; says in words why it came to nothing.
+/// One try; says in words why it came to nothing. While the PACS `settles` it may not have an instance yet.
 async fn try_once(
     gateway: &Arc<Gateway>,
     live: &Arc<Live>,
     index: usize,
-    destination: &Destination,
-    asked: &Ask,
+    (destination, asked): (&Destination, &Ask),
+    settles: bool,
 ) -> Result<Result<(), String>, Stopped> {
     let Some(to) = gateway.target(destination) else {
         return Ok(Err("the gateway has no AE title of its own".to_owned()));
@@ -256,6 +263,10 @@ async fn try_once(
             Err(failure) => return Ok(Err(in_words(&failure))),
         },
     };
+    let is_absent = |said: &&Said| matches!(said, Said::Lost(_));
+    if let Some(Said::Lost(why)) = said.iter().find(is_absent).filter(|_| settles) {
+        return Ok(Err(why.clone()));
+    }
     for (number, said) in asked.items.iter().map(|(number, _)| number).zip(&said) {
         let (Some(reference), name) = (references.get(*number), &destination.name) else { continue };
         let instance = &reference.instance;

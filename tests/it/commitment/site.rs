@@ -49,13 +49,14 @@ impl Front {
         let ear = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let hears = ear.local_addr().expect("its address").port();
         let gather = if commitment.contains("gather_seconds") { "" } else { "gather_seconds = 0\n" };
+        let settle = if commitment.contains("settle_seconds") { "" } else { "settle_seconds = 0\n" };
         let mut config = fs::read_to_string(site.path("gateway.toml")).expect("its configuration");
         let _ = write!(
             config,
             "[[listeners]]\naddress = \"127.0.0.1:{port}\"\n[spool]\nfolder = {:?}\nrefuse_stores_free_bytes = 1048576\n\
              refuse_associations_free_bytes = 1048576\n[forward]\nretry_seconds_min = 1\nretry_seconds_max = 1\n\
              [scu]\npending_seconds = 20\nanswer_seconds = 20\n[commitment]\nlinger_seconds = 1\nretry_seconds_min = 1\n\
-             retry_seconds_max = 1\n{gather}{commitment}\n",
+             retry_seconds_max = 1\n{gather}{settle}{commitment}\n",
             site.path("spool"),
         );
         for (peer, may, more) in [

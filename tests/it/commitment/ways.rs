@@ -6,7 +6,7 @@ use sealgate::scu::{CommitmentReport, Failure, for_reporting, report};
 use super::NO_SUCH_INSTANCE;
 use super::site::{Front, few, references, request, stranger, until};
 use crate::peers::archive::uid;
-use crate::peers::{Dcmqrscp, Orthanc, Pynetdicom, Sample};
+use crate::peers::{Dcmqrscp, Orthanc, Pynetdicom, Sample, free_port};
 
 /// Stores, waits until the spool is empty, does something to the PACS, and asks.
 async fn asked(front: &Front, samples: &[Sample], damage: impl FnOnce()) -> CommitmentReport {
@@ -45,6 +45,26 @@ async fn by_a_query_dcmqrscp_is_asked_as_well() {
     let front = Front::start(&[("pacs", pacs.address(), "commitment = \"find\"")]).await;
     let report = asked(&front, &samples, || {}).await;
     assert_eq!(instances(&report).0.len(), 4, "{}", front.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pacs_that_finds_an_instance_only_later_has_it() {
+    let (samples, pacs) = (few(), Orthanc::start());
+    let front =
+        Front::on(free_port(), &[("pacs", pacs.address(), "commitment = \"find\"")], "settle_seconds = 60")
+            .await;
+    front.store(&samples).await;
+    until("everything is forwarded", &front, || front.entries() == 0);
+    let late = samples[2].instance.instance.to_string();
+    let file = pacs.file(&late).expect("it is kept");
+    pacs.delete(&late);
+    let (caller, status) = front.ask("CT", &request("1.2.826.0.2.1", references(&samples))).await;
+    assert_eq!(status, Status::SUCCESS);
+    caller.release().await;
+    front.wait_for_log("asking again");
+    pacs.post("/instances", &file);
+    let (committed, failed) = instances(&front.heard().await);
+    assert_eq!((committed.len(), failed), (4, Vec::new()), "{}", front.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]
