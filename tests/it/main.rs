@@ -35,6 +35,7 @@ mod identity;
 mod inspect;
 mod keys;
 mod mount;
+mod ports;
 mod process;
 mod scan;
 mod scu;

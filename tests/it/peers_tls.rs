@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Instant;
 
 use rcgen::KeyPair;
 
 use crate::gateway::{ECHO_PEER, Gateway, SOON};
+use crate::ports::free_port;
 use crate::tls::pki::{Pki, TLS_LISTENER, Wanted};
 use crate::tls::{clinic, peer};
 
@@ -308,10 +308,6 @@ fn own(pki: &Pki) -> [String; 6] {
         "--tls-key".into(),
         of("gateway.key"),
     ]
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address").port()
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A gateway that can be killed and started again over the same keys and spool, at an address that stays.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -17,6 +17,7 @@ use sealgate::spool::{Listing, look};
 use super::image::{Image, shows_pixels};
 use super::pacs::Kept;
 use crate::gateway::Gateway;
+use crate::ports::free_port;
 
 /// Keys, a spool and a configuration.
 pub(crate) struct Hospital {
@@ -37,8 +38,7 @@ impl Hospital {
     /// The same, with keys still to come.
     pub(crate) fn without_keys(rest: &str) -> Self {
         let folder = crate::keys::folder();
-        let address =
-            TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         // No passphrase, whose cost would be that of every start.
         let credential = folder.path().join("sealgate-kek");
         fs::write(&credential, [7; 32]).unwrap();

@@ -16,6 +16,8 @@ use sealgate::tls::Connection;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
+use crate::ports::free_port;
+
 /// What it does to whoever comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Behaviour {
@@ -111,7 +113,7 @@ impl Pacs {
             at_once_max: 0,
             unanswered: BTreeSet::new(),
         };
-        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let mut pacs = Self { address, state: Arc::new(Mutex::new(state)), listening: None };
         pacs.listen().await;
         pacs

@@ -10,7 +10,7 @@ mod ris;
 mod storescp;
 
 use std::fs::{self, File};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -24,13 +24,10 @@ pub(crate) use pynetdicom::Pynetdicom;
 pub(crate) use ris::RisPeer;
 pub(crate) use storescp::StoreScp;
 
+pub(crate) use crate::ports::free_port;
+
 /// How long a peer may take to start on a loaded machine.
 const START: Duration = Duration::from_secs(60);
-
-/// A port that was free a moment ago.
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
-}
 
 /// A process that is ended when this is dropped; what it says goes into a file.
 pub(crate) struct Process {

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use sealgate::dicom::Uid;
 
 use super::*;
+use crate::ports::free_port;
 use crate::seal::files_below;
 
 /// An archive that runs until the value is dropped.
@@ -26,10 +27,6 @@ impl Drop for Archive {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 impl Archive {
