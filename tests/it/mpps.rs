@@ -112,7 +112,7 @@ async fn a_step_reaches_the_ris_and_its_answer_comes_back_untouched() {
     let response = create_step(&mut caller, &context, None, &begun).await.expect("an answer");
     assert_eq!(response.answer.instance, Some(uid("1.2.826.0.1.77")));
     caller.release().await;
-    assert!(peer.process.log().contains("Explicit VR Little Endian SEALGATE"), "{}", peer.process.log());
+    peer.process.says("Explicit VR Little Endian SEALGATE", 1);
 }
 
 #[tokio::test]
@@ -183,7 +183,7 @@ async fn each_called_title_has_its_ris_and_nobody_else_may_ask() {
     }
     assert!(peer.kept("1.2.1.create").is_some() && peer.kept("1.2.2.create").is_none());
     assert!(other.kept("1.2.2.create").is_some() && other.kept("1.2.1.create").is_none());
-    assert!(peer.process.log().contains(" FRONT"), "{}", peer.process.log());
+    peer.process.says(" FRONT", 1);
     for calling in ["STORES", "FINDS"] {
         let caller = front.call(calling, "SEALGATE", &steps()).await;
         let refused = caller.context_of(&uid(PERFORMED_PROCEDURE_STEP));

@@ -131,7 +131,7 @@ async fn we_report_to_whoever_asked() {
     };
     report(&mut caller, &context, &said).await.expect("taken");
     caller.release().await;
-    assert!(peer.process.log().contains("event 2 1.2.826.0.1.8"), "{}", peer.process.log());
+    peer.process.says("event 2 1.2.826.0.1.8", 1);
 }
 
 #[tokio::test]

@@ -169,7 +169,7 @@ async fn the_originator_of_a_move_goes_with_the_store() {
     instance.originator = Some((AeTitle::parse("VIEWER").expect("a title"), 4711));
     store(&mut caller, &instance, &mut sample.data_set.clone()).await.expect("stored");
     caller.release().await;
-    assert!(peer.process.log().contains("originator VIEWER 4711"), "{}", peer.process.log());
+    peer.process.says("originator VIEWER 4711", 1);
 }
 
 #[tokio::test]

@@ -215,6 +215,6 @@ async fn a_key_store_that_is_gone_acknowledges_nothing() {
         let answer = hospital.store(std::slice::from_ref(image)).await;
         assert_eq!(answer, [Ok(Status::OUT_OF_RESOURCES)], "its key would be lost: {}", gateway.log());
     }
-    assert!(gateway.log().contains("key store stopped"), "{}", gateway.log());
+    gateway.wait_for_log("key store stopped");
     assert_eq!(pacs.instances().len(), 1);
 }

@@ -127,6 +127,7 @@ async fn a_pacs_that_vanishes_in_the_middle_of_a_delivery_gets_the_instance_once
     until("it is delivered", &gateway, || hospital.spool().entries.is_empty()).await;
     assert_eq!(middle.calls(), 2, "{}", gateway.log());
     assert_eq!(storescp.files().len(), 1);
+    gateway.wait_for_log("\"forwarded\"");
     assert_eq!(gateway.log().matches("\"forwarded\"").count(), 1);
     let folder = hospital.path("kept");
     fs::create_dir(&folder).unwrap();

@@ -62,6 +62,15 @@ impl Process {
         String::from_utf8_lossy(&fs::read(&self.log).expect("its log")).into_owned()
     }
 
+    /// Waits until it has said this so many times: what it does and what it says may be seen in either order.
+    pub(crate) fn says(&self, text: &str, times: usize) {
+        let end = Instant::now() + START;
+        while self.log().matches(text).count() < times {
+            assert!(Instant::now() < end, "{times} times {text:?} in {}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// Ends it at once, as a crash would.
     pub(crate) fn kill(&mut self) {
         let _ = self.child.kill();

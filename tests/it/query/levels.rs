@@ -128,11 +128,7 @@ async fn an_archive_is_told_that_a_viewer_asks_relationally_and_by_it_alone() {
         let said = lines(&gateway(&front), &[&extended, "--level=STUDY", "--key=0020000D="]);
         // Of dates with times, fuzzy names and time zones nothing is promised.
         assert_eq!(said[0]["extended"][class], told, "{said:?}");
-        assert!(
-            archive.process.log().contains(&format!("extended {class} {told}")),
-            "{}",
-            archive.process.log()
-        );
+        archive.process.says(&format!("extended {class} {told}"), 1);
     }
     let before = archive.process.log().matches("extended").count();
     ask(&gateway(&front), &["--level=STUDY", "--key=0020000D="]);

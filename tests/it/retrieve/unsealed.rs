@@ -58,7 +58,7 @@ async fn a_sealed_image_that_lost_every_sign_of_its_seal_is_noise_and_never_an_i
     let clear = &samples[1].data_set[samples[1].data_set.len() / 2..][..4096];
     let opened_before = &came[samples[1].instance.instance.as_str()].1;
     assert!(opened_before.windows(clear.len()).any(|window| window == clear));
-    assert!(front.gateway.log().contains("the key store says that it was sealed"));
+    front.gateway.wait_for_log("the key store says that it was sealed");
 
     // Nor is it taken along for an image, or sealed once more.
     let out = front.site.path("out");
