@@ -54,6 +54,8 @@ pub struct Release {
     pub grants: GrantFile,
     /// Who may decompress an image: as many as there are cores.
     decoding: Semaphore,
+    /// Cancelled queries that are left to themselves until their PACS have stopped.
+    leaving: Arc<Semaphore>,
     /// What is left of each peer's openings, by a clock that never goes back.
     openings: Mutex<Openings>,
     began: Instant,
@@ -70,6 +72,7 @@ impl Release {
             expectations,
             grants,
             decoding: Semaphore::new(cores),
+            leaving: Arc::new(Semaphore::new(search::LEFT_MAX)),
             openings,
             began: Instant::now(),
         }

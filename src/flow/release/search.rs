@@ -25,6 +25,8 @@ use crate::seal::scan::ScanError;
 const WAITING_MAX: usize = 32;
 /// How long a PACS may go on with a query that was cancelled.
 const STOPPING_MAX: Duration = Duration::from_secs(5);
+/// Cancelled queries that may be left to themselves at once.
+pub(super) const LEFT_MAX: usize = 64;
 /// Matches that are remembered to tell each once; what comes behind that many may come twice.
 const REMEMBERED_MAX: usize = 1_000_000;
 
@@ -144,8 +146,19 @@ impl Search {
         Found::Ended(status, comment)
     }
 
-    /// Asks every PACS to stop, throws away what still comes, and breaks off with those that do not end soon.
-    pub async fn stop(mut self) {
+    /// Asks every PACS to stop. The caller need not wait until they have, and may ask for something else; where too many
+    /// queries are left so already, this one is broken off.
+    pub fn leave(self, gateway: &Gateway) {
+        if let Ok(place) = Arc::clone(&gateway.release.leaving).try_acquire_owned() {
+            tokio::spawn(async move {
+                self.stop().await;
+                drop(place);
+            });
+        }
+    }
+
+    /// Throws away what still comes, and breaks off with those that do not end soon.
+    async fn stop(mut self) {
         self.cancel.send_replace(true);
         let ending = async { while !matches!(self.next().await, Found::Ended(..)) {} };
         if tokio::time::timeout(STOPPING_MAX, ending).await.is_err() {
