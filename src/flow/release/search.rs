@@ -59,11 +59,12 @@ pub struct Search {
     open: usize,
     sources: usize,
     failed: Vec<(Arc<str>, Failure)>,
-    /// What was told, and whose match it was; none where there is but one PACS.
-    seen: Option<HashMap<Vec<u8>, Arc<str>>>,
+    /// Digests of what was told, and whose match it was; none where there is but one PACS.
+    seen: Option<HashMap<u128, Arc<str>>>,
     key: &'static [Tag],
     is_worklist: bool,
-    hasher: RandomState,
+    /// Two, under keys of their own: 64 bits are few where a million matches must not be taken for each other.
+    hashers: [RandomState; 2],
     encoding: Encoding,
 }
 
@@ -117,7 +118,7 @@ impl Search {
             seen,
             key,
             is_worklist,
-            hasher: RandomState::new(),
+            hashers: [RandomState::new(), RandomState::new()],
             encoding,
         })
     }
@@ -180,11 +181,11 @@ impl Search {
     }
 
     /// What a match is known by, if it is to be told once.
-    fn value(&self, found: &Match) -> Option<Vec<u8>> {
+    fn value(&self, found: &Match) -> Option<u128> {
         self.seen.as_ref()?;
         if self.is_worklist {
             // An item that two systems share is told once; where they differ in a byte, both are.
-            return Some(self.hasher.hash_one(&found.identifier).to_ne_bytes().to_vec());
+            return Some(self.digest(&found.identifier));
         }
         let values = identifier::values(&found.identifier, self.encoding, self.key).ok()?;
         let unique = self.key.first().and_then(|key| values.get(key)).map(|value| trimmed(value));
@@ -195,7 +196,12 @@ impl Search {
             known.extend_from_slice(&(value.len() as u64).to_le_bytes());
             known.extend_from_slice(value);
         }
-        Some(known)
+        Some(self.digest(&known))
+    }
+
+    fn digest(&self, known: &[u8]) -> u128 {
+        let [high, low] = self.hashers.each_ref().map(|hasher| u128::from(hasher.hash_one(known)));
+        (high << 64) | low
     }
 
     fn ended(&self) -> (Status, Option<String>) {
