@@ -31,7 +31,7 @@ pub(crate) use identifier::{failed_list, identifier_of, values as values_of};
 pub use missing::Missing;
 pub(super) use open::Job;
 pub use search::{Found, Query, Search};
-pub use send::{NotSent, send_to};
+pub use send::{NotSent, Sender};
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
