@@ -332,6 +332,12 @@ pub(crate) fn not_taken_in(
     }
 }
 
+/// A store is refused for what its command says, or for whoever sends it, before its data set is looked at.
+pub(crate) fn store_refused(visitor: &Visitor, status: Status) {
+    let word = if status == Status::NOT_AUTHORIZED { "no-right" } else { "command" };
+    metrics().store.instances.count(&PeerRoute::of(&visitor.permit.peer().name, "", word));
+}
+
 /// An instance was sealed once more.
 pub(super) fn came_again(trail: &Trail, visitor: &Visitor, instance: &Uid, entry: EntryId) {
     let alert = Alert::done(What::CameAgain, "sealed under a further key").by(visitor.party());

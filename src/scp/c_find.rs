@@ -37,7 +37,7 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
     audit::query_began(&gateway.trail, visitor, &message.context, &identifier);
     let query = Query { context: message.context.clone(), identifier, extended };
     match Search::begin(gateway, visitor, query) {
-        Ok(search) => tell(association, message, search).await,
+        Ok(search) => tell(association, message, gateway, search).await,
         Err(error) => {
             info!(peer = association.peer(), %error, "an identifier cannot be read");
             let comment = "the identifier cannot be read";
@@ -50,6 +50,7 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
 async fn tell<S: AsyncRead + AsyncWrite + Unpin + Send>(
     association: &mut Association<S>,
     message: &Message,
+    gateway: &Gateway,
     mut search: Search,
 ) -> Result<(), Error> {
     let Message { context, command } = message;
@@ -64,7 +65,7 @@ async fn tell<S: AsyncRead + AsyncWrite + Unpin + Send>(
                 let response = Command::response_to(command, Status::CANCEL);
                 // PS3.4 C.4.1.3: no matches follow a cancel. The viewer does not wait for the PACS.
                 association.send(context.id, &response).await?;
-                search.stop().await;
+                search.leave(gateway);
                 return Ok(());
             }
             found = search.next() => found,

@@ -1,7 +1,6 @@
 //! C-MOVE as SCP (PS3.4 C.4.2): instances go out as stores on associations of ours. Statuses: FF00H while it goes on; 0000H,
 //! B000H, A702H with the list of what failed; FE00H, A700H, A801H, A900H, C001H, 0124H, or what the archive answered.
 
-use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -12,7 +11,7 @@ use crate::association::{Association, Error, Message};
 use crate::audit::Party;
 use crate::dicom::Status;
 use crate::flow::audit;
-use crate::flow::release::{Delivery, Request, Retrieval, send_to};
+use crate::flow::release::{Delivery, Request, Retrieval, Sender};
 use crate::flow::{Gateway, Visitor};
 use crate::policy::{Access, Receiver, Right};
 use crate::scu::{Destination, Meaning};
@@ -46,7 +45,9 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
         Ok(retrieval) => {
             let told = ("C-MOVE", receiver.peer().name.as_str().into());
             let retrieving = Retrieving::new(association, message, gateway, told, retrieval);
-            Moving { retrieving, gateway, visitor, to, may_transcode }.run().await
+            let originator = (visitor.calling.clone(), retrieving.id());
+            let sender = Sender::new(gateway, to, originator, may_transcode);
+            Moving { retrieving, sender }.run().await
         }
         Err(error) => {
             info!(peer = association.peer(), %error, "an identifier cannot be read");
@@ -88,10 +89,7 @@ fn permitted(
 /// A C-MOVE in hand.
 struct Moving<'a, S> {
     retrieving: Retrieving<'a, S>,
-    gateway: &'a Arc<Gateway>,
-    visitor: &'a Visitor,
-    to: Destination,
-    may_transcode: bool,
+    sender: Sender,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Moving<'_, S> {
@@ -111,9 +109,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Moving<'_, S> {
     /// One sub-operation.
     async fn send(&mut self, delivery: Delivery) -> Result<(), Error> {
         let instance = delivery.instance.clone();
-        let originator = (self.visitor.calling.clone(), self.retrieving.id());
-        let sending = pin!(send_to(self.gateway, &self.to, delivery, originator, self.may_transcode));
-        match self.retrieving.beside(sending).await? {
+        let mut sending = Box::pin(self.sender.send(delivery));
+        match self.retrieving.beside(sending.as_mut()).await? {
             Some(Ok(status)) if Meaning::of(status) == Meaning::Success => {
                 self.retrieving.tally.completed(&instance);
             }

@@ -29,7 +29,10 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
     }
     let offered = match offered(message, gateway, visitor) {
         Ok(offered) => offered,
-        Err((status, comment)) => return super::refuse(association, message, status, comment).await,
+        Err((status, comment)) => {
+            audit::store_refused(visitor, status);
+            return super::refuse(association, message, status, comment).await;
+        }
     };
     let instance = offered.sop_instance.clone();
     let response = match take(association, Arc::clone(gateway), Arc::clone(visitor), offered).await? {

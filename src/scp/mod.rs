@@ -112,7 +112,14 @@ async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send>(
                 Service::Echo => c_echo::answer(association, message).await,
             }
         }
-        Err((status, comment)) => refuse(association, message, status, comment).await,
+        Err((status, comment)) => {
+            if command.field() == field::C_STORE
+                && let Some(visitor) = association.pass::<Visitor>()
+            {
+                audit::store_refused(&visitor, status);
+            }
+            refuse(association, message, status, comment).await
+        }
     }
 }
 

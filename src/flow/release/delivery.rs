@@ -113,6 +113,13 @@ impl Delivery {
         matches!(self.data, Data::Whole(_))
     }
 
+    /// The same once more, where all of it is here: a stream comes once.
+    pub(super) fn again(&self) -> Option<Self> {
+        let Data::Whole(pieces) = &self.data else { return None };
+        let (class, instance) = (self.class.clone(), self.instance.clone());
+        Some(Self::new(class, instance, self.transfer_syntax, Data::Whole(pieces.clone())))
+    }
+
     /// Its bytes, where they are known.
     #[must_use]
     pub fn length(&self) -> Option<u64> {

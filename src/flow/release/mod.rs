@@ -31,7 +31,7 @@ pub(crate) use identifier::{failed_list, identifier_of, values as values_of};
 pub use missing::Missing;
 pub(super) use open::Job;
 pub use search::{Found, Query, Search};
-pub use send::{NotSent, send_to};
+pub use send::{NotSent, Sender};
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -54,6 +54,8 @@ pub struct Release {
     pub grants: GrantFile,
     /// Who may decompress an image: as many as there are cores.
     decoding: Semaphore,
+    /// Cancelled queries that are left to themselves until their PACS have stopped.
+    leaving: Arc<Semaphore>,
     /// What is left of each peer's openings, by a clock that never goes back.
     openings: Mutex<Openings>,
     began: Instant,
@@ -70,6 +72,7 @@ impl Release {
             expectations,
             grants,
             decoding: Semaphore::new(cores),
+            leaving: Arc::new(Semaphore::new(search::LEFT_MAX)),
             openings,
             began: Instant::now(),
         }

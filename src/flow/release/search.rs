@@ -25,6 +25,8 @@ use crate::seal::scan::ScanError;
 const WAITING_MAX: usize = 32;
 /// How long a PACS may go on with a query that was cancelled.
 const STOPPING_MAX: Duration = Duration::from_secs(5);
+/// Cancelled queries that may be left to themselves at once.
+pub(super) const LEFT_MAX: usize = 64;
 /// Matches that are remembered to tell each once; what comes behind that many may come twice.
 const REMEMBERED_MAX: usize = 1_000_000;
 
@@ -57,11 +59,12 @@ pub struct Search {
     open: usize,
     sources: usize,
     failed: Vec<(Arc<str>, Failure)>,
-    /// What was told, and whose match it was; none where there is but one PACS.
-    seen: Option<HashMap<Vec<u8>, Arc<str>>>,
+    /// Digests of what was told, and whose match it was; none where there is but one PACS.
+    seen: Option<HashMap<u128, Arc<str>>>,
     key: &'static [Tag],
     is_worklist: bool,
-    hasher: RandomState,
+    /// Two, under keys of their own: 64 bits are few where a million matches must not be taken for each other.
+    hashers: [RandomState; 2],
     encoding: Encoding,
 }
 
@@ -115,7 +118,7 @@ impl Search {
             seen,
             key,
             is_worklist,
-            hasher: RandomState::new(),
+            hashers: [RandomState::new(), RandomState::new()],
             encoding,
         })
     }
@@ -144,8 +147,19 @@ impl Search {
         Found::Ended(status, comment)
     }
 
-    /// Asks every PACS to stop, throws away what still comes, and breaks off with those that do not end soon.
-    pub async fn stop(mut self) {
+    /// Asks every PACS to stop. The caller need not wait until they have, and may ask for something else; where too many
+    /// queries are left so already, this one is broken off.
+    pub fn leave(self, gateway: &Gateway) {
+        if let Ok(place) = Arc::clone(&gateway.release.leaving).try_acquire_owned() {
+            tokio::spawn(async move {
+                self.stop().await;
+                drop(place);
+            });
+        }
+    }
+
+    /// Throws away what still comes, and breaks off with those that do not end soon.
+    async fn stop(mut self) {
         self.cancel.send_replace(true);
         let ending = async { while !matches!(self.next().await, Found::Ended(..)) {} };
         if tokio::time::timeout(STOPPING_MAX, ending).await.is_err() {
@@ -167,11 +181,11 @@ impl Search {
     }
 
     /// What a match is known by, if it is to be told once.
-    fn value(&self, found: &Match) -> Option<Vec<u8>> {
+    fn value(&self, found: &Match) -> Option<u128> {
         self.seen.as_ref()?;
         if self.is_worklist {
             // An item that two systems share is told once; where they differ in a byte, both are.
-            return Some(self.hasher.hash_one(&found.identifier).to_ne_bytes().to_vec());
+            return Some(self.digest(&found.identifier));
         }
         let values = identifier::values(&found.identifier, self.encoding, self.key).ok()?;
         let unique = self.key.first().and_then(|key| values.get(key)).map(|value| trimmed(value));
@@ -182,7 +196,12 @@ impl Search {
             known.extend_from_slice(&(value.len() as u64).to_le_bytes());
             known.extend_from_slice(value);
         }
-        Some(known)
+        Some(self.digest(&known))
+    }
+
+    fn digest(&self, known: &[u8]) -> u128 {
+        let [high, low] = self.hashers.each_ref().map(|hasher| u128::from(hasher.hash_one(known)));
+        (high << 64) | low
     }
 
     fn ended(&self) -> (Status, Option<String>) {

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+use tracing::info;
+
 use super::delivery::{Delivery, Left, NATIVE, Refused};
 use crate::dicom::{AeTitle, Status, TransferSyntax};
 use crate::flow::Gateway;
@@ -18,42 +21,49 @@ pub enum NotSent {
     Refused(#[from] Refused),
 }
 
-/// Sends an instance as a sub-operation of the C-MOVE that `originator` names; the status is success or a warning.
-pub async fn send_to(
-    gateway: &Arc<Gateway>,
-    to: &Destination,
-    delivery: Delivery,
+/// The sub-operations of one C-MOVE, towards its receiver.
+pub struct Sender {
+    gateway: Arc<Gateway>,
+    to: Destination,
+    /// Who asked for it, in which message.
     originator: (AeTitle, u16),
     may_transcode: bool,
-) -> Result<Status, NotSent> {
-    let sending = Sending { gateway, to, originator };
-    let syntaxes =
-        [Some(delivery.transfer_syntax)].into_iter().chain(NATIVE.map(TransferSyntax::by_uid)).flatten();
-    let mut refused = None;
-    for syntax in syntaxes {
-        if delivery.choices(&[syntax], may_transcode).is_empty() {
-            continue;
-        }
-        if let Some(lease) = sending.lease(&delivery, syntax, &mut refused).await? {
-            let delivery = delivery.into_syntax(syntax, &gateway.release).await?;
-            return sending.store(lease, delivery).await;
-        }
+    began: Instant,
+}
+
+impl Sender {
+    /// For a C-MOVE that begins now.
+    #[must_use]
+    pub fn new(
+        gateway: &Arc<Gateway>,
+        to: Destination,
+        originator: (AeTitle, u16),
+        may_transcode: bool,
+    ) -> Self {
+        Self { gateway: Arc::clone(gateway), to, originator, may_transcode, began: Instant::now() }
     }
-    let others = TransferSyntax::all().filter(|syntax| *syntax != delivery.transfer_syntax);
-    let others: Vec<TransferSyntax> =
-        others.filter(|syntax| NATIVE.iter().all(|native| syntax.uid != *native)).collect();
-    let packed = delivery.choices(&others, may_transcode);
-    sending.packed(delivery, &packed, refused).await
-}
 
-/// What is the same for all that is tried.
-struct Sending<'a> {
-    gateway: &'a Arc<Gateway>,
-    to: &'a Destination,
-    originator: (AeTitle, u16),
-}
+    /// Sends an instance; the status is success or a warning.
+    pub async fn send(&self, delivery: Delivery) -> Result<Status, NotSent> {
+        let syntaxes =
+            [Some(delivery.transfer_syntax)].into_iter().chain(NATIVE.map(TransferSyntax::by_uid)).flatten();
+        let mut refused = None;
+        for syntax in syntaxes {
+            if delivery.choices(&[syntax], self.may_transcode).is_empty() {
+                continue;
+            }
+            if let Some(lease) = self.lease(&delivery, syntax, &mut refused).await? {
+                let delivery = delivery.into_syntax(syntax, &self.gateway.release).await?;
+                return self.store(lease, delivery).await;
+            }
+        }
+        let others = TransferSyntax::all().filter(|syntax| *syntax != delivery.transfer_syntax);
+        let others: Vec<TransferSyntax> =
+            others.filter(|syntax| NATIVE.iter().all(|native| syntax.uid != *native)).collect();
+        let packed = delivery.choices(&others, self.may_transcode);
+        self.packed(delivery, &packed, refused).await
+    }
 
-impl Sending<'_> {
     /// An association that takes the instance so; nothing where the destination does not, which is kept in `refused`.
     async fn lease(
         &self,
@@ -61,7 +71,7 @@ impl Sending<'_> {
         syntax: TransferSyntax,
         refused: &mut Option<Failure>,
     ) -> Result<Option<Lease>, NotSent> {
-        match self.gateway.pool.lease(self.to, &Need::new(delivery.class.clone(), syntax)).await {
+        match self.gateway.pool.lease(&self.to, &Need::new(delivery.class.clone(), syntax)).await {
             Ok(lease) => Ok(Some(lease)),
             Err(failure @ Failure::NoContext { .. }) => {
                 refused.get_or_insert(failure);
@@ -81,7 +91,7 @@ impl Sending<'_> {
         let keyword = delivery.transfer_syntax.keyword;
         // One association asks for them all.
         let needs: Vec<Need> = choices.iter().map(|to| Need::new(delivery.class.clone(), *to)).collect();
-        self.gateway.pool.expect(self.to, &needs);
+        self.gateway.pool.expect(&self.to, &needs);
         let release = &self.gateway.release;
         let (mut delivery, mut reasons): (_, Vec<String>) = (delivery, Vec::new());
         for target in choices {
@@ -99,6 +109,8 @@ impl Sending<'_> {
         Err(refused.map_or(NotSent::Refused(Refused::TransferSyntax(keyword)), NotSent::Failure))
     }
 
+    /// An association that stood idle before this C-MOVE began may be dead, and nobody has told us: that is no failure of
+    /// the instance, which goes out on a new one.
     async fn store(&self, mut lease: Lease, mut delivery: Delivery) -> Result<Status, NotSent> {
         let (class, instance) = (delivery.class.clone(), delivery.instance.clone());
         let instance = Instance {
@@ -106,6 +118,35 @@ impl Sending<'_> {
             originator: Some(self.originator.clone()),
             ..Instance::new(class, instance, delivery.transfer_syntax)
         };
-        Ok(store(&mut lease, &instance, &mut delivery).await?.status)
+        if !lease.was_idle_at(self.began) {
+            return Ok(store(&mut lease, &instance, &mut delivery).await?.status);
+        }
+        let Some(mut again) = delivery.again() else {
+            // What is gone of a stream is gone: it is not tried on one that may be dead.
+            let mut lease = self.anew(lease, &instance).await?;
+            return Ok(store(&mut lease, &instance, &mut delivery).await?.status);
+        };
+        match store(&mut lease, &instance, &mut delivery).await {
+            Err(failure) if failure.may_be_of_the_association() => {
+                let (instance_uid, peer) = (&instance.instance, &self.to.address);
+                info!(instance = %instance_uid, %peer, error = %failure, "an association that was idle is dead, sending on a new one");
+                let mut lease = self.anew(lease, &instance).await?;
+                match store(&mut lease, &instance, &mut again).await {
+                    // It may have it from the first try, whose answer was lost, or from long ago: a warning.
+                    Err(Failure::Status(answer)) if answer.status == Status::DUPLICATE_SOP_INSTANCE => {
+                        Ok(answer.status)
+                    }
+                    sent => Ok(sent?.status),
+                }
+            }
+            sent => Ok(sent?.status),
+        }
+    }
+
+    /// An association that was not there before.
+    async fn anew(&self, old: Lease, instance: &Instance) -> Result<Lease, Failure> {
+        drop(old);
+        self.gateway.pool.distrust(&self.to);
+        self.gateway.pool.lease(&self.to, &instance.need()).await
     }
 }

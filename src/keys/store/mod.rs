@@ -2,6 +2,7 @@
 
 mod backup;
 mod check;
+mod log;
 mod manifest;
 mod pool;
 mod restore;

@@ -42,9 +42,13 @@ pub(crate) fn open_writer(path: &Path, busy_milliseconds: u32) -> Result<Connect
             &format!("journal mode {journal:?}, the file system cannot do WAL"),
         ));
     }
-    // FULL in WAL mode: a commit returns after the log is on the disk. What is deleted is overwritten with zeros.
+    // FULL in WAL mode: a commit returns after the log is on the disk. What is deleted is overwritten with zeros. A log that
+    // has become large gives its room back.
     connection
-        .execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON")
+        .execute_batch(
+            "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON; \
+             PRAGMA journal_size_limit = 16777216",
+        )
         .map_err(&doing)?;
     migrate(&mut connection)?;
     if made {

@@ -11,6 +11,7 @@ use std::thread::{self, JoinHandle};
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 use crate::keys::error::KeysError;
+use crate::keys::store::log::Log;
 use crate::keys::store::rows;
 use crate::keys::store::{Done, Write};
 
@@ -34,10 +35,10 @@ impl Writer {
         let (jobs, waiting) = sync_channel(queue_records_max);
         let stopped = Arc::new(OnceLock::new());
         let shared = Arc::clone(&stopped);
-        let place = Place::of(path)?;
+        let (place, log) = (Place::of(path)?, Log::of(&connection, path)?);
         let thread = thread::Builder::new()
             .name("key store".into())
-            .spawn(move || run(connection, &waiting, commit_records_max, &shared, &place))
+            .spawn(move || run(connection, log, &waiting, commit_records_max, &shared, &place))
             .map_err(|error| KeysError::StoreStopped(error.to_string()))?;
         Ok(Self { jobs: Some(jobs), thread: Some(thread), stopped })
     }
@@ -99,6 +100,7 @@ fn inode(path: &Path) -> io::Result<(u64, u64)> {
 
 fn run(
     mut connection: Connection,
+    mut log: Log,
     waiting: &Receiver<Job>,
     commit_max: usize,
     stopped: &OnceLock<String>,
@@ -129,7 +131,10 @@ fn run(
             continue;
         }
         match committed {
-            Ok(results) => results.into_iter().zip(answers).for_each(|(result, done)| done(result)),
+            Ok(results) => {
+                results.into_iter().zip(answers).for_each(|(result, done)| done(result));
+                log.grew(&connection, writes.len());
+            }
             Err(error) => {
                 // After a failed write or fsync nobody knows what is on the disk: stop, never retry.
                 if is_io_error(&error) && stopped.set(error.to_string()).is_ok() {

@@ -28,6 +28,10 @@ impl Idle {
         Self { caller, asked: asked.into_iter().collect(), opened: now, since: now }
     }
 
+    pub(super) fn since(&self) -> Instant {
+        self.since
+    }
+
     fn fits(&self, need: &Need) -> bool {
         self.caller.context(&need.class, need.transfer_syntax).is_ok()
     }

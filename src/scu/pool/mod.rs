@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tracing::debug;
 
 use self::lane::{Idle, Lane, Next};
@@ -42,7 +42,8 @@ pub struct Lease {
     /// There until the lease is dropped.
     idle: Option<Idle>,
     lane: Arc<Lane>,
-    was_idle: bool,
+    /// Since when nobody had used its association.
+    idle_since: Option<Instant>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -79,7 +80,8 @@ impl Pool {
             match lane.next_for(need) {
                 Next::Use(mut idle) => {
                     if idle.caller.is_still_there().await {
-                        return Ok(Lease { idle: Some(idle), lane, was_idle: true, _permit: permit });
+                        let idle_since = Some(idle.since());
+                        return Ok(Lease { idle: Some(idle), lane, idle_since, _permit: permit });
                     }
                     debug!(peer = %to.address, "an idle association was ended by the peer");
                     lane::end_later(idle.caller);
@@ -90,7 +92,7 @@ impl Pool {
                         surplus.caller.release().await;
                     }
                     let idle = Some(self.open(to, needs).await?);
-                    let lease = Lease { idle, lane, was_idle: false, _permit: permit };
+                    let lease = Lease { idle, lane, idle_since: None, _permit: permit };
                     // Dropped otherwise, and so kept for what it was accepted for.
                     return lease.context(&need.class, need.transfer_syntax).map(|_| lease);
                 }
@@ -170,7 +172,13 @@ impl Lease {
     /// Whether its association was there before, and so may have died since without a word.
     #[must_use]
     pub fn was_idle(&self) -> bool {
-        self.was_idle
+        self.idle_since.is_some()
+    }
+
+    /// Whether its association was idle at this moment already.
+    #[must_use]
+    pub fn was_idle_at(&self, moment: Instant) -> bool {
+        self.idle_since.is_some_and(|since| since <= moment)
     }
 }
 

@@ -11,6 +11,7 @@ use sealgate::dicom::{AeAddress, AeTitle, Status, TransferSyntax};
 use super::hospital::Hospital;
 use super::pacs::{Behaviour, Pacs};
 use crate::gateway::{Gateway, SOON};
+use crate::http::client::metric;
 use crate::keys::uid;
 use crate::peers::{Sample, python, samples};
 
@@ -25,7 +26,7 @@ fn config(pacs: &Pacs, silent: &Pacs) -> String {
         )
     };
     [
-        "[app]\ndrain_seconds_max = 1\n[forward]\nretry_seconds_min = 1\nretry_seconds_max = 1\nacknowledge_seconds_max = 1\n".to_owned(),
+        "[http]\naddress = \"127.0.0.1:0\"\n[app]\ndrain_seconds_max = 1\n[forward]\nretry_seconds_min = 1\nretry_seconds_max = 1\nacknowledge_seconds_max = 1\n".to_owned(),
         "[[peers]]\nname = \"viewer\"\ntitle = \"VIEWER\"\naddresses = [\"127.0.0.1\"]\nmay = [\"get\"]\n"
             .to_owned(),
         format!("[[destinations]]\nname = \"pacs\"\naddress = \"{}\"\n", pacs.peer()),
@@ -124,12 +125,33 @@ async fn a_real_sender_hears_every_status_that_is_documented() {
         "no context",
         "who may not store is told at once"
     );
+    refusals_are_counted(&hospital, &gateway);
     // Of what was refused nothing is kept; what waits for the silent PACS is still there.
     assert!(pacs.keeps(1, SOON).await, "{}", gateway.log());
     assert_eq!(pacs.instances(), [good.as_str()]);
     let waiting = hospital.spool().entries;
     assert!(waiting.iter().all(|entry| entry.deliveries[0].destination == "silent"), "{waiting:?}");
     refusals_outlive_the_process(&hospital, gateway, &[&good, other]);
+}
+
+/// Each but the one that is of no retrieval under way, by what was wrong with it.
+fn refusals_are_counted(hospital: &Hospital, gateway: &Gateway) {
+    let words = [
+        ("command", 4),
+        ("damaged", 4),
+        ("no-route", 1),
+        ("not-in-time", 1),
+        ("not-sealed", 1),
+        ("pixels", 1),
+    ];
+    for (word, times) in words {
+        let name =
+            format!("sealgate_store_instances_total{{peer=\"modality\",route=\"\",outcome=\"{word}\"}}");
+        assert_eq!(metric(gateway, &name), times, "{word}");
+    }
+    let status = hospital.sealgate(&["status", "--json"]);
+    let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+    assert_eq!(status["totals"]["store_refused"], 12, "{status}");
 }
 
 /// What was refused stands in the trail, with its reason, whatever becomes of the counters.

@@ -9,8 +9,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 /// See the top of the file.
-pub(super) struct Middle {
-    pub(super) address: SocketAddr,
+pub(crate) struct Middle {
+    pub(crate) address: SocketAddr,
     state: Arc<State>,
     listening: JoinHandle<()>,
 }
@@ -27,7 +27,7 @@ struct State {
 
 impl Middle {
     /// One in front of this node.
-    pub(super) async fn before(target: SocketAddr) -> Self {
+    pub(crate) async fn before(target: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(State {
@@ -52,22 +52,22 @@ impl Middle {
     }
 
     /// How often it was called.
-    pub(super) fn calls(&self) -> usize {
+    pub(crate) fn calls(&self) -> usize {
         self.state.calls.load(Ordering::SeqCst)
     }
 
     /// The next connection goes silent once the caller has sent so many bytes.
-    pub(super) fn go_silent_after(&self, bytes: u64) {
+    pub(crate) fn go_silent_after(&self, bytes: u64) {
         self.state.silent_after.store(bytes, Ordering::SeqCst);
     }
 
     /// Whether a connection has gone silent since that was asked for.
-    pub(super) fn is_silent(&self) -> bool {
+    pub(crate) fn is_silent(&self) -> bool {
         self.state.silent_after.load(Ordering::SeqCst) == u64::MAX
     }
 
     /// All connections that are there are dead from now on, and neither end hears of it.
-    pub(super) fn die(&self, resets: bool) {
+    pub(crate) fn die(&self, resets: bool) {
         self.state.resets.store(usize::from(resets), Ordering::SeqCst);
         self.state.deaths.fetch_add(1, Ordering::SeqCst);
     }

@@ -13,7 +13,7 @@ mod image;
 mod kill;
 mod many;
 #[cfg(feature = "peers")]
-mod middle;
+pub(crate) mod middle;
 mod outage;
 mod pacs;
 mod repeated;

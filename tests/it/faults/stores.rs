@@ -95,6 +95,44 @@ async fn a_key_store_on_a_failing_disk_acknowledges_nothing_and_goes_on_when_it_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_key_database_that_takes_nothing_from_its_log_is_an_alarm_and_costs_no_key() {
+    const ALARM: &str = "the key store's file does not take what is in its log, which grows";
+    for (call, error, dies) in [("write", EIO, true), ("write", ENOSPC, false), ("sync", EIO, false)] {
+        let (name, pacs) = (format!("{call} {error}"), Pacs::start().await);
+        let hospital = Hospital::new(&config(&pacs));
+        let strike = Strike::of(&hospital);
+        let mut gateway = strike.start(&hospital);
+        // Each half is more than the log takes before it goes into the file.
+        let images: Vec<Image> = (0..280).map(|number| Image::new(1, number, 2)).collect();
+        strike.on(call, "*/store.sqlite", error);
+        let answers = hospital.store(&images[..140]).await;
+        assert!(answers.iter().all(|answer| *answer == SUCCESS), "{name}: they are durable in the log");
+        let line = gateway.wait_for_log(ALARM);
+        assert!(line.contains("ERROR") && strike.struck() > 0, "{name}: {line}");
+        assert_eq!(gateway.log().matches(ALARM).count(), 1, "{name}");
+        if dies {
+            // What is under way at a kill may come twice.
+            until("delivered", &gateway, || hospital.spool().entries.is_empty());
+            drop(gateway);
+            strike.off();
+            gateway = hospital.start("");
+        } else {
+            strike.off();
+        }
+        let answers = hospital.store(&images[140..]).await;
+        assert!(answers.iter().all(|answer| *answer == SUCCESS), "{name}: {}", gateway.log());
+        if !dies {
+            gateway.wait_for_log("the key store's file takes what is in its log again");
+        }
+        until("delivered", &gateway, || hospital.spool().entries.is_empty());
+        drop(gateway);
+        assert_there(&hospital, &pacs, &images.iter().collect::<Vec<_>>());
+        let verified = hospital.sealgate(&["keys", "verify"]);
+        assert!(verified.status.success(), "{name}: {verified:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_key_store_that_does_not_read_refuses_what_may_be_sealed_already() {
     let pacs = Pacs::start().await;
     let hospital = Hospital::new(&config(&pacs));

@@ -5,6 +5,10 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use serde_json::Value;
+
+use crate::gateway::Gateway;
+
 /// An answer.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
@@ -46,6 +50,14 @@ pub(crate) fn ask(to: SocketAddr, method: &str, path: &str, headers: &[(&str, &s
 
 pub(crate) fn get(to: SocketAddr, path: &str) -> Answer {
     ask(to, "GET", path, &[], "")
+}
+
+/// The number of the first sample whose line begins so, of a gateway with a web server; 0 where there is none.
+pub(crate) fn metric(gateway: &Gateway, name: &str) -> u64 {
+    let line: Value = serde_json::from_str(&gateway.wait_for_log("the web server listens")).unwrap();
+    let text = get(line["address"].as_str().unwrap().parse().unwrap(), "/metrics").text().to_owned();
+    let found = text.lines().find(|line| line.starts_with(name));
+    found.map_or(0, |line| line.rsplit(' ').next().unwrap().parse().unwrap())
 }
 
 /// Sends bytes as they are; nothing where the server closes without an answer.
@@ -99,7 +111,7 @@ fn unchunked(mut rest: &[u8]) -> Vec<u8> {
 
 /// Asks in JSON and gets JSON, as `WebDriver` does.
 #[cfg(feature = "peers")]
-pub(crate) fn json(to: SocketAddr, method: &str, path: &str, body: &serde_json::Value) -> serde_json::Value {
+pub(crate) fn json(to: SocketAddr, method: &str, path: &str, body: &Value) -> Value {
     let body = if method == "GET" { String::new() } else { body.to_string() };
     let length = body.len();
     let request = format!(

@@ -70,11 +70,13 @@ async fn a_viewer_that_cancels_does_not_wait_for_an_archive_that_goes_on_or_is_s
     let front = Front::over(&[("deaf", &deaf.address(), "get")]);
     let mut caller = front.call("VIEWER", &for_service(&uid(FIND))).await;
     let since = Instant::now();
-    assert_eq!(ask_and_cancel(&mut caller, || ()).await, Some(Status::CANCEL));
-    assert!(since.elapsed() < SOON);
-    front.gateway.wait_for_log("a cancelled query was broken off");
-    assert_eq!(ask_and_cancel(&mut caller, || ()).await, Some(Status::CANCEL), "the association goes on");
+    // The next is answered while the archive still goes on with the ones before.
+    for _ in 0..5 {
+        assert_eq!(ask_and_cancel(&mut caller, || ()).await, Some(Status::CANCEL));
+    }
     caller.release().await;
+    assert!(since.elapsed() < SOON, "{:?}", since.elapsed());
+    front.gateway.wait_for_logs("a cancelled query was broken off", 5);
 
     let silent = Pynetdicom::start(&["--matches=1000000", "--pause=0.002"]);
     let front = Front::over(&[("silent", &silent.address(), "get")]);

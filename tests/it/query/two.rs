@@ -9,7 +9,7 @@ use sealgate::scu::{for_storing, store};
 use super::{Asked, ask, gateway};
 use crate::peers::archive::{INSTANCE, PATIENT, SERIES, STUDY, call, read, value};
 use crate::peers::{Dcmqrscp, Orthanc, Pynetdicom, Sample, address, free_port};
-use crate::retrieve::site::{Front, one_study, studies};
+use crate::retrieve::site::{Front, one_study, slices, studies};
 
 const STUDIES: [&str; 3] = ["--level=STUDY", "--key=0020000D=", "--key=00081030="];
 
@@ -41,13 +41,20 @@ fn told(asked: &[Asked], tag: Tag) -> BTreeMap<String, usize> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_two_archives_have_is_told_once_at_every_level() {
-    let (one, two, orthanc) = (Dcmqrscp::start(&[]), Dcmqrscp::start(&[]), Orthanc::start());
+    let (all, one, two) = (Dcmqrscp::start(&[]), Dcmqrscp::start(&[]), Dcmqrscp::start(&[]));
+    let orthanc = Orthanc::start();
     let small = |sample: &Sample| sample.data_set.len() < 4096;
-    let samples: Vec<Sample> = studies().into_values().flatten().filter(small).collect();
-    let alone = Front::over(&[("one", &one.address(), "get")]);
+    // Patients and studies of one image, and images of one series.
+    let samples: Vec<Sample> = studies().into_values().flatten().filter(small).chain(slices(6).1).collect();
+    let alone = Front::over(&[("all", &all.address(), "get")]);
     alone.store(&samples).await;
-    let mirrored = over(&[("two", &two.address()), ("three", &orthanc.address())]);
-    mirrored.store(&samples).await;
+    // Each of two lacks what the other one has.
+    let lacking = |which: usize| -> Vec<Sample> {
+        let kept = samples.iter().enumerate().filter(|(at, _)| at % 3 != which);
+        kept.map(|(_, sample)| sample.clone()).collect()
+    };
+    over(&[("one", &one.address()), ("three", &orthanc.address())]).store(&lacking(0)).await;
+    over(&[("two", &two.address())]).store(&lacking(1)).await;
     let both = over(&[("one", &one.address()), ("two", &two.address())]);
     // dcmqrscp and Orthanc do not write every name alike, and who differs in his name is another patient.
     let others = over(&[("two", &two.address()), ("three", &orthanc.address())]);
@@ -69,20 +76,42 @@ async fn what_two_archives_have_is_told_once_at_every_level() {
     }
 }
 
+/// The same with another first letter of an element that begins so.
+fn beginning(sample: &Sample, head: &[u8], letter: u8) -> Sample {
+    let mut data = sample.data_set.to_vec();
+    let at =
+        data.windows(head.len()).position(|window| window == head).expect("it is there") + head.len() + 2;
+    data[at] = letter;
+    Sample { data_set: data.into(), ..sample.clone() }
+}
+
+/// Stores it as it is, past the gateway.
+async fn keep(archive: &Dcmqrscp, sample: &Sample) {
+    let mut caller = call(archive.address(), &for_storing([&sample.instance.need()])).await;
+    store(&mut caller, &sample.instance, &mut sample.data_set.clone()).await.unwrap();
+    caller.release().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn patients_of_two_archives_with_one_id_and_two_names_are_two() {
+    let (one, two) = (Dcmqrscp::start(&[]), Dcmqrscp::start(&[]));
+    let (_, samples) = one_study();
+    for (archive, letter) in [(&one, b'A'), (&two, b'B')] {
+        keep(archive, &beginning(&samples[0], b"\x10\0\x10\0PN", letter)).await;
+    }
+    let front = over(&[("one", &one.address()), ("two", &two.address())]);
+    let options = [&["--model=patient", "--level=PATIENT"], &KEYS[..2]].concat();
+    let asked = ask(&gateway(&front), &options);
+    let patients: Vec<usize> = told(&asked, PATIENT).into_values().collect();
+    assert_eq!((patients, told(&asked, Tag(0x0010, 0x0010)).len()), (vec![2], 2), "{asked:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_study_that_two_archives_describe_differently_is_told_once() {
     let (one, two) = (Dcmqrscp::start(&[]), Dcmqrscp::start(&[]));
     let (study, samples) = one_study();
-    let described = |letter: u8| {
-        let mut data = samples[0].data_set.to_vec();
-        let at = data.windows(6).position(|window| window == b"\x08\0\x30\x10LO").expect("a description") + 8;
-        data[at] = letter;
-        Sample { data_set: data.into(), ..samples[0].clone() }
-    };
-    for (archive, sample) in [(&one, described(b'A')), (&two, described(b'B'))] {
-        let mut caller = call(archive.address(), &for_storing([&sample.instance.need()])).await;
-        store(&mut caller, &sample.instance, &mut sample.data_set.clone()).await.unwrap();
-        caller.release().await;
+    for (archive, letter) in [(&one, b'A'), (&two, b'B')] {
+        keep(archive, &beginning(&samples[0], b"\x08\0\x30\x10LO", letter)).await;
     }
     let asked = ask(&gateway(&over(&[("one", &one.address()), ("two", &two.address())])), &STUDIES);
     assert_eq!(told(&asked, STUDY), BTreeMap::from([(study, 1)]));

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::differing;
 use super::movers::mover;
 use super::site::{Front, needs_of, slices, tall};
-use crate::http::client::get;
+use crate::http::client::metric;
 use crate::peers::{Dcmqrscp, Process, Pynetdicom, StoreScp, free_port, python};
 use crate::peers_seal::said;
 use crate::taker::{Plan, Taker};
@@ -148,15 +148,6 @@ async fn dcmtks_movescu_cancels_and_dcmqrscp_hears_it() {
     assert!(ended.is_complete() && differing(&samples, &came).is_empty(), "{ended:?}");
 }
 
-/// The number of a sample whose line begins so; 0 where there is none.
-fn sample(front: &Front, name: &str) -> u64 {
-    let line: serde_json::Value =
-        serde_json::from_str(&front.gateway.wait_for_log("the web server listens")).unwrap();
-    let text = get(line["address"].as_str().unwrap().parse().unwrap(), "/metrics").text().to_owned();
-    let found = text.lines().find(|line| line.starts_with(name));
-    found.map_or(0, |line| line.rsplit(' ').next().unwrap().parse().unwrap())
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_viewer_that_aborts_in_the_middle_is_named_and_the_archive_is_not_blamed() {
     for (retrieve, rows) in [("get", 4096), ("move", 64), ("get", 16_384)] {
@@ -179,9 +170,9 @@ async fn a_viewer_that_aborts_in_the_middle_is_named_and_the_archive_is_not_blam
         }
         let requests =
             "sealgate_retrieve_requests_total{peer=\"VIEWER\",operation=\"C-GET\",outcome=\"broken-off\"}";
-        assert_eq!(sample(&front, requests), 1, "{retrieve}");
+        assert_eq!(metric(&front.gateway, requests), 1, "{retrieve}");
         let failed = "sealgate_open_instances_total{peer=\"VIEWER\",outcome=\"failed\"}";
-        assert_eq!(sample(&front, failed), 0, "{retrieve}");
+        assert_eq!(metric(&front.gateway, failed), 0, "{retrieve}");
         let shown = front.site.sealgate(&["audit", "show", "--json"]);
         let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
         let told = shown.lines().find(|line| line.contains("broken off on the side of VIEWER"));

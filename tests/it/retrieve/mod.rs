@@ -9,6 +9,7 @@ mod documents;
 pub(crate) mod faults;
 mod history;
 mod hours;
+mod idle;
 mod keyless;
 mod keystream;
 mod large;

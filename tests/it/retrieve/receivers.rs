@@ -15,7 +15,7 @@ use crate::peers::archive::{STUDY, identifier, uid};
 use crate::peers::{Dcmqrscp, Pynetdicom, Sample, free_port};
 use crate::taker::{Plan, Taker};
 
-fn came_to(taker: &Taker) -> Came {
+pub(super) fn came_to(taker: &Taker) -> Came {
     let taken = taker.taken().into_iter();
     taken.map(|one| (one.instance.to_string(), (one.transfer_syntax, one.data_set))).collect()
 }
