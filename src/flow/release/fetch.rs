@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dicom_core::Tag;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::warn;
@@ -22,6 +21,7 @@ use super::open::{self, Feed, Job};
 use super::{Source, identifier, sources, until};
 use crate::association::{CONTEXTS_MAX, Context, Proposal, Roles, SubOperations};
 use crate::audit::Party;
+use crate::dicom::tags::STUDY;
 use crate::dicom::{
     Encoding, Model, Retrieve, Status, TransferSyntax, Uid, common_storage, query_retrieve,
     query_retrieve_class,
@@ -32,7 +32,6 @@ use crate::policy::{Access, Fetch};
 use crate::scu::{Caller, Failure, Getting, Got, Incoming, Moved, Retrieved, get, move_};
 use crate::seal::scan::ScanError;
 
-const STUDY: Tag = Tag(0x0020, 0x000D);
 /// How long a PACS may go on sending what nobody wants any more, after it was asked to stop.
 const STOPPING_SECONDS_MAX: u64 = 60;
 /// Contexts for the service itself: one for each of two syntaxes.
