@@ -19,6 +19,8 @@ pub mod app;
 pub mod association;
 /// The audit trail: events as the standard's messages, in a chained log and at repositories.
 pub mod audit;
+/// Numbers of the configuration that have a least and a most.
+pub mod bounds;
 /// Inner layers that lie under the standard seal.
 pub mod cipher;
 /// The command line, one file per subcommand.

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::bounds::{self, OutOfBounds};
+
 /// The keys of `[association]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -48,20 +50,9 @@ impl Default for Config {
     }
 }
 
-/// A limit that nothing could work under.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("association.{key} is {value}, it must be from {min} to {max}")]
-pub struct ConfigError {
-    key: &'static str,
-    value: u64,
-    min: u64,
-    max: u64,
-}
-
 impl Config {
     /// Whether associations could work under these limits.
-    pub fn check(&self) -> Result<(), ConfigError> {
-        let count = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
+    pub fn check(&self) -> Result<(), OutOfBounds> {
         let day = 86_400;
         let rows = [
             ("artim_seconds", self.artim_seconds, 1, day),
@@ -70,15 +61,12 @@ impl Config {
             ("send_seconds", self.send_seconds, 1, day),
             ("connect_seconds", self.connect_seconds, 1, day),
             ("association_seconds_max", self.association_seconds_max, 1, 7 * day),
-            ("associations_max", count(self.associations_max), 1, 100_000),
-            ("associations_per_peer_max", count(self.associations_per_peer_max), 1, 100_000),
-            ("associations_per_address_max", count(self.associations_per_address_max), 1, 100_000),
+            ("associations_max", self.associations_max as u64, 1, 100_000),
+            ("associations_per_peer_max", self.associations_per_peer_max as u64, 1, 100_000),
+            ("associations_per_address_max", self.associations_per_address_max as u64, 1, 100_000),
             ("pdu_bytes_max", u64::from(self.pdu_bytes_max), 4096, 16 * 1024 * 1024),
-            ("command_bytes_max", count(self.command_bytes_max), 1024, 1024 * 1024),
+            ("command_bytes_max", self.command_bytes_max as u64, 1024, 1024 * 1024),
         ];
-        match rows.into_iter().find(|(_, value, min, max)| !(min..=max).contains(&value)) {
-            Some((key, value, min, max)) => Err(ConfigError { key, value, min, max }),
-            None => Ok(()),
-        }
+        bounds::check("association", rows)
     }
 }

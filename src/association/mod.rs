@@ -22,7 +22,7 @@ mod slots;
 pub use acceptor::Acceptor;
 pub use codes::{Abort, Rejected, Rejection};
 pub use command::{Command, element, field};
-pub use config::{Config, ConfigError};
+pub use config::Config;
 pub use door::{Door, Host, Visit};
 pub use ending::Ending;
 pub use error::Error;

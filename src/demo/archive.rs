@@ -16,6 +16,7 @@ use crate::association::{
     Acceptor, Admission, Association, Command, Config, Context, Ending, Error, Gatekeeper, Knock, Message,
     Offer, Rejection, Roles, SubOperations, element, field,
 };
+use crate::dicom::tags::{LEVEL, PATIENT_ID, SERIES, SOP_INSTANCE, STUDY};
 use crate::dicom::{AeAddress, Encoding, Retrieve, Status, TransferSyntax, Uid, query_retrieve};
 use crate::seal::element::{Conversion, Layout, Length, write_header};
 use crate::seal::scan::{Event, Limits, ScanError, Scanner, part10};
@@ -24,11 +25,6 @@ use crate::tls::Connection;
 type Line = Association<Connection<TcpStream>>;
 type Values = BTreeMap<Tag, (Option<VR>, Vec<u8>)>;
 
-const LEVEL: Tag = Tag(0x0008, 0x0052);
-const PATIENT: Tag = Tag(0x0010, 0x0020);
-const STUDY: Tag = Tag(0x0020, 0x000D);
-const SERIES: Tag = Tag(0x0020, 0x000E);
-const INSTANCE: Tag = Tag(0x0008, 0x0018);
 /// Values that a query may ask for are short.
 const VALUE_BYTES_MAX: usize = 1024;
 
@@ -228,10 +224,10 @@ async fn find(
     let encoding = message.context.transfer_syntax.encoding;
     let Ok(keys) = values(identifier, encoding) else { return Ok(Status::UNABLE_TO_PROCESS) };
     let unique = match keys.get(&LEVEL).map(|(_, level)| trimmed(level)) {
-        Some(b"PATIENT") => PATIENT,
+        Some(b"PATIENT") => PATIENT_ID,
         Some(b"STUDY") => STUDY,
         Some(b"SERIES") => SERIES,
-        Some(b"IMAGE") => INSTANCE,
+        Some(b"IMAGE") => SOP_INSTANCE,
         _ => return Ok(Status::DATA_SET_MISMATCH),
     };
     let mut told = BTreeSet::new();

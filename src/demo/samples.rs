@@ -2,8 +2,8 @@
 //! stands in `testdata/demo/README.md`.
 
 use bytes::Bytes;
-use dicom_core::Tag;
 
+use crate::dicom::tags::{SOP_CLASS, SOP_INSTANCE, STUDY};
 use crate::dicom::{TransferSyntax, Uid};
 use crate::scu::Instance;
 use crate::seal::scan::{Event, Limits, ScanError, Scanner, part10};
@@ -16,10 +16,6 @@ const FILES: [(&str, &[u8]); 5] = [
     ("ultrasound, colour", include_bytes!("../../testdata/demo/ultrasound.dcm")),
     ("ultrasound, JPEG, 30 frames", include_bytes!("../../testdata/demo/ultrasound-frames.dcm")),
 ];
-
-const CLASS: Tag = Tag(0x0008, 0x0016);
-const INSTANCE: Tag = Tag(0x0008, 0x0018);
-const STUDY: Tag = Tag(0x0020, 0x000D);
 
 /// An instance, with what people call it.
 pub(super) struct Sample {
@@ -57,7 +53,7 @@ fn uids(data_set: &[u8], syntax: TransferSyntax) -> Result<[Option<Uid>; 3], Sca
     let mut scanner = Scanner::new(syntax.encoding, Limits::default(), Some(data_set.len() as u64));
     scanner.push(data_set, &mut |event| {
         if let Event::Element(element) = event
-            && let Some(at) = [CLASS, INSTANCE, STUDY].iter().position(|tag| *tag == element.tag)
+            && let Some(at) = [SOP_CLASS, SOP_INSTANCE, STUDY].iter().position(|tag| *tag == element.tag)
         {
             let text = String::from_utf8_lossy(element.value);
             found[at] = Uid::parse(text.trim_end_matches('\0')).ok();

@@ -8,6 +8,7 @@ mod implementation;
 mod query_retrieve;
 mod sop_class;
 mod status;
+pub mod tags;
 mod text;
 mod transfer_syntax;
 mod uid;

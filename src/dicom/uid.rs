@@ -53,6 +53,12 @@ impl Uid {
         Ok(Self(text.into()))
     }
 
+    /// The one of these bits (PS3.5 B.2): where they are random, one that nobody else has.
+    #[must_use]
+    pub fn of_bits(bits: [u8; 16]) -> Self {
+        Self(format!("2.25.{}", u128::from_be_bytes(bits)).into())
+    }
+
     /// Checks a value from the wire, which may end in NUL (PS3.5 9.1) or, against the standard, in spaces.
     pub fn from_wire(value: &[u8]) -> Result<Self, UidError> {
         let end = value.iter().rposition(|b| *b != 0 && *b != b' ').map_or(0, |last| last + 1);
@@ -89,6 +95,14 @@ mod tests {
         assert_eq!(Uid::parse("1..2"), Err(UidError::EmptyComponent));
         assert_eq!(Uid::from_wire(b"1.2\x003"), Err(UidError::BadCharacter { byte: 0, position: 3 }));
         assert_eq!(Uid::from_wire(b"1.\xFF"), Err(UidError::BadCharacter { byte: 0xFF, position: 2 }));
+    }
+
+    #[test]
+    fn whatever_the_bits_are_they_make_a_uid() {
+        for (bits, text) in [([0; 16], "2.25.0"), ([255; 16], "2.25.340282366920938463463374607431768211455")]
+        {
+            assert_eq!(Uid::parse(text), Ok(Uid::of_bits(bits)));
+        }
     }
 
     #[test]

@@ -2,8 +2,7 @@
 
 use std::io::{self, Read};
 
-use dicom_core::Tag;
-
+use crate::dicom::tags::MODALITY;
 use crate::dicom::{Encoding, TransferSyntax, Uid};
 use crate::evaluate::EvaluateError;
 use crate::evaluate::image::Raster;
@@ -75,7 +74,6 @@ impl From<FrontError> for PixelsError {
 }
 
 /// Modality (0008,0060).
-const MODALITY: Tag = Tag(0x0008, 0x0060);
 /// A code string has 16 characters at most, PS3.5 section 6.2.
 const CODE_BYTES_MAX: usize = 16;
 

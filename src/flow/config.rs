@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::bounds::{self, OutOfBounds};
+
 /// The keys of `[forward]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -22,19 +24,9 @@ impl Default for Config {
     }
 }
 
-/// A value that makes no sense.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("forward.{key} is {value}, it must be from {min} to {max}")]
-pub struct ConfigError {
-    key: &'static str,
-    value: u64,
-    min: u64,
-    max: u64,
-}
-
 impl Config {
     /// Whether forwarding could work by it.
-    pub fn check(&self) -> Result<(), ConfigError> {
+    pub fn check(&self) -> Result<(), OutOfBounds> {
         let day = 86_400;
         let rows = [
             ("retry_seconds_min", self.retry_seconds_min, 1, day),
@@ -42,9 +34,6 @@ impl Config {
             ("refusals_max", u64::from(self.refusals_max), 1, 1000),
             ("acknowledge_seconds_max", self.acknowledge_seconds_max, 1, day),
         ];
-        match rows.into_iter().find(|(_, value, min, max)| !(min..=max).contains(&value)) {
-            Some((key, value, min, max)) => Err(ConfigError { key, value, min, max }),
-            None => Ok(()),
-        }
+        bounds::check("forward", rows)
     }
 }

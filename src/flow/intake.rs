@@ -7,7 +7,6 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use dicom_core::Tag;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::oneshot;
 use tokio::task::block_in_place;
@@ -34,10 +33,6 @@ use crate::telemetry::metrics::{ByOutcome, metrics};
 const HEAD_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Modality and Station Name come among the first elements; a route is chosen without them after so many bytes.
 const PEEK_BYTES_MAX: usize = 256 * 1024;
-
-pub(super) const PATIENT_ID: Tag = Tag(0x0010, 0x0020);
-pub(super) const STUDY: Tag = Tag(0x0020, 0x000D);
-pub(super) const SERIES: Tag = Tag(0x0020, 0x000E);
 
 /// What a C-STORE request says.
 #[derive(Debug, Clone)]

@@ -25,7 +25,7 @@ mod ticket;
 mod waiting;
 
 pub use attend::{attend, decide};
-pub use config::{Config, ConfigError};
+pub use config::Config;
 pub use forward::{Forwarder, forward};
 pub use gateway::{Gateway, Visitor};
 pub use intake::{Intake, Kept, Offered, Stored};

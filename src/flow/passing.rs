@@ -4,9 +4,10 @@ use std::io;
 use std::sync::Arc;
 
 use super::gateway::Gateway;
-use super::intake::{FindKey, Offered, PATIENT_ID, SERIES, STUDY};
+use super::intake::{FindKey, Offered};
 use super::refusal::Refused;
 use super::ticket::Protection;
+use crate::dicom::tags::{PATIENT_ID, SERIES, STUDY};
 use crate::dicom::{Uid, is_document, text_of};
 use crate::seal::element::is_pixel_data;
 use crate::seal::scan::{Event, Limits, ScanError, Scanner};

@@ -1,8 +1,8 @@
 //! The file itself: checked and read when it has changed, written as a whole under a lock.
 
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -175,31 +175,30 @@ impl GrantFile {
         let made = edit(&mut grants)?;
         let surplus = grants.len().saturating_sub(KEPT_MAX);
         grants.drain(..surplus);
-        self.write(&grants, &folder, &around).map_err(|error| about(path, error))?;
-        lock.sync_all().map_err(|error| about(&folder, error))?;
-        Ok(made)
-    }
-
-    fn write(&self, grants: &[Grant], folder: &Path, around: &Metadata) -> io::Result<()> {
-        let mut text = serde_json::to_vec_pretty(grants)?;
+        let mut text = serde_json::to_vec_pretty(&grants).map_err(|error| about(path, error.into()))?;
         text.push(b'\n');
-        let mut temporary = tempfile::Builder::new()
-            .prefix(".grants-")
-            .permissions(fs::Permissions::from_mode(0o600))
-            .make_in(folder, |path| OpenOptions::new().write(true).create_new(true).mode(0o600).open(path))?;
-        temporary.write_all(&text)?;
         // An operator who is root writes it; the service, whose folder it is, has to read it.
-        if own_user() == 0 {
-            chown(temporary.path(), Some(around.uid()), Some(around.gid()))?;
-        }
-        temporary.as_file().sync_all()?;
-        temporary.persist(&self.config.file).map_err(|error| error.error)?;
-        Ok(())
+        let owner = (own_user() == 0).then_some(&around);
+        replace(path, &text, owner).map_err(|error| about(path, error))?;
+        Ok(made)
     }
 
     fn format(&self, why: String) -> GrantsError {
         GrantsError::Format { path: self.config.file.clone(), why }
     }
+}
+
+/// Puts these bytes in the place of a file as a whole, for its owner alone; durable when this returns.
+pub(super) fn replace(path: &Path, bytes: &[u8], owner: Option<&Metadata>) -> io::Result<()> {
+    let folder = folder_of(path);
+    let mut temporary = tempfile::Builder::new().prefix(".grants-").tempfile_in(&folder)?;
+    temporary.write_all(bytes)?;
+    if let Some(owner) = owner {
+        chown(temporary.path(), Some(owner.uid()), Some(owner.gid()))?;
+    }
+    temporary.as_file().sync_all()?;
+    temporary.persist(path).map_err(|error| error.error)?;
+    File::open(folder)?.sync_all()
 }
 
 fn folder_of(path: &Path) -> PathBuf {
@@ -232,6 +231,8 @@ fn trusted(path: &Path, metadata: &Metadata, folder_owner: Option<u32>) -> Resul
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn file() -> (tempfile::TempDir, GrantFile) {

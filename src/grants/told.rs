@@ -2,12 +2,13 @@
 //! whatever happened to the service meanwhile.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::io;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::file::replace;
 use crate::policy::{Grant, Grants};
 
 /// What is to be told of an access.
@@ -76,13 +77,7 @@ impl Told {
 
     /// Writes down that all of it was told; durable when this returns.
     pub fn keep(&self) -> io::Result<()> {
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        let mut file = tempfile::Builder::new().prefix(".told-").tempfile_in(folder)?;
-        serde_json::to_writer(&mut file, &self.accesses)?;
-        file.flush()?;
-        file.as_file().sync_all()?;
-        file.persist(&self.path).map_err(|error| error.error)?;
-        File::open(folder)?.sync_all()
+        replace(&self.path, &serde_json::to_vec(&self.accesses)?, None)
     }
 }
 

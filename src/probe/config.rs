@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bounds::{self, OutOfBounds};
+
 /// The keys of `[probe]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -20,14 +22,9 @@ impl Default for Config {
     }
 }
 
-/// A value that makes no sense.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("probe.wait_seconds_max is {0}, it must be from 0 to 3600")]
-pub struct ConfigError(u64);
-
 impl Config {
     /// Whether a probe could work by it.
-    pub fn check(&self) -> Result<(), ConfigError> {
-        if self.wait_seconds_max <= 3600 { Ok(()) } else { Err(ConfigError(self.wait_seconds_max)) }
+    pub fn check(&self) -> Result<(), OutOfBounds> {
+        bounds::check("probe", [("wait_seconds_max", self.wait_seconds_max, 0, 3600)])
     }
 }

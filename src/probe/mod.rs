@@ -15,7 +15,7 @@ mod specimen;
 mod tests;
 
 pub use admit::{Leave, Subject, admit};
-pub use config::{Config, ConfigError};
+pub use config::Config;
 pub use door::Door;
 pub use exchange::Line;
 pub use judge::{Finding, Outcome};

@@ -168,13 +168,13 @@ impl Specimen {
     }
 }
 
-/// A UID that nobody else has (PS3.5 B.2).
+/// A UID that nobody else has.
 pub(super) fn new_uid() -> Result<Uid, ProbeError> {
-    Ok(parse(&format!("2.25.{}", u128::from_be_bytes(random()?))))
+    Ok(Uid::of_bits(random()?))
 }
 
 fn parse(text: &str) -> Uid {
-    text.parse().expect("a UID of this file, or of digits alone")
+    text.parse().expect("a UID of this file")
 }
 
 fn syntax(uid: &str) -> TransferSyntax {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::association;
+use crate::bounds::{self, OutOfBounds};
 
 /// The keys of `[scu]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,35 +42,21 @@ impl Default for Config {
     }
 }
 
-/// A limit that nothing could work under.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("scu.{key} is {value}, it must be from {min} to {max}")]
-pub struct ConfigError {
-    key: &'static str,
-    value: u64,
-    min: u64,
-    max: u64,
-}
-
 impl Config {
     /// Whether services could work under these limits.
-    pub fn check(&self) -> Result<(), ConfigError> {
-        let count = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
+    pub fn check(&self) -> Result<(), OutOfBounds> {
         let day = 86_400;
         let rows = [
             ("answer_seconds", self.answer_seconds, 1, day),
             ("pending_seconds", self.pending_seconds, 1, day),
             ("source_seconds", self.source_seconds, 1, day),
-            ("identifier_bytes_max", count(self.identifier_bytes_max), 1024, 256 * 1024 * 1024),
-            ("associations_per_destination_max", count(self.associations_per_destination_max), 1, 1000),
+            ("identifier_bytes_max", self.identifier_bytes_max as u64, 1024, 256 * 1024 * 1024),
+            ("associations_per_destination_max", self.associations_per_destination_max as u64, 1, 1000),
             ("operations_per_association_max", self.operations_per_association_max, 1, 1_000_000_000),
             ("reuse_seconds", self.reuse_seconds, 0, day),
             ("lease_seconds", self.lease_seconds, 1, day),
         ];
-        match rows.into_iter().find(|(_, value, min, max)| !(min..=max).contains(&value)) {
-            Some((key, value, min, max)) => Err(ConfigError { key, value, min, max }),
-            None => Ok(()),
-        }
+        bounds::check("scu", rows)
     }
 
     /// The limits of an association that we ask for: those of the door, but as patient as the services on it.

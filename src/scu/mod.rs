@@ -26,7 +26,7 @@ pub use caller::{Caller, Destination, Report, Response};
 pub use commit::{
     CommitmentReport, CommitmentRequest, Reference, STORAGE_COMMITMENT_INSTANCE, commit, report,
 };
-pub use config::{Config, ConfigError};
+pub use config::Config;
 pub use dial::{Dialer, Dialing, Duplex, Switchboard, Tcp, Wire};
 pub use echo::{Echoed, echo};
 pub use elements::ElementsError;

@@ -9,9 +9,7 @@ use super::opener::OpenError;
 use super::scan::Element;
 use super::signature::SignerKey;
 use crate::dicom::Uid;
-
-const SOP_CLASS: Tag = Tag(0x0008, 0x0016);
-const SOP_INSTANCE: Tag = Tag(0x0008, 0x0018);
+use crate::dicom::tags::{SOP_CLASS, SOP_INSTANCE};
 
 /// What a sealed instance claims, with which its key is looked for. Only the key commitment makes it more than a claim.
 #[derive(Debug, Clone)]

@@ -2,8 +2,6 @@
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
-use dicom_core::Tag;
-
 use super::carrier::LIMITS;
 use super::claim::Claim;
 use super::derive::Binding;
@@ -16,10 +14,9 @@ use super::scan::part10::{self, Front, FrontError};
 use super::sealer::{NewSeal, SealError, Sealed, Sealer, Sink};
 use super::signature::Signer;
 use crate::cipher::Layers;
+use crate::dicom::tags::{SOP_CLASS, SOP_INSTANCE};
 use crate::dicom::{TransferSyntax, Uid};
 
-const SOP_CLASS: Tag = Tag(0x0008, 0x0016);
-const SOP_INSTANCE: Tag = Tag(0x0008, 0x0018);
 const PIECE_BYTES: u64 = 64 * 1024;
 
 /// Why a file cannot be sealed or opened. `E` is what the caller's own part says.

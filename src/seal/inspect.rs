@@ -10,10 +10,9 @@ use super::header::{HEADER_BYTES, Header, HeaderError};
 use super::scan::part10::{self, FrontError};
 use super::scan::{Element, Event, Image, ImageAttributes, Limits, ScanError, Scanner};
 use super::signature::{SIGNATURE_BYTES, SIGNER_BYTES, SignatureError, SignerKey, Signing};
+use crate::dicom::tags::{SOP_CLASS, SOP_INSTANCE};
 use crate::dicom::{TransferSyntax, Uid};
 
-const SOP_CLASS: Tag = Tag(0x0008, 0x0016);
-const SOP_INSTANCE: Tag = Tag(0x0008, 0x0018);
 const PIECE_BYTES: usize = 64 * 1024;
 
 /// What was found in a file.

@@ -4,15 +4,11 @@ use dicom_core::Tag;
 
 use super::carrier::LIMITS;
 use super::scan::{Event, ScanError, Scanner};
+use crate::dicom::tags::{MODALITY, PATIENT_ID, SOP_CLASS, SOP_INSTANCE, STUDY};
 use crate::dicom::{Encoding, Uid, text_of};
 
-const SOP_CLASS: Tag = Tag(0x0008, 0x0016);
-const SOP_INSTANCE: Tag = Tag(0x0008, 0x0018);
-const MODALITY: Tag = Tag(0x0008, 0x0060);
 /// The last element that a route hangs on.
 const STATION: Tag = Tag(0x0008, 0x1010);
-const PATIENT_ID: Tag = Tag(0x0010, 0x0020);
-const STUDY: Tag = Tag(0x0020, 0x000D);
 /// Longer ones are no code strings and no short texts.
 const TEXT_BYTES_MAX: usize = 64;
 

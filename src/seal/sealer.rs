@@ -21,13 +21,8 @@ use super::scan::{Element, Event, Head, Image, ImageAttributes, ScanError, Scann
 use super::signature::{SIGNATURE_BYTES, SIGNER_BYTES, Signer, SignerKey, Signing, context};
 use super::stream::{PREFIX_BYTES, SALT_BYTES, StreamError, commits, sealed_length};
 use crate::cipher::{CipherError, Layers};
+use crate::dicom::tags::{PATIENT_ID, SERIES, SOP_CLASS, SOP_INSTANCE, STUDY};
 use crate::dicom::{Encoding, TransferSyntax, Uid, text_of};
-
-const SOP_CLASS: Tag = Tag(0x0008, 0x0016);
-const SOP_INSTANCE: Tag = Tag(0x0008, 0x0018);
-const PATIENT_ID: Tag = Tag(0x0010, 0x0020);
-const STUDY: Tag = Tag(0x0020, 0x000D);
-const SERIES: Tag = Tag(0x0020, 0x000E);
 
 /// What of the stream waits for the carrier's header, at most: a packed header.
 const WAITING_BYTES_MAX: usize = 8 * 1024 * 1024;

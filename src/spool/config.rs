@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bounds;
 use crate::spool::error::SpoolError;
 
 const GIB: u64 = 1 << 30;
@@ -67,13 +68,7 @@ impl Config {
             ("journal_bytes_max", self.journal_bytes_max, 4096, GIB),
             ("later_seconds_max", self.later_seconds_max, 1, 366 * 86_400),
         ];
-        if let Some((key, value, min, max)) =
-            rows.into_iter().find(|(_, v, min, max)| !(min..=max).contains(&v))
-        {
-            return Err(SpoolError::Config(format!(
-                "spool.{key} is {value}, it must be from {min} to {max}"
-            )));
-        }
+        bounds::check("spool", rows).map_err(|error| SpoolError::Config(error.to_string()))?;
         if self.refuse_associations_free_bytes < self.refuse_stores_free_bytes {
             return Err(SpoolError::Config(format!(
                 "spool.refuse_associations_free_bytes is {}, less than spool.refuse_stores_free_bytes with {}: \

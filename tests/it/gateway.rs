@@ -123,6 +123,15 @@ impl Gateway {
         }
     }
 
+    /// Waits until something is so that should be soon.
+    pub(crate) async fn until(&self, what: &str, is_so: impl Fn() -> bool) {
+        let end = Instant::now() + SOON;
+        while !is_so() {
+            assert!(Instant::now() < end, "{what}\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// The whole log up to now.
     pub(crate) fn log(&self) -> String {
         self.log.lines.lock().expect("no panic holds it").iter().fold(String::new(), |mut all, line| {

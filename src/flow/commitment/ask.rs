@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dicom_core::{Tag, VR};
+use dicom_core::VR;
 use tokio::time::sleep;
 
 use super::check::{Checker, Verdict};
 use super::known::{Known, reason};
 use super::reports::Reports;
 use crate::association::Context;
+use crate::dicom::tags::{LEVEL, SERIES, SOP_INSTANCE, STUDY};
 use crate::dicom::{
     Encoding, Model, Retrieve, STORAGE_COMMITMENT, Status, TransferSyntax, Uid, query_retrieve_class,
 };
@@ -21,10 +22,6 @@ use crate::scu::{
     for_extended_service, for_getting, for_service, get,
 };
 
-const LEVEL: Tag = Tag(0x0008, 0x0052);
-const INSTANCE: Tag = Tag(0x0008, 0x0018);
-const STUDY: Tag = Tag(0x0020, 0x000D);
-const SERIES: Tag = Tag(0x0020, 0x000E);
 /// Pairs of a class and a transfer syntax on one association: each takes up to three contexts of 128.
 const NEEDS_MAX: usize = 40;
 
@@ -134,7 +131,7 @@ fn identifier(item: &Item, encoding: Encoding) -> Vec<u8> {
         }
         put_element(&mut out, encoding, tag, vr, &value);
     };
-    put(INSTANCE, VR::UI, item.reference.instance.as_str(), 0);
+    put(SOP_INSTANCE, VR::UI, item.reference.instance.as_str(), 0);
     put(LEVEL, VR::CS, "IMAGE", b' ');
     for (tag, uid) in [(STUDY, &item.known.study), (SERIES, &item.known.series)] {
         if let Some(uid) = uid {
@@ -181,8 +178,8 @@ async fn find_one(caller: &mut Caller, context: &Context, item: &Item) -> Result
     let mut finding = find(caller, context, &identifier(item, encoding)).await?;
     let mut there = false;
     while let Some(found) = finding.next().await? {
-        let values = element_values(&found.identifier, encoding, &[INSTANCE]).unwrap_or_default();
-        let instance = values.get(&INSTANCE).and_then(|value| Uid::from_wire(value).ok());
+        let values = element_values(&found.identifier, encoding, &[SOP_INSTANCE]).unwrap_or_default();
+        let instance = values.get(&SOP_INSTANCE).and_then(|value| Uid::from_wire(value).ok());
         there = there || instance.as_ref() == Some(&item.reference.instance);
     }
     Ok(there)

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::bounds::{self, OutOfBounds};
+
 /// The keys of `[commitment]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -48,21 +50,10 @@ impl Default for Config {
     }
 }
 
-/// A value that makes no sense.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("commitment.{key} is {value}, it must be from {min} to {max}")]
-pub struct ConfigError {
-    key: &'static str,
-    value: u64,
-    min: u64,
-    max: u64,
-}
-
 impl Config {
     /// Whether commitments could work by it.
-    pub fn check(&self) -> Result<(), ConfigError> {
+    pub fn check(&self) -> Result<(), OutOfBounds> {
         let (day, month) = (86_400, 31 * 86_400);
-        let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
         let rows = [
             ("linger_seconds", self.linger_seconds, 0, 3600),
             ("report_seconds_max", self.report_seconds_max, 1, month),
@@ -72,14 +63,11 @@ impl Config {
             ("retry_seconds_min", self.retry_seconds_min, 1, day),
             ("retry_seconds_max", self.retry_seconds_max, self.retry_seconds_min, day),
             ("gather_seconds", self.gather_seconds, 0, 3600),
-            ("transactions_max", count(self.transactions_max), 1, 100_000),
-            ("references_max", count(self.references_max), 1, 100_000),
+            ("transactions_max", self.transactions_max as u64, 1, 100_000),
+            ("references_max", self.references_max as u64, 1, 100_000),
             ("remember_days", self.remember_days, 1, 3650),
         ];
-        match rows.into_iter().find(|(_, value, min, max)| !(min..=max).contains(&value)) {
-            Some((key, value, min, max)) => Err(ConfigError { key, value, min, max }),
-            None => Ok(()),
-        }
+        bounds::check("commitment", rows)
     }
 
     /// Milliseconds until the try after `failures` failures.

@@ -18,7 +18,7 @@ mod tell;
 mod transaction;
 mod work;
 
-pub use config::{Config, ConfigError};
+pub use config::Config;
 pub(super) use keep::is_read_back;
 pub use keep::{holds, holds_at, kept_until};
 pub(super) use known::came_before;

@@ -339,10 +339,9 @@ async fn request(
     Ok(in_time.map_err(|_| "it was asked and has not reported".to_owned()))
 }
 
-/// A transaction of our own: PS3.5 B.2, a UID derived from random bits.
+/// A transaction of our own.
 pub(super) fn own_transaction() -> Result<Uid, String> {
-    let bits = random::<16>().map_err(|error| error.to_string())?;
-    Uid::parse(&format!("2.25.{}", u128::from_be_bytes(bits))).map_err(|error| error.to_string())
+    random().map(Uid::of_bits).map_err(|error| error.to_string())
 }
 
 /// Sends what a PACS has lost once more where the spool still has it; whether there was any, and it has been delivered.

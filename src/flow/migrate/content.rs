@@ -18,7 +18,7 @@ const NAMED_MAX: usize = 8;
 const PADDING: Tag = Tag(0xFFFC, 0xFFFC);
 
 /// Digests of one data set: of each attribute, and of what streams, which is its pixels or its document.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Content {
     attributes: BTreeMap<Tag, [u8; 32]>,
     bulk: [u8; 32],

@@ -6,16 +6,11 @@ use dicom_core::{Tag, VR};
 use dicom_dictionary_std::uids::STUDY_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_FIND;
 
 use super::MigrateError;
+use crate::dicom::tags::{LEVEL, PATIENT_ID, SERIES, SOP_CLASS, SOP_INSTANCE, STUDY};
 use crate::dicom::{Encoding, Uid};
 use crate::flow::release::{identifier_of, values_of};
 use crate::scu::{Caller, Destination, Failure, Pool, find, for_service};
 
-pub(super) const LEVEL: Tag = Tag(0x0008, 0x0052);
-pub(super) const STUDY: Tag = Tag(0x0020, 0x000D);
-const SERIES: Tag = Tag(0x0020, 0x000E);
-const SOP_INSTANCE: Tag = Tag(0x0008, 0x0018);
-const SOP_CLASS: Tag = Tag(0x0008, 0x0016);
-const PATIENT_ID: Tag = Tag(0x0010, 0x0020);
 const STUDY_DATE: Tag = Tag(0x0008, 0x0020);
 const INSTANCES: Tag = Tag(0x0020, 0x1208);
 /// Matches that are taken of one query; an archive that has more is asked by dates.

@@ -48,7 +48,6 @@ pub(super) enum Kind {
 }
 
 /// What it has to be when it is read back.
-#[derive(Debug, Clone)]
 pub(super) enum Proof {
     /// It opens to the original data set with this digest.
     Original([u8; 32]),
@@ -305,10 +304,7 @@ impl Job {
 
     /// It is sealed already, and stays so, if it opens to its end: a run that died may have been the one that stored it.
     fn pass_sealed(self, head: &[u8], pieces: &mut mpsc::Receiver<Piece>) -> Result<Prepared, Unprepared> {
-        let transfer_syntax = Uid::parse(self.syntax.uid).expect("the table has good UIDs");
-        let archive = Arc::clone(&self.archive);
-        let finder = move |claim: &Claim| find(&archive, claim).ok();
-        let mut opener = Opener::new(&transfer_syntax, HeaderMode::Original, &self.layers, None, finder)?;
+        let mut opener = opener(&self.archive, &self.layers, self.syntax)?;
         let look = |bytes: &[u8]| Ok(opener.push(bytes, &mut |_| Ok(()))?);
         let prepared = self.pass(head, pieces, Kind::Unchanged, look)?;
         opener.finish(&mut |_| Ok(()))?;
@@ -515,10 +511,22 @@ fn next(pieces: &mut mpsc::Receiver<Piece>) -> Result<Option<Bytes>, Unprepared>
     }
 }
 
-/// The content key of what an instance claims to be.
-pub(super) fn find(archive: &Archive, claim: &Claim) -> Result<ContentKey, KeysError> {
-    let binding = KeyBinding::from(&claim.binding);
-    archive.find(binding.key_id, claim.key_record.as_deref(), &binding).map(|found| found.content_key)
+pub(super) type KeyFinder = Box<dyn FnMut(&Claim) -> Option<ContentKey> + Send>;
+
+/// Opens what is stored as it was before it was sealed, to see that it opens.
+pub(super) fn opener(
+    archive: &Arc<Archive>,
+    layers: &Layers,
+    syntax: TransferSyntax,
+) -> Result<Opener<KeyFinder>, OpenError> {
+    let archive = Arc::clone(archive);
+    let finder: KeyFinder = Box::new(move |claim| {
+        let binding = KeyBinding::from(&claim.binding);
+        let found = archive.find(binding.key_id, claim.key_record.as_deref(), &binding);
+        found.ok().map(|found| found.content_key)
+    });
+    let syntax = Uid::parse(syntax.uid).expect("the table has good UIDs");
+    Opener::new(&syntax, HeaderMode::Original, layers, None, finder)
 }
 
 /// A file as what a sealer writes to.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::coming::{Coming, Step};
 use super::content::{ContentReader, Difference};
-use super::instance::{Body, Kind, Prepared, Proof, find};
+use super::instance::{Body, KeyFinder, Kind, Prepared, Proof, opener};
 use super::study::Fetched;
 use super::workplace::{holds, name};
 use super::{Failures, MigrateError, Migration, Place, Summary, Target};
@@ -17,10 +17,9 @@ use crate::dicom::{Status, TransferSyntax, Uid};
 use crate::flow::steps::{Step as Point, reached};
 use crate::keys::Archive;
 use crate::scu::{Failure, FromPieces, FromReader, Instance};
-use crate::seal::{Claim, DataDigest, HeaderMode, Opened, Opener};
+use crate::seal::{DataDigest, Opened, Opener};
 
 /// What an instance has to be when it is read back.
-#[derive(Debug, Clone)]
 pub(super) struct Expected {
     class: Uid,
     kind: Kind,
@@ -52,60 +51,48 @@ enum Shown {
     Accepted,
 }
 
-type KeyFinder = Box<dyn FnMut(&Claim) -> Option<crate::seal::ContentKey> + Send>;
-
 impl Migration {
     /// Stores what waits, one after the other.
     pub(super) async fn settle(&mut self, fetched: Fetched) -> Result<Settled, MigrateError> {
         let Fetched { prepared, mut failures } = fetched;
         let mut expected = BTreeMap::new();
-        for one in prepared {
-            let (class, kind, bytes, instance) =
-                (one.class.clone(), one.kind, one.bytes, one.instance.clone());
-            let proof = one.proof.clone();
+        for mut one in prepared {
             // What is as it should be and where it should be stays there.
-            let stays = self.is_back() && matches!(kind, Kind::Unchanged | Kind::WithoutPixels);
+            let stays = self.is_back() && matches!(one.kind, Kind::Unchanged | Kind::WithoutPixels);
             let is_gone = matches!(one.body, Body::Memory(_));
             if !stays
                 && !is_gone
-                && let Err(failure) = self.store(one).await
+                && let Err(failure) = self.store(&mut one).await
             {
-                failures.add(&instance, failure);
+                failures.add(&one.instance, failure);
                 continue;
             }
+            let Prepared { class, instance, kind, proof, bytes, .. } = one;
             expected.insert(instance, Expected { class, kind, proof, bytes, is_stored: !stays });
         }
         Ok(Settled { expected, failures })
     }
 
-    /// Stores one instance; what it was is given back without its bytes.
-    pub(super) async fn store(&mut self, prepared: Prepared) -> Result<Prepared, String> {
+    /// Stores one instance, whose bytes are gone then.
+    pub(super) async fn store(&mut self, prepared: &mut Prepared) -> Result<(), String> {
         self.pace().await;
-        let Prepared { class, instance, syntax, kind, proof, body, bytes } = prepared;
-        let emptied = Prepared {
-            class: class.clone(),
-            instance: instance.clone(),
-            syntax,
-            kind,
-            proof: proof.clone(),
-            body: Body::Memory(VecDeque::new()),
-            bytes,
-        };
+        let body = std::mem::replace(&mut prepared.body, Body::Memory(VecDeque::new()));
+        let Prepared { class, instance, syntax, proof, bytes, .. } = &*prepared;
         let to = match &self.plan.to {
             Target::Archive(place) => &place.node,
             Target::Folder(folder) => {
-                let (Body::File(file), Proof::File(digest)) = (body, proof) else {
+                let (Body::File(file), &Proof::File(digest)) = (body, proof) else {
                     return Err("it is in no file".to_owned());
                 };
-                let path = place(folder, &instance);
+                let path = place(folder, instance);
                 let named = tokio::task::spawn_blocking(move || name(file, &path, &digest)).await;
                 named.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
                 reached(Point::MigratedStored);
-                return Ok(emptied);
+                return Ok(());
             }
         };
         let store =
-            Instance { length: Some(bytes), ..Instance::new(class.clone(), instance.clone(), syntax) };
+            Instance { length: Some(*bytes), ..Instance::new(class.clone(), instance.clone(), *syntax) };
         let stored = match body {
             Body::Memory(pieces) => self.pool.store(to, &store, &mut FromPieces(pieces.into_iter())).await,
             Body::File(file) => {
@@ -116,7 +103,7 @@ impl Migration {
         };
         stored.map_err(|failure: Failure| failure.to_string())?;
         reached(Point::MigratedStored);
-        Ok(emptied)
+        Ok(())
     }
 
     /// Reads everything back that was stored; a study of which an instance is not as it should be is not done.
@@ -216,11 +203,7 @@ impl Reader {
         if !matches!(proof, Proof::Original(_)) {
             return Ok(Self::Content(Box::new(ContentReader::new(syntax))));
         }
-        let archive = Arc::clone(archive);
-        let finder: KeyFinder = Box::new(move |claim| find(&archive, claim).ok());
-        let syntax = Uid::parse(syntax.uid).expect("the table has good UIDs");
-        let opener = Opener::new(&syntax, HeaderMode::Original, layers, None, finder);
-        let opener = opener.map_err(|error| error.to_string())?;
+        let opener = opener(archive, layers, syntax).map_err(|error| error.to_string())?;
         Ok(Self::Sealed(Box::new(opener), Box::default()))
     }
 

@@ -76,10 +76,12 @@ impl Migration {
         let worked = working.await.map_err(|_| std::io::Error::other("a task ended before it was done"))?;
         match worked {
             // What is held in memory goes on at once.
-            Ok(prepared) if matches!(prepared.body, Body::Memory(_)) => match self.store(prepared).await {
-                Ok(prepared) => fetched.prepared.push(prepared),
-                Err(failure) => fetched.failures.add(instance, failure),
-            },
+            Ok(mut prepared) if matches!(prepared.body, Body::Memory(_)) => {
+                match self.store(&mut prepared).await {
+                    Ok(()) => fetched.prepared.push(prepared),
+                    Err(failure) => fetched.failures.add(instance, failure),
+                }
+            }
             Ok(prepared) => fetched.prepared.push(prepared),
             Err(error) => fetched.failures.add(instance, error),
         }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::bounds::{self, OutOfBounds};
+
 /// The keys of `[release]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -45,31 +47,17 @@ impl Default for Config {
     }
 }
 
-/// A limit that nothing could work under.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("release.{key} is {value}, it must be from {min} to {max}")]
-pub struct ConfigError {
-    key: &'static str,
-    value: u64,
-    min: u64,
-    max: u64,
-}
-
 impl Config {
     /// Whether retrievals could work under these limits.
-    pub fn check(&self) -> Result<(), ConfigError> {
-        let count = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
+    pub fn check(&self) -> Result<(), OutOfBounds> {
         let rows = [
-            ("held_bytes_max", count(self.held_bytes_max), 65_536, 4 << 30),
+            ("held_bytes_max", self.held_bytes_max as u64, 65_536, 4 << 30),
             ("transcoded_bytes_max", self.transcoded_bytes_max, 65_536, u64::from(u32::MAX)),
-            ("waiting_max", count(self.waiting_max), 1, 1000),
-            ("identifier_bytes_max", count(self.identifier_bytes_max), 1024, 64 << 20),
+            ("waiting_max", self.waiting_max as u64, 1, 1000),
+            ("identifier_bytes_max", self.identifier_bytes_max as u64, 1024, 64 << 20),
             ("pending_milliseconds", self.pending_milliseconds, 0, 60_000),
         ];
-        match rows.into_iter().find(|(_, value, min, max)| !(min..=max).contains(&value)) {
-            Some((key, value, min, max)) => Err(ConfigError { key, value, min, max }),
-            None => Ok(()),
-        }
+        bounds::check("release", rows)
     }
 }
 

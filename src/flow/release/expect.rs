@@ -10,16 +10,10 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot, watch};
 
-use super::backlog::Backlog;
-use super::fetch::{Arrival, Event};
-use super::ledger::Ledger;
-use super::open::{self, Feed, Job};
+use super::fetch::Fetching;
+use super::open::Feed;
 use crate::dicom::{AeTitle, Status, TransferSyntax, Uid};
-use crate::flow::Gateway;
-use crate::flow::audit::Parties;
-use crate::policy::Access;
 
 /// A C-STORE that came through our door, before its data set.
 #[derive(Debug, Clone)]
@@ -51,7 +45,6 @@ type Turns = Arc<tokio::sync::Mutex<()>>;
 
 /// One retrieval by C-MOVE to ourselves.
 pub(super) struct Expectation {
-    pub(super) gateway: Arc<Gateway>,
     /// The AE title of the PACS.
     pub(super) pacs: AeTitle,
     /// Ours, as which it was asked, and to which it sends.
@@ -59,15 +52,9 @@ pub(super) struct Expectation {
     pub(super) message_id: u16,
     /// The study that was asked for, if it was one.
     pub(super) study: Option<Uid>,
-    pub(super) access: Access,
-    pub(super) parties: Parties,
-    pub(super) cancelled: watch::Receiver<bool>,
-    pub(super) events: mpsc::Sender<Event>,
-    pub(super) backlog: Arc<Backlog>,
     /// Stores that have come of it.
     pub(super) came: AtomicU16,
-    /// What has come already, of any PACS.
-    pub(super) ledger: Arc<Ledger>,
+    pub(super) fetching: Fetching,
 }
 
 impl std::fmt::Debug for Expectation {
@@ -107,7 +94,7 @@ impl Expectations {
 
     pub(super) fn expect(expectation: Expectation) -> Expecting {
         let expectation = Arc::new(expectation);
-        expectation.gateway.release.expectations.list().push(Arc::clone(&expectation));
+        expectation.fetching.gateway.release.expectations.list().push(Arc::clone(&expectation));
         Expecting { expectation }
     }
 
@@ -118,25 +105,13 @@ impl Expectations {
             self.silent().entry(offer.calling.clone()).or_default();
         }
         expectation.came.fetch_add(1, Ordering::Relaxed);
-        let Some(copy) = expectation.ledger.take(&offer.instance).await else {
+        let Some(copy) = expectation.fetching.ledger.take(&offer.instance).await else {
             return Some(Expected { feed: None });
         };
-        let job = Job {
-            gateway: Arc::clone(&expectation.gateway),
-            access: expectation.access.clone(),
-            parties: expectation.parties.clone(),
-            class: offer.class.clone(),
-            instance: offer.instance.clone(),
-            transfer_syntax: offer.transfer_syntax,
-            cancelled: expectation.cancelled.clone(),
-        };
-        let (reply, outcome) = oneshot::channel();
-        let load = expectation.backlog.next(expectation.gateway.release.config.held_bytes_max).await;
         let (class, instance) = (offer.class.clone(), offer.instance.clone());
-        let arrival = Arrival { class, instance, outcome, _load: Arc::clone(&load) };
         // Where the viewer has gone, what comes is thrown away.
-        let sent = expectation.events.send(Event::Arrived(arrival)).await;
-        Some(Expected { feed: sent.is_ok().then(|| open::start(job, copy, load, reply)) })
+        let feed = expectation.fetching.begin(class, instance, offer.transfer_syntax, copy).await;
+        Some(Expected { feed })
     }
 
     /// Whether a store names a C-MOVE of ours, and belongs to none that is under way: what a PACS still sends of one that
@@ -169,7 +144,7 @@ impl Expectations {
             let ours = list.iter().filter(|one| one.pacs == offer.calling && one.own == offer.called);
             ours.cloned().collect()
         };
-        let archive = Arc::clone(&candidates.first()?.gateway.archive);
+        let archive = Arc::clone(&candidates.first()?.fetching.gateway.archive);
         let keys: Vec<Asked<'_>> = candidates
             .iter()
             .map(|one| Asked {
@@ -225,7 +200,7 @@ impl Expecting {
 
 impl Drop for Expecting {
     fn drop(&mut self) {
-        let list = &self.expectation.gateway.release.expectations;
+        let list = &self.expectation.fetching.gateway.release.expectations;
         list.list().retain(|one| !Arc::ptr_eq(one, &self.expectation));
     }
 }

@@ -4,14 +4,12 @@ use bytes::Bytes;
 use chrono::{Datelike, NaiveDate};
 use dicom_core::Tag;
 
+use crate::dicom::tags::{MODALITY, PATIENT_ID, STUDY};
 use crate::dicom::{Encoding, Uid, text_of};
 use crate::flow::header::each_element;
 use crate::policy::Facts;
 
-const PATIENT_ID: Tag = Tag(0x0010, 0x0020);
-const STUDY: Tag = Tag(0x0020, 0x000D);
 const STUDY_DATE: Tag = Tag(0x0008, 0x0020);
-const MODALITY: Tag = Tag(0x0008, 0x0060);
 const INSTITUTION: Tag = Tag(0x0008, 0x0080);
 const STATION: Tag = Tag(0x0008, 0x1010);
 const DEPARTMENT: Tag = Tag(0x0008, 0x1040);

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dicom_core::Tag;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::warn;
@@ -18,10 +17,11 @@ use super::delivery::{Delivery, Refused};
 use super::expect::{Expectation, Expectations};
 use super::ledger::{Candidate, Ledger};
 use super::missing::{self, Missing, missing};
-use super::open::{self, Job};
+use super::open::{self, Feed, Job};
 use super::{Source, identifier, sources, until};
 use crate::association::{CONTEXTS_MAX, Context, Proposal, Roles, SubOperations};
 use crate::audit::Party;
+use crate::dicom::tags::STUDY;
 use crate::dicom::{
     Encoding, Model, Retrieve, Status, TransferSyntax, Uid, common_storage, query_retrieve,
     query_retrieve_class,
@@ -32,7 +32,6 @@ use crate::policy::{Access, Fetch};
 use crate::scu::{Caller, Failure, Getting, Got, Incoming, Moved, Retrieved, get, move_};
 use crate::seal::scan::ScanError;
 
-const STUDY: Tag = Tag(0x0020, 0x000D);
 /// How long a PACS may go on sending what nobody wants any more, after it was asked to stop.
 const STOPPING_SECONDS_MAX: u64 = 60;
 /// Contexts for the service itself: one for each of two syntaxes.
@@ -82,8 +81,8 @@ pub struct Arrival {
     pub class: Uid,
     /// SOP Instance UID.
     pub instance: Uid,
-    pub(super) outcome: oneshot::Receiver<Result<Delivery, Refused>>,
-    pub(super) _load: Arc<Load>,
+    outcome: oneshot::Receiver<Result<Delivery, Refused>>,
+    _load: Arc<Load>,
 }
 
 impl std::fmt::Debug for Delivery {
@@ -121,6 +120,45 @@ struct Work {
     events: mpsc::Sender<Event>,
     backlog: Arc<Backlog>,
     ledger: Arc<Ledger>,
+}
+
+/// What the instances that one PACS brings in a retrieval have in common.
+pub(super) struct Fetching {
+    pub(super) gateway: Arc<Gateway>,
+    access: Access,
+    parties: Parties,
+    cancelled: watch::Receiver<bool>,
+    events: mpsc::Sender<Event>,
+    backlog: Arc<Backlog>,
+    /// What has come already, of any PACS.
+    pub(super) ledger: Arc<Ledger>,
+}
+
+impl Fetching {
+    /// Tells of an instance, as soon as there is room for it, and begins to open it; nothing where the viewer has gone.
+    pub(super) async fn begin(
+        &self,
+        class: Uid,
+        instance: Uid,
+        transfer_syntax: TransferSyntax,
+        copy: Candidate,
+    ) -> Option<Feed> {
+        let (reply, outcome) = oneshot::channel();
+        let load = self.backlog.next(self.gateway.release.config.held_bytes_max).await;
+        let arrival =
+            Arrival { class: class.clone(), instance: instance.clone(), outcome, _load: Arc::clone(&load) };
+        self.events.send(Event::Arrived(arrival)).await.ok()?;
+        let job = Job {
+            gateway: Arc::clone(&self.gateway),
+            access: self.access.clone(),
+            parties: self.parties.clone(),
+            class,
+            instance,
+            transfer_syntax,
+            cancelled: self.cancelled.clone(),
+        };
+        Some(open::start(job, copy, load, reply))
+    }
 }
 
 impl Retrieval {
@@ -301,6 +339,7 @@ impl Work {
         mut cancelled: watch::Receiver<bool>,
     ) -> Result<Retrieved, Failure> {
         let (context, request) = self.request_on(caller, class)?;
+        let fetching = self.fetching(source, &cancelled);
         let mut getting = get(caller, &context, &request).await?;
         let mut stopping = false;
         loop {
@@ -312,7 +351,7 @@ impl Work {
                 }
                 got = getting.next() => match got? {
                     Got::Store(incoming) if !stopping => {
-                        stopping = self.take(source, &mut getting, incoming, &mut cancelled).await?;
+                        stopping = Self::take(&fetching, &mut getting, incoming, &mut cancelled).await?;
                     }
                     Got::Store(_) => getting.answer(Status::SUCCESS).await?,
                     Got::Pending(counts) => self.count(counts).await,
@@ -327,8 +366,7 @@ impl Work {
 
     /// Takes an instance in, if no good copy of it has come; says whether the retrieval was cancelled meanwhile.
     async fn take(
-        &self,
-        source: &Source,
+        fetching: &Fetching,
         getting: &mut Getting<'_>,
         incoming: Incoming,
         cancelled: &mut watch::Receiver<bool>,
@@ -336,10 +374,10 @@ impl Work {
         let taken = tokio::select! {
             biased;
             () = until(cancelled) => None,
-            taken = self.ledger.take(&incoming.instance) => Some(taken),
+            taken = fetching.ledger.take(&incoming.instance) => Some(taken),
         };
         match taken {
-            Some(Some(copy)) => self.open(source, getting, (incoming, copy), cancelled).await,
+            Some(Some(copy)) => Self::open(fetching, getting, (incoming, copy), cancelled).await,
             Some(None) => getting.answer(Status::SUCCESS).await.map(|()| false),
             None => {
                 getting.cancel().await?;
@@ -350,29 +388,14 @@ impl Work {
 
     /// Opens an instance while it comes in; says whether the retrieval was cancelled meanwhile.
     async fn open(
-        &self,
-        source: &Source,
+        fetching: &Fetching,
         getting: &mut Getting<'_>,
         (incoming, copy): (Incoming, Candidate),
         cancelled: &mut watch::Receiver<bool>,
     ) -> Result<bool, Failure> {
         let Incoming { class, instance, context } = incoming;
-        let job = Job {
-            gateway: Arc::clone(&self.gateway),
-            access: self.request.access.clone(),
-            parties: self.parties(source),
-            class: class.clone(),
-            instance: instance.clone(),
-            transfer_syntax: context.transfer_syntax,
-            cancelled: cancelled.clone(),
-        };
-        let (reply, outcome) = oneshot::channel();
-        let load = self.backlog.next(self.gateway.release.config.held_bytes_max).await;
-        let arrival = Arrival { class, instance, outcome, _load: Arc::clone(&load) };
-        if self.events.send(Event::Arrived(arrival)).await.is_err() {
-            return Err(Failure::Ending);
-        }
-        let mut feed = open::start(job, copy, load, reply);
+        let feed = fetching.begin(class, instance, context.transfer_syntax, copy).await;
+        let mut feed = feed.ok_or(Failure::Ending)?;
         loop {
             tokio::select! {
                 biased;
@@ -410,18 +433,12 @@ impl Work {
         let message_id = expectations.message_id();
         let _turn = expectations.turn(&source.to.address.title).await;
         let expecting = Expectations::expect(Expectation {
-            gateway: Arc::clone(&self.gateway),
             pacs: source.to.address.title.clone(),
             own: own.clone(),
             message_id,
             study: self.study.clone(),
-            access: self.request.access.clone(),
-            parties: self.parties(source),
-            cancelled: cancelled.clone(),
-            events: self.events.clone(),
             came: std::sync::atomic::AtomicU16::new(0),
-            backlog: Arc::clone(&self.backlog),
-            ledger: Arc::clone(&self.ledger),
+            fetching: self.fetching(source, &cancelled),
         });
         caller.next_message_is(message_id);
         let mut moving = move_(caller, &context, &request, &own).await?;
@@ -464,13 +481,21 @@ impl Work {
         Ok((context, request))
     }
 
-    fn parties(&self, source: &Source) -> Parties {
-        Parties {
-            caller: Arc::clone(&self.caller),
-            receiver: Arc::clone(&self.request.receiver),
-            pacs: Arc::clone(&source.name),
-            named: Arc::clone(&self.named),
-            ticket: self.ticket,
+    fn fetching(&self, source: &Source, cancelled: &watch::Receiver<bool>) -> Fetching {
+        Fetching {
+            gateway: Arc::clone(&self.gateway),
+            access: self.request.access.clone(),
+            parties: Parties {
+                caller: Arc::clone(&self.caller),
+                receiver: Arc::clone(&self.request.receiver),
+                pacs: Arc::clone(&source.name),
+                named: Arc::clone(&self.named),
+                ticket: self.ticket,
+            },
+            cancelled: cancelled.clone(),
+            events: self.events.clone(),
+            backlog: Arc::clone(&self.backlog),
+            ledger: Arc::clone(&self.ledger),
         }
     }
 

@@ -10,7 +10,6 @@ use crate::seal::element::{Conversion, Layout, Length, write_header};
 use crate::seal::scan::{Element, Event, Limits, ScanError, Scanner};
 
 /// Query/Retrieve Level.
-pub(super) const LEVEL: Tag = Tag(0x0008, 0x0052);
 /// Retrieve AE Title.
 const RETRIEVE_AE: Tag = Tag(0x0008, 0x0054);
 /// Failed SOP Instance UID List.
@@ -187,6 +186,7 @@ fn put(out: &mut Vec<u8>, layout: Layout, tag: Tag, vr: VR, value: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dicom::tags::LEVEL;
 
     const ROWS: Tag = Tag(0x0028, 0x0010);
 

@@ -2,16 +2,11 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use dicom_core::Tag;
-
 use super::fetch::Request;
 use super::identifier::{self, trimmed};
 use crate::dicom::Uid;
+use crate::dicom::tags::{SERIES, SOP_INSTANCE, STUDY};
 use crate::keys::Archive;
-
-const INSTANCE: Tag = Tag(0x0008, 0x0018);
-const STUDY: Tag = Tag(0x0020, 0x000D);
-const SERIES: Tag = Tag(0x0020, 0x000E);
 
 /// Sub-operations that never came to be.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -90,13 +85,13 @@ fn length(length: usize) -> u16 {
 /// What may have been asked for: what the identifier names, or what was sealed of its study.
 pub(super) fn asked(request: &Request, archive: &Archive) -> Asked {
     let encoding = request.context.transfer_syntax.encoding;
-    let values = identifier::values(&request.identifier, encoding, &[INSTANCE, STUDY, SERIES]);
+    let values = identifier::values(&request.identifier, encoding, &[SOP_INSTANCE, STUDY, SERIES]);
     let of = |tag| -> Vec<Uid> {
         let list = values.as_ref().ok().and_then(|values| values.get(&tag));
         let list = list.map(|value| trimmed(value)).unwrap_or_default();
         list.split(|byte| *byte == b'\\').filter_map(|one| Uid::from_wire(one).ok()).collect()
     };
-    let named = of(INSTANCE);
+    let named = of(SOP_INSTANCE);
     if !named.is_empty() {
         return Asked { by_name: true, instances: named.into_iter().collect() };
     }

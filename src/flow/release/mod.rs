@@ -20,7 +20,7 @@ mod originals;
 mod search;
 mod send;
 
-pub use config::{Config, ConfigError, Unsealed};
+pub use config::{Config, Unsealed};
 pub(super) use convert::Converter;
 pub use delivery::{Delivery, Refused};
 pub use expect::{Expectations, Expected, Offer};

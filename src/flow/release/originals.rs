@@ -4,12 +4,12 @@ use bytes::Bytes;
 use dicom_core::{Tag, VR};
 
 use super::identifier::{self, Edit, Values, even, trimmed};
+use crate::dicom::tags::{LEVEL, SOP_INSTANCE};
 use crate::dicom::{Encoding, Uid};
 use crate::keys::Archive;
 use crate::keys::store::OriginalAttributes;
 use crate::seal::scan::ScanError;
 
-const SOP_INSTANCE: Tag = Tag(0x0008, 0x0018);
 const SYNTAX: Tag = Tag(0x0008, 0x3002);
 const SAMPLES: Tag = Tag(0x0028, 0x0002);
 const PHOTOMETRIC: Tag = Tag(0x0028, 0x0004);
@@ -49,8 +49,8 @@ pub(super) struct Wanted {
 impl Wanted {
     /// Looks through a request.
     pub(super) fn read(request: &[u8], encoding: Encoding) -> Result<Self, ScanError> {
-        let level = identifier::values(request, encoding, &[identifier::LEVEL])?;
-        let is_image = level.get(&identifier::LEVEL).map(|value| trimmed(value)) == Some(b"IMAGE");
+        let level = identifier::values(request, encoding, &[LEVEL])?;
+        let is_image = level.get(&LEVEL).map(|value| trimmed(value)) == Some(b"IMAGE");
         let tags: Vec<Tag> = CHANGED.into_iter().map(|(tag, _)| tag).chain(UNTOLD).collect();
         Ok(Self { keys: identifier::values(request, encoding, &tags)?, is_image })
     }

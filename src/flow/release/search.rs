@@ -15,6 +15,7 @@ use super::identifier::{self, Edit, trimmed};
 use super::originals::Wanted;
 use super::{Source, sources, until, worklists};
 use crate::association::{Context, Proposal};
+use crate::dicom::tags::{LEVEL, PATIENT_ID, SERIES, SOP_INSTANCE, STUDY};
 use crate::dicom::{Encoding, Model, Status, query_retrieve};
 use crate::flow::procedure::proposals;
 use crate::flow::{Gateway, Visitor, moment};
@@ -233,13 +234,8 @@ fn is_worklist(query: &Query) -> bool {
 
 /// A Patient ID is unique under its issuer alone, which few PACS know: whoever has another name or another day of birth
 /// under the same ID is another patient, and must not be hidden behind the first one.
-const PATIENT: &[Tag] = &[
-    Tag(0x0010, 0x0020),
-    Tag(0x0010, 0x0021),
-    Tag(0x0010, 0x0024),
-    Tag(0x0010, 0x0010),
-    Tag(0x0010, 0x0030),
-];
+const PATIENT: &[Tag] =
+    &[PATIENT_ID, Tag(0x0010, 0x0021), Tag(0x0010, 0x0024), Tag(0x0010, 0x0010), Tag(0x0010, 0x0030)];
 
 /// By what two PACS' matches are the same: the unique key of the level (PS3.4 C.6), and where that is not unique in the
 /// world, what stands beside it.
@@ -248,12 +244,12 @@ fn merge_key(query: &Query) -> Result<&'static [Tag], ScanError> {
         return Ok(&[]);
     }
     let encoding = query.context.transfer_syntax.encoding;
-    let level = identifier::values(&query.identifier, encoding, &[identifier::LEVEL])?;
-    Ok(match level.get(&identifier::LEVEL).map(|level| trimmed(level)) {
+    let level = identifier::values(&query.identifier, encoding, &[LEVEL])?;
+    Ok(match level.get(&LEVEL).map(|level| trimmed(level)) {
         Some(b"PATIENT") => PATIENT,
-        Some(b"STUDY") => &[Tag(0x0020, 0x000D)],
-        Some(b"SERIES") => &[Tag(0x0020, 0x000E)],
-        Some(b"IMAGE") => &[Tag(0x0008, 0x0018)],
+        Some(b"STUDY") => &[STUDY],
+        Some(b"SERIES") => &[SERIES],
+        Some(b"IMAGE") => &[SOP_INSTANCE],
         _ => &[],
     })
 }

@@ -103,7 +103,7 @@ fn intake(out: &mut Vec<Shown>) {
         Convert: NotPassed::Convert { ris: text(), error: ScanError::Empty } => PEER,
     );
     let config = flow::Config { retry_seconds_min: 0, ..flow::Config::default() };
-    out.push(one("flow::ConfigError", &config.check().unwrap_err(), "it must be from 1"));
+    out.push(one("bounds::OutOfBounds", &config.check().unwrap_err(), "it must be from 1"));
 }
 
 fn release_shown(out: &mut Vec<Shown>) {
@@ -128,7 +128,7 @@ fn release_shown(out: &mut Vec<Shown>) {
         Refused: NotReleased::Task.into() => SAME,
     );
     let config = release::Config { waiting_max: 0, ..release::Config::default() };
-    out.push(one("flow/release::ConfigError", &config.check().unwrap_err(), "it must be from 1"));
+    out.push(one("bounds::OutOfBounds", &config.check().unwrap_err(), "it must be from 1"));
 }
 
 fn commitment_shown(out: &mut Vec<Shown>) {
@@ -140,7 +140,7 @@ fn commitment_shown(out: &mut Vec<Shown>) {
         Task: NotCommitted::Task => PLAIN,
     );
     let config = commitment::Config { transactions_max: 0, ..commitment::Config::default() };
-    out.push(one("flow/commitment::ConfigError", &config.check().unwrap_err(), "it must be from 1"));
+    out.push(one("bounds::OutOfBounds", &config.check().unwrap_err(), "it must be from 1"));
 }
 
 fn migration(out: &mut Vec<Shown>) {
@@ -176,7 +176,7 @@ fn probes(out: &mut Vec<Shown>) {
         Unreadable: ProfileError::Unreadable { path: path(), reason: "it is no JSON".to_owned() } => "run `sealgate probe` again",
     );
     let config = probe::Config { wait_seconds_max: 9999, ..probe::Config::default() };
-    out.push(one("probe::ConfigError", &config.check().unwrap_err(), "it must be from 0 to 3600"));
+    out.push(one("bounds::OutOfBounds", &config.check().unwrap_err(), "it must be from 0 to 3600"));
 }
 
 fn custody(out: &mut Vec<Shown>) {

@@ -72,9 +72,9 @@ fn associations(out: &mut Vec<Shown>) {
         Ending: AssociationError::Ending => PLAIN,
     );
     let config = association::Config { artim_seconds: 0, ..association::Config::default() };
-    out.push(one("association::ConfigError", &config.check().unwrap_err(), "it must be from 1"));
+    out.push(one("bounds::OutOfBounds", &config.check().unwrap_err(), "it must be from 1"));
     let config = scu::Config { answer_seconds: 0, ..scu::Config::default() };
-    out.push(one("scu::ConfigError", &config.check().unwrap_err(), "it must be from 1"));
+    out.push(one("bounds::OutOfBounds", &config.check().unwrap_err(), "it must be from 1"));
 }
 
 fn services(out: &mut Vec<Shown>) {

@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 use super::hospital::Hospital;
 use super::image::Image;
 use super::pacs::{Behaviour, Pacs};
-use crate::gateway::{Gateway, SOON};
 
 const SUCCESS: Result<Status, String> = Ok(Status::SUCCESS);
 
@@ -44,14 +43,6 @@ fn draining(hospital: &Hospital) -> Child {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap()
-}
-
-async fn until(what: &str, gateway: &Gateway, is_so: impl Fn() -> bool) {
-    let end = Instant::now() + SOON;
-    while !is_so() {
-        assert!(Instant::now() < end, "{what}\n{}", gateway.log());
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -144,7 +135,7 @@ async fn what_is_just_being_sent_is_not_dropped_and_not_sent_twice() {
     let gateway = hospital.start("");
     pacs.behave(Behaviour::Slow(3000));
     let image = store(&hospital, 0..1).await.remove(0);
-    until("it is on its way", &gateway, || !pacs.knocks().is_empty()).await;
+    gateway.until("it is on its way", || !pacs.knocks().is_empty()).await;
     tokio::time::sleep(Duration::from_millis(200)).await;
     let entry = hospital.spool().entries[0].id.to_string();
     let (code, said) = spool(&hospital, &["drop", &entry, "--reason", "a test"]);
@@ -153,7 +144,7 @@ async fn what_is_just_being_sent_is_not_dropped_and_not_sent_twice() {
     assert!(problem.contains(&entry) && problem.contains("just being sent to \"pacs\""), "{said}");
     let (code, said) = spool(&hospital, &["retry", &entry]);
     assert_eq!((code, &said["retried"]), (Some(0), &json!(0)), "{said}");
-    until("it is delivered", &gateway, || hospital.spool().entries.is_empty()).await;
+    gateway.until("it is delivered", || hospital.spool().entries.is_empty()).await;
     assert_eq!(pacs.instances(), [image.uid()]);
     let (code, said) = spool(&hospital, &["drop", &entry, "--reason", "a test"]);
     assert!(code == Some(1) && said["problems"][0].as_str().unwrap().contains(&entry), "{said}");

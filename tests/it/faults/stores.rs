@@ -1,8 +1,6 @@
 //! A disk that fails under what stands beside the spool, while the gateway runs: the key store, requests for commitment, the
 //! history of what has left, the audit trail. What is said to be kept is kept, what cannot be is refused, and it goes on.
 
-use std::time::{Duration, Instant};
-
 use sealgate::association;
 use sealgate::dicom::{AeAddress, AeTitle, STORAGE_COMMITMENT, Status};
 use sealgate::scu::{
@@ -13,7 +11,7 @@ use super::hospital::{Hospital, opened};
 use super::image::Image;
 use super::pacs::{Kept, Pacs};
 use super::strike::{EIO, ENOSPC, Strike};
-use crate::gateway::{Gateway, SOON};
+use crate::gateway::SOON;
 use crate::keys::uid;
 use crate::mount::Mount;
 
@@ -35,14 +33,6 @@ fn with_commitment(pacs: &Pacs) -> Hospital {
     let mut hospital = Hospital::new(&config(pacs));
     hospital.configure("may = [\"echo\", \"store\"]", "may = [\"echo\", \"store\", \"commit\"]");
     hospital
-}
-
-fn until(what: &str, gateway: &Gateway, is_so: impl Fn() -> bool) {
-    let end = Instant::now() + SOON;
-    while !is_so() {
-        assert!(Instant::now() < end, "{what}\n{}", gateway.log());
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 async fn store(hospital: &Hospital, image: &Image) -> Result<Status, String> {
@@ -89,7 +79,7 @@ async fn a_key_store_on_a_failing_disk_acknowledges_nothing_and_goes_on_when_it_
             assert_eq!(store(&hospital, &images[1]).await, SUCCESS, "{name}: {}", gateway.log());
         }
         assert_eq!(store(&hospital, &images[2]).await, SUCCESS, "{name}");
-        until("delivered", &gateway, || hospital.spool().entries.is_empty());
+        gateway.until("delivered", || hospital.spool().entries.is_empty()).await;
         assert_there(&hospital, &pacs, &[&images[0], &images[1], &images[2]]);
     }
 }
@@ -275,9 +265,9 @@ async fn what_cannot_be_remembered_stays_in_the_spool_until_it_can() {
             drop(gateway);
             gateway = hospital.start("");
         }
-        until(&format!("{name}: it is remembered, and goes"), &gateway, || {
-            hospital.spool().entries.is_empty()
-        });
+        gateway
+            .until(&format!("{name}: it is remembered, and goes"), || hospital.spool().entries.is_empty())
+            .await;
         let history = std::fs::read_dir(hospital.path("spool/history")).unwrap();
         let history: String =
             history.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap()).collect();

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use sealgate::dicom::Status;
 use sealgate::spool::State;
@@ -12,7 +12,7 @@ use super::hospital::Hospital;
 use super::image::Image;
 use super::middle::Middle;
 use super::pacs::Pacs;
-use crate::gateway::{Gateway, SOON};
+use crate::gateway::SOON;
 use crate::peers::{Sample, StoreScp, free_port, samples};
 
 const SUCCESS: Result<Status, String> = Ok(Status::SUCCESS);
@@ -41,14 +41,6 @@ fn storescu(port: u16, file: &PathBuf) -> Command {
     command
 }
 
-async fn until(what: &str, gateway: &Gateway, is_so: impl Fn() -> bool) {
-    let end = Instant::now() + SOON;
-    while !is_so() {
-        assert!(Instant::now() < end, "{what}\n{}", gateway.log());
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_modality_that_vanishes_in_the_middle_of_a_store_leaves_nothing_and_frees_its_place() {
     let pacs = Pacs::start().await;
@@ -59,17 +51,18 @@ async fn a_modality_that_vanishes_in_the_middle_of_a_store_leaves_nothing_and_fr
     middle.go_silent_after(200_000);
     let mut sender = storescu(middle.address.port(), &sample.path);
     let mut sender = sender.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    until("it is in the middle of it", &gateway, || middle.is_silent()).await;
+    gateway.until("it is in the middle of it", || middle.is_silent()).await;
     let line = gateway.wait_for_log("association ended");
     assert!(line.contains("took more than 1 s"), "{line}");
     assert!(hospital.spool().entries.is_empty());
     let drafts = fs::read_dir(hospital.path("spool/entries")).unwrap();
     let drafts: Vec<_> = drafts.map(|entry| entry.unwrap().file_name()).collect();
     assert!(drafts.iter().all(|name| !name.to_string_lossy().contains("draft")), "{drafts:?}");
-    until("its place is free", &gateway, || {
-        storescu(hospital.address.port(), &sample.path).output().unwrap().status.success()
-    })
-    .await;
+    gateway
+        .until("its place is free", || {
+            storescu(hospital.address.port(), &sample.path).output().unwrap().status.success()
+        })
+        .await;
     assert!(pacs.keeps(1, SOON).await, "{}", gateway.log());
     sender.kill().unwrap();
     let said = sender.wait_with_output().unwrap();
@@ -124,7 +117,7 @@ async fn a_pacs_that_vanishes_in_the_middle_of_a_delivery_gets_the_instance_once
     assert!(storescu(hospital.address.port(), &sample.path).output().unwrap().status.success());
     let line = gateway.wait_for_log("not forwarded, trying again");
     assert!(line.contains("more than 1 s") && middle.is_silent(), "{line}");
-    until("it is delivered", &gateway, || hospital.spool().entries.is_empty()).await;
+    gateway.until("it is delivered", || hospital.spool().entries.is_empty()).await;
     assert_eq!(middle.calls(), 2, "{}", gateway.log());
     assert_eq!(storescp.files().len(), 1);
     gateway.wait_for_log("\"forwarded\"");
@@ -152,11 +145,11 @@ async fn an_idle_association_that_is_dead_costs_the_next_instance_no_wait() {
         let hospital = Hospital::new(&config(&format!("STORESCP@{}", middle.address), limits));
         let gateway = hospital.start("");
         assert_eq!(hospital.store(&[Image::new(1, 1, 4)]).await, [SUCCESS]);
-        until("the first is delivered", &gateway, || hospital.spool().entries.is_empty()).await;
+        gateway.until("the first is delivered", || hospital.spool().entries.is_empty()).await;
         assert_eq!(middle.calls(), 1);
         middle.die(resets);
         assert_eq!(hospital.store(&[Image::new(1, 2, 4)]).await, [SUCCESS]);
-        until("the second goes out on a new one", &gateway, || hospital.spool().entries.is_empty()).await;
+        gateway.until("the second goes out on a new one", || hospital.spool().entries.is_empty()).await;
         assert_eq!((middle.calls(), storescp.files().len()), (2, 2), "{}", gateway.log());
         gateway.wait_for_log("an association that was idle is dead, sending on a new one");
         assert!(!gateway.log().contains("trying again"), "{}", gateway.log());
@@ -229,17 +222,18 @@ async fn a_machine_that_loses_its_power_is_noticed_long_before_an_answer_is_over
     let hospital = Hospital::new(&config(&format!("STORESCP@{}:{port}", machine.address), limits));
     let gateway = hospital.start("");
     assert_eq!(hospital.store(&[Image::new(1, 1, 4)]).await, [SUCCESS]);
-    until("the first is delivered", &gateway, || hospital.spool().entries.is_empty()).await;
+    gateway.until("the first is delivered", || hospital.spool().entries.is_empty()).await;
     machine.vanish();
     // Small: all of it fits into what the system holds back for the connection, and seems to be sent.
     assert_eq!(hospital.store(&[Image::new(1, 2, 4)]).await, [SUCCESS]);
     gateway.wait_for_log("an association that was idle is dead, sending on a new one");
-    until("it is tried again later", &gateway, || {
-        hospital.spool().entries[0].deliveries[0].delivery.state == State::Later
-    })
-    .await;
+    gateway
+        .until("it is tried again later", || {
+            hospital.spool().entries[0].deliveries[0].delivery.state == State::Later
+        })
+        .await;
     machine.come_back();
-    until("the second is delivered", &gateway, || hospital.spool().entries.is_empty()).await;
+    gateway.until("the second is delivered", || hospital.spool().entries.is_empty()).await;
     let there = fs::read_dir(folder.path()).unwrap().count();
     storescp.kill().unwrap();
     storescp.wait().unwrap();

@@ -1,14 +1,12 @@
 //! A PACS whose certificate is wrong: retried as a failure of TLS for as long as it takes, seen by the operator, and delivered
 //! once it is mended.
 
-use std::time::{Duration, Instant};
-
 use sealgate::dicom::Status;
-use sealgate::spool::{DeliverySummary, State};
+use sealgate::spool::State;
 
 use super::hospital::Hospital;
 use super::image::Image;
-use crate::gateway::{Gateway, SOON};
+use crate::gateway::Gateway;
 use crate::peers::{StoreScp, free_port};
 use crate::peers_tls_way::pki_of;
 use crate::tls::pki::Pki;
@@ -33,18 +31,13 @@ fn config(pki: &Pki, port: u16, more: &str) -> String {
     )
 }
 
-/// Waits until the one delivery was tried so often, and checks how an operator sees it.
-async fn put_off(hospital: &Hospital, gateway: &Gateway, image: &Image, reason: &str) {
-    let end = Instant::now() + SOON;
-    let found: DeliverySummary = loop {
-        let entries = hospital.spool().entries;
-        let found = entries[0].deliveries[0].clone();
-        if found.delivery.attempts >= 3 {
-            break found;
-        }
-        assert!(Instant::now() < end, "{entries:?}\n{}", gateway.log());
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    };
+/// Stores an image, waits until it was tried so often, and checks how an operator sees it.
+async fn put_off(hospital: &Hospital, gateway: &Gateway, reason: &str) -> Image {
+    let image = Image::new(1, 1, 40);
+    assert_eq!(hospital.store(std::slice::from_ref(&image)).await, [SUCCESS]);
+    let found = || hospital.spool().entries[0].deliveries[0].clone();
+    gateway.until("it is tried", || found().delivery.attempts >= 3).await;
+    let found = found();
     assert_eq!(found.delivery.state, State::Later, "{found:?}");
     let listed = String::from_utf8(hospital.sealgate(&["spool", "list"]).stdout).unwrap();
     let says = |words: &str| listed.to_lowercase().contains(&words.to_lowercase());
@@ -55,14 +48,11 @@ async fn put_off(hospital: &Hospital, gateway: &Gateway, image: &Image, reason: 
     assert!(pacs["name"] == "pacs" && pacs["down_seconds"].is_u64(), "{status:#}");
     let line = gateway.wait_for_log("not forwarded, trying again");
     assert!(line.contains("Check that the port speaks TLS, the certificates"), "{line}");
+    image
 }
 
 async fn delivered(hospital: &Hospital, gateway: &Gateway, pacs: &StoreScp, image: &Image) {
-    let end = Instant::now() + SOON;
-    while !hospital.spool().entries.is_empty() {
-        assert!(Instant::now() < end, "{:?}\n{}", hospital.spool().entries, gateway.log());
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    gateway.until("it is delivered", || hospital.spool().entries.is_empty()).await;
     assert!(pacs.file(image.uid()).is_some(), "{}", gateway.log());
 }
 
@@ -72,9 +62,7 @@ async fn a_pacs_with_the_certificate_of_a_stranger_gets_everything_once_it_has_i
     let hospital = Hospital::new(&config(&pki, port, ""));
     let impostor = storescp(&strange, port);
     let gateway = hospital.start("");
-    let image = Image::new(1, 1, 40);
-    assert_eq!(hospital.store(std::slice::from_ref(&image)).await, [SUCCESS]);
-    put_off(&hospital, &gateway, &image, "certificate").await;
+    let image = put_off(&hospital, &gateway, "certificate").await;
     assert!(impostor.files().is_empty());
     drop(impostor);
     let pacs = storescp(&pki, port);
@@ -91,9 +79,7 @@ async fn a_pacs_with_a_certificate_for_another_name_gets_everything_once_the_nam
     let hospital = Hospital::new(&config(&pki, port, wrong));
     let pacs = storescp(&pki, port);
     let gateway = hospital.start("");
-    let image = Image::new(1, 1, 40);
-    assert_eq!(hospital.store(std::slice::from_ref(&image)).await, [SUCCESS]);
-    put_off(&hospital, &gateway, &image, "archive.elsewhere.example").await;
+    let image = put_off(&hospital, &gateway, "archive.elsewhere.example").await;
     assert!(pacs.files().is_empty());
     let text = std::fs::read_to_string(gateway.config()).unwrap();
     std::fs::write(gateway.config(), text.replace(wrong, "server_name = \"pacs.clinic.example\"")).unwrap();
