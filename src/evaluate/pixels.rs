@@ -73,7 +73,6 @@ impl From<FrontError> for PixelsError {
     }
 }
 
-/// Modality (0008,0060).
 /// A code string has 16 characters at most, PS3.5 section 6.2.
 const CODE_BYTES_MAX: usize = 16;
 

@@ -102,7 +102,7 @@ async fn a_key_database_that_takes_nothing_from_its_log_is_an_alarm_and_costs_no
         assert_eq!(gateway.log().matches(ALARM).count(), 1, "{name}");
         if dies {
             // What is under way at a kill may come twice.
-            until("delivered", &gateway, || hospital.spool().entries.is_empty());
+            gateway.until("delivered", || hospital.spool().entries.is_empty()).await;
             drop(gateway);
             strike.off();
             gateway = hospital.start("");
@@ -114,7 +114,7 @@ async fn a_key_database_that_takes_nothing_from_its_log_is_an_alarm_and_costs_no
         if !dies {
             gateway.wait_for_log("the key store's file takes what is in its log again");
         }
-        until("delivered", &gateway, || hospital.spool().entries.is_empty());
+        gateway.until("delivered", || hospital.spool().entries.is_empty()).await;
         drop(gateway);
         assert_there(&hospital, &pacs, &images.iter().collect::<Vec<_>>());
         let verified = hospital.sealgate(&["keys", "verify"]);
