@@ -157,7 +157,7 @@ impl Fetching {
             transfer_syntax,
             cancelled: self.cancelled.clone(),
         };
-        Some(open::start(job, copy, load, reply))
+        Some(open::prepare(job, copy, load, reply))
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::backlog::Load;
@@ -29,8 +30,9 @@ use crate::telemetry::metrics::{ByReason, metrics};
 
 /// Pieces that wait on either side of the thread.
 pub(super) const PIECES_MAX: usize = 16;
-/// From so many bytes on, the thread is woken for what has come.
-const GATHERED_BYTES: usize = 512 * 1024;
+/// From so many bytes or pieces on, the thread is woken for what has come: a slice costs it one wake.
+const GATHERED_BYTES: usize = 1024 * 1024;
+const GATHERED_MAX: usize = 64;
 
 /// Of an instance that comes in.
 pub(super) enum Piece {
@@ -52,11 +54,13 @@ pub(in crate::flow) struct Job {
 }
 
 /// What leads to the thread: pieces are handed over several at a time, for to wake it costs about what opening one does.
+/// For the same reason it is started with the first of them.
 pub(super) struct Feed {
     pieces: mpsc::Sender<Piece>,
-    gathered: Vec<Bytes>,
+    gathered: Vec<Piece>,
     bytes: usize,
     load: Arc<Load>,
+    thread: Option<Box<dyn FnOnce() + Send>>,
 }
 
 /// Nobody takes the pieces any more: it was refused, or nobody wants it.
@@ -67,33 +71,46 @@ impl Feed {
     pub(super) async fn push(&mut self, piece: Bytes) -> Result<(), Gone> {
         self.load.add(piece.len());
         self.bytes = self.bytes.saturating_add(piece.len());
-        self.gathered.push(piece);
-        let is_enough = self.bytes >= GATHERED_BYTES || self.gathered.len() >= PIECES_MAX;
+        self.gathered.push(Piece::Data(piece));
+        let is_enough = self.bytes >= GATHERED_BYTES || self.gathered.len() >= GATHERED_MAX;
         if is_enough { self.hand_over().await } else { Ok(()) }
     }
 
     /// All has come. Without it, it was broken off.
     pub(super) async fn finish(mut self) {
-        if self.hand_over().await.is_ok() {
-            let _ = self.pieces.send(Piece::End).await;
-        }
+        self.gathered.push(Piece::End);
+        let _ = self.hand_over().await;
     }
 
     async fn hand_over(&mut self) -> Result<(), Gone> {
         self.bytes = 0;
         let room = self.pieces.reserve_many(self.gathered.len()).await.map_err(|_| Gone)?;
-        room.zip(self.gathered.drain(..)).for_each(|(room, piece)| room.send(Piece::Data(piece)));
+        room.zip(self.gathered.drain(..)).for_each(|(room, piece)| room.send(piece));
+        self.start();
         Ok(())
+    }
+
+    fn start(&mut self) {
+        if let (Some(thread), Ok(runtime)) = (self.thread.take(), Handle::try_current()) {
+            runtime.spawn_blocking(thread);
+        }
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        // What was broken off before anything was handed over has failed like everything else.
+        self.start();
     }
 }
 
 type Reply = oneshot::Sender<Result<Delivery, Refused>>;
 
-/// Starts the thread: pieces go in through what is given back, what comes of them is told to `copy` and through `reply`.
-pub(super) fn start(job: Job, copy: Candidate, load: Arc<Load>, reply: Reply) -> Feed {
-    let (sender, pieces) = mpsc::channel(PIECES_MAX);
-    tokio::task::spawn_blocking(move || {
-        let begun = Instant::now();
+/// Prepares the thread: pieces go in through what is given back, what comes of them is told to `copy` and through `reply`.
+pub(super) fn prepare(job: Job, copy: Candidate, load: Arc<Load>, reply: Reply) -> Feed {
+    let (sender, pieces) = mpsc::channel(GATHERED_MAX + 1);
+    let begun = Instant::now();
+    let thread = move || {
         let limit = job.gateway.release.config.held_bytes_max;
         let mut out = Out {
             reply: Some(reply),
@@ -125,8 +142,8 @@ pub(super) fn start(job: Job, copy: Candidate, load: Arc<Load>, reply: Reply) ->
                 out.fail(refused);
             }
         }
-    });
-    Feed { pieces: sender, gathered: Vec::with_capacity(PIECES_MAX), bytes: 0, load }
+    };
+    Feed { pieces: sender, gathered: Vec::new(), bytes: 0, load, thread: Some(Box::new(thread)) }
 }
 
 /// What is known of the instance.
