@@ -62,8 +62,14 @@ fn an_image_that_the_pacs_refused_leaves_the_queue_when_it_is_tried_again_from_t
     assert_eq!(pacs.data_set(INSTANCE), None);
 
     fs::remove_file(&refusing).unwrap();
-    browser.run("document.querySelector('tbody button').focus()");
+    browser.run("window.before = true; document.querySelector('tbody button').focus()");
     browser.press('\u{e007}');
+    // Whoever goes elsewhere before the answer is there may take the request back.
+    let end = Instant::now() + SOON;
+    while browser.run("return window.before === true || document.readyState !== 'complete'") == json!(true) {
+        assert!(Instant::now() < end, "the page is answered");
+        thread::sleep(Duration::from_millis(20));
+    }
     until(
         &browser,
         &queue,
