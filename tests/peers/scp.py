@@ -29,6 +29,7 @@ from pynetdicom.sop_class import _NON_PATIENT_OBJECT_CLASSES, _STORAGE_CLASSES
 from say import say
 
 parser = argparse.ArgumentParser()
+parser.add_argument("--host", default="127.0.0.1")
 parser.add_argument("--port", type=int)
 parser.add_argument("--folder", type=pathlib.Path)
 parser.add_argument("--status", type=int, default=0)
@@ -181,7 +182,7 @@ ae.add_supported_context(sop_class.ModalityPerformedProcedureStep)
 
 threading.Thread(target=report_forever, daemon=True).start()
 ae.start_server(
-    ("127.0.0.1", ARGS.port),
+    (ARGS.host, ARGS.port),
     block=True,
     evt_handlers=[
         (evt.EVT_C_STORE, handle_store),
